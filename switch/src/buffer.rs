@@ -1,0 +1,97 @@
+//! Frame memory: buffers that are taken from a bounded pool, shared by reference count, and given back.
+//!
+//! A buffer holds one frame, up to a 64 KiB super-frame, and the offload header that came with it. Nothing is allocated
+//! once the pool is warm: `take` pops the buffer that was given back last, whose cache lines are the warmest.
+
+use std::sync::Arc;
+
+use crate::vnet::VnetHeader;
+
+/// The longest frame: an Ethernet header, two tags, and the longest IP packet.
+pub const MAX_FRAME: usize = 14 + 8 + 65_535;
+
+/// One frame and what the kernel said of it.
+#[derive(Debug)]
+pub struct Buffer {
+    bytes: Box<[u8]>,
+    len: usize,
+    /// The offload header of the frame; all zeros for a plain one.
+    pub vnet: VnetHeader,
+}
+
+impl Buffer {
+    /// An empty buffer of full size.
+    #[must_use]
+    pub fn new() -> Self {
+        Buffer { bytes: vec![0; MAX_FRAME].into_boxed_slice(), len: 0, vnet: VnetHeader::default() }
+    }
+
+    /// A buffer just large enough for `frame`, with a copy of it.
+    #[must_use]
+    pub fn holding(frame: &[u8], vnet: VnetHeader) -> Self {
+        Buffer { bytes: frame.into(), len: frame.len(), vnet }
+    }
+
+    /// The frame.
+    #[must_use]
+    pub fn frame(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// All the room there is, to be written by a link; `set_len` says how much of it was.
+    pub fn room(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// Says that the first `len` bytes are the frame.
+    ///
+    /// # Panics
+    /// If `len` is more than the room: a link claimed to have written past the end.
+    pub fn set_len(&mut self, len: usize) {
+        assert!(len <= self.bytes.len(), "a frame of {len} bytes in a buffer of {}", self.bytes.len());
+        self.len = len;
+    }
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Buffer::new()
+    }
+}
+
+/// A bounded stock of buffers.
+#[derive(Debug)]
+pub struct Pool {
+    free: Vec<Arc<Buffer>>,
+    made: usize,
+    limit: usize,
+}
+
+impl Pool {
+    /// A pool that makes at most `limit` buffers, each when it is first needed.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Pool { free: Vec::with_capacity(limit), made: 0, limit }
+    }
+
+    /// A buffer that nobody else holds, or `None` when all are out.
+    pub fn take(&mut self) -> Option<Arc<Buffer>> {
+        if let Some(buffer) = self.free.pop() {
+            return Some(buffer);
+        }
+        if self.made == self.limit {
+            return None;
+        }
+        self.made += 1;
+        Some(Arc::new(Buffer::new()))
+    }
+
+    /// Gives a buffer back. One that a link still holds (a write under way) is replaced by a new one when it is needed.
+    pub fn give(&mut self, mut buffer: Arc<Buffer>) {
+        if Arc::get_mut(&mut buffer).is_some() {
+            self.free.push(buffer);
+        } else {
+            self.made -= 1;
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! [`Link`]: frames in, frames out. One of the two seams between the switch and its world.
+
+use std::sync::Arc;
+
+use crate::buffer::{Buffer, Pool};
+use crate::vlan::Retag;
+
+/// What lies between a port of the switch and a station: a TAP, a packet socket, a simulated cable.
+///
+/// All calls return at once. A frame handed to `transmit` is copied or shared before the call returns.
+pub trait Link {
+    /// Takes frames that have arrived, at most `limit`, into buffers of `pool`, and appends them to `into`.
+    fn receive(&mut self, pool: &mut Pool, into: &mut Vec<Arc<Buffer>>, limit: usize) -> Received;
+
+    /// Queues or sends one frame, changing its tag as `retag` says. Answers for this frame, where that is known already;
+    /// otherwise [`Transmit::Queued`], and the answer comes from [`Link::flush`].
+    fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit;
+
+    /// Ends a batch of transmissions: whatever was queued starts now. Appends the results that have become known, each for
+    /// one frame that was `Queued`.
+    fn flush(&mut self, results: &mut Vec<Transmit>);
+}
+
+/// How a call of [`Link::receive`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// The limit was reached, or the pool ran dry: there may be more.
+    More,
+    /// Nothing is left for now.
+    WouldBlock,
+    /// The link is gone for good, and its port with it.
+    Down,
+}
+
+/// What became of one frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transmit {
+    /// It left.
+    Sent,
+    /// It waits; the answer comes with a later [`Link::flush`].
+    Queued,
+    /// There was no room, or the far interface is switched off: this copy is dropped and counted, the port stays.
+    Full,
+    /// The frame is at fault (a bad offload header, EINVAL): dropped and counted, the port stays.
+    Refused,
+    /// The link is gone for good, and its port with it.
+    Down,
+}

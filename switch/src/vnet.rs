@@ -1,0 +1,69 @@
+//! The offload header that a frame of a kernel's TAP brings along (virtio 1.2, 5.1.6), ten bytes.
+//!
+//! A switch changes no byte above the Ethernet header, so the header crosses with its frame verbatim; only a VLAN tag
+//! pushed or popped at egress shifts its offsets. Fields are in the machine's byte order, as `TUNSETIFF` with
+//! `IFF_VNET_HDR` gives them.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// `flags`: the transport checksum is only begun; finish it from `csum_start`, put it at `csum_start + csum_offset`.
+pub const NEEDS_CSUM: u8 = 1;
+/// `gso_type`: no segmentation.
+pub const GSO_NONE: u8 = 0;
+/// `gso_type`: TCP over IPv4.
+pub const GSO_TCPV4: u8 = 1;
+/// `gso_type`: UDP fragmentation, obsolete.
+pub const GSO_UDP: u8 = 3;
+/// `gso_type`: TCP over IPv6.
+pub const GSO_TCPV6: u8 = 4;
+/// `gso_type`: UDP segmentation (USO).
+pub const GSO_UDP_L4: u8 = 5;
+/// `gso_type`, a bit beside the type: TCP with ECN.
+pub const GSO_ECN: u8 = 0x80;
+
+/// The header. All zeros is a plain frame with finished checksums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct VnetHeader {
+    /// [`NEEDS_CSUM`] and others.
+    pub flags: u8,
+    /// One of the `GSO_` values, perhaps with [`GSO_ECN`].
+    pub gso_type: u8,
+    /// Length of all headers, in bytes; a hint, not to be relied on for forwarded frames.
+    pub hdr_len: u16,
+    /// Payload bytes of each segment.
+    pub gso_size: u16,
+    /// Where the transport header starts, counted from the first byte of the frame.
+    pub csum_start: u16,
+    /// Where the checksum stands, counted from `csum_start`.
+    pub csum_offset: u16,
+}
+
+impl VnetHeader {
+    /// Length on the wire.
+    pub const LEN: usize = 10;
+
+    /// Whether this is a super-frame, to be cut into segments before it meets a real wire.
+    #[must_use]
+    pub const fn is_gso(&self) -> bool {
+        self.gso_type & !GSO_ECN != GSO_NONE
+    }
+
+    /// Whether the transport checksum is unfinished.
+    #[must_use]
+    pub const fn needs_checksum(&self) -> bool {
+        self.flags & NEEDS_CSUM != 0
+    }
+
+    /// The header of the same frame with its offsets moved by `by` bytes: +4 for a tag pushed, −4 for one popped.
+    #[must_use]
+    pub const fn shifted(mut self, by: i16) -> Self {
+        if self.needs_checksum() {
+            self.csum_start = self.csum_start.wrapping_add_signed(by);
+        }
+        if self.hdr_len != 0 {
+            self.hdr_len = self.hdr_len.wrapping_add_signed(by);
+        }
+        self
+    }
+}
