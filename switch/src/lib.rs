@@ -10,6 +10,7 @@
 //! * [`dataplane`]: switches, links and counters together; [`engine`]: the loop that drives it on a real host.
 
 pub mod buffer;
+pub mod frame;
 pub mod link;
 pub mod mac;
 pub mod time;
