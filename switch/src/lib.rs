@@ -10,9 +10,12 @@
 //! * [`dataplane`]: switches, links and counters together; [`engine`]: the loop that drives it on a real host.
 
 pub mod buffer;
+pub mod fdb;
 pub mod frame;
 pub mod link;
 pub mod mac;
+pub mod port;
+mod slots;
 pub mod time;
 pub mod verdict;
 pub mod vlan;
