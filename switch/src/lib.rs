@@ -11,6 +11,7 @@
 
 pub mod buffer;
 pub mod fdb;
+pub mod forward;
 pub mod frame;
 pub mod link;
 pub mod mac;
