@@ -10,6 +10,7 @@
 //! * [`dataplane`]: switches, links and counters together; [`engine`]: the loop that drives it on a real host.
 
 pub mod buffer;
+pub mod counters;
 pub mod fdb;
 pub mod forward;
 pub mod frame;
