@@ -11,6 +11,7 @@
 
 pub mod buffer;
 pub mod counters;
+pub mod dataplane;
 pub mod fdb;
 pub mod forward;
 pub mod frame;
