@@ -1,1 +1,22 @@
-//! placeholder
+//! Docker's four network modes on a switch of our own.
+//!
+//! The map:
+//!
+//! * [`mode`], [`name`]: what a user types; [`pools`], [`network`], [`lease`]: who gets which address;
+//! * [`record`]: what is known of a container, which is also the journal;
+//! * [`manager`]: what is done, in order, and undone;
+//! * [`backend`]: what the manager asks of the world, the seam; `linux` is the real one, the simulator has its own.
+//!
+//! One thing to know first: the manager never touches a frame and the switch never touches a container. Between them go
+//! [`switch::dataplane::Control`]s, one way.
+
+pub mod backend;
+pub mod error;
+pub mod interface;
+pub mod lease;
+pub mod manager;
+pub mod mode;
+pub mod name;
+pub mod network;
+pub mod pools;
+pub mod record;

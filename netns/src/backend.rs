@@ -1,0 +1,209 @@
+//! [`Backend`]: what the manager asks of the world, in our own words. One of the two seams; Linux and the simulator are
+//! behind it.
+//!
+//! A container is made in two steps, so that its port is on the switch before its command runs: [`Backend::create`] makes
+//! the namespaces and the interface, [`Backend::start`] the process. [`Backend::destroy`] undoes both, whatever of them was
+//! done, and may be called twice. What is saved is kept by key, atomically: after a crash there is the old or the new.
+
+use ipnet::Ipv4Net;
+use switch::link::Link;
+
+use crate::lease::Lease;
+use crate::name::Id;
+
+/// The world that the manager acts on.
+pub trait Backend {
+    /// What joins a port of the switch to an interface.
+    type Link: Link;
+    /// The command of a container and its streams.
+    type Command;
+
+    /// The IPv4 prefixes of the host's addresses and routes, those of the interface `except` left out.
+    ///
+    /// # Errors
+    /// If the host's addresses and routes can not be read.
+    fn host_prefixes(&mut self, except: Option<&str>) -> Result<Vec<Ipv4Net>, BackendError>;
+
+    /// Makes the host's interface in a bridge network, or takes over the one that living containers kept for us.
+    ///
+    /// # Errors
+    /// [`BackendError::NameTaken`] if the host has another interface of that name; or the step that failed.
+    fn open_gateway(&mut self, gateway: &Gateway<'_>) -> Result<Self::Link, BackendError>;
+
+    /// Makes the namespaces and the interface of a container. Nothing runs in it yet.
+    ///
+    /// # Errors
+    /// The step that failed; what was made is to be undone by [`Backend::destroy`].
+    fn create(&mut self, spec: &Spec<'_>) -> Result<Created<Self::Link>, BackendError>;
+
+    /// Starts the command of a container that was created.
+    ///
+    /// # Errors
+    /// If it does not run: not found, not executable, or something of ours.
+    fn start(&mut self, id: &Id, command: Self::Command) -> Result<(), StartError>;
+
+    /// Finds a container that an earlier daemon made, and takes over its interface.
+    ///
+    /// # Errors
+    /// If it is not known whether it lives.
+    fn adopt(&mut self, spec: &Spec<'_>) -> Result<Adopted<Self::Link>, BackendError>;
+
+    /// Sends a signal, by its number, to the command of a container.
+    ///
+    /// # Errors
+    /// If it can not be delivered.
+    fn signal(&mut self, id: &Id, signal: i32) -> Result<(), BackendError>;
+
+    /// Ends every process of a container; when it returns, its namespaces and interfaces are gone too, unless a
+    /// `container:` joiner keeps the namespace. Does nothing for a container that is gone. Returns the exit status of its
+    /// command, if there was one and it is known.
+    ///
+    /// # Errors
+    /// If something stays that can not be ended.
+    fn destroy(&mut self, id: &Id) -> Result<Option<i32>, BackendError>;
+
+    /// The next container that has ended since the last call, with the exit status of its command (128+N for signal N).
+    /// Never waits.
+    fn poll_ended(&mut self) -> Option<(Id, i32)>;
+
+    /// Deletes what a container left on disk: its log, its exit status.
+    ///
+    /// # Errors
+    /// If something stays.
+    fn discard(&mut self, id: &Id) -> Result<(), BackendError>;
+
+    /// Keeps `text` under `key` (letters, digits, `-`, `_`), replacing what was there.
+    ///
+    /// # Errors
+    /// If it can not be written; the old text is still there.
+    fn save(&mut self, key: &str, text: &str) -> Result<(), BackendError>;
+
+    /// Forgets `key`; does nothing if it is not there.
+    ///
+    /// # Errors
+    /// If it can not be deleted.
+    fn forget(&mut self, key: &str) -> Result<(), BackendError>;
+
+    /// Everything that is kept, by key in ascending order.
+    ///
+    /// # Errors
+    /// If it can not be read.
+    fn load(&mut self) -> Result<Vec<(String, String)>, BackendError>;
+
+    /// Puts what is kept under `key`, which is corrupt, aside; returns where it is now, for people to read.
+    ///
+    /// # Errors
+    /// If it can not be moved.
+    fn set_aside(&mut self, key: &str) -> Result<String, BackendError>;
+}
+
+/// The host's interface in a bridge network.
+#[derive(Clone, Copy, Debug)]
+pub struct Gateway<'a> {
+    /// The interface's name, which is the bridge's.
+    pub name: &'a str,
+    /// Its address, MAC and MTU.
+    pub lease: &'a Lease,
+}
+
+/// What a container is to be made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec<'a> {
+    /// Its id.
+    pub id: &'a Id,
+    /// Which network namespace it lives in.
+    pub namespace: Namespace<'a>,
+    /// Its interface, if it has one.
+    pub interface: Option<Interface<'a>>,
+    /// Its host name, if it has one of its own.
+    pub hostname: Option<&'a str>,
+    /// Whether its output is kept in a log.
+    pub log: bool,
+}
+
+/// Which network namespace a container lives in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Namespace<'a> {
+    /// One of its own.
+    New,
+    /// The host's.
+    Host,
+    /// That of another container.
+    Of(&'a Id),
+}
+
+/// An interface in a container.
+#[derive(Clone, Copy, Debug)]
+pub struct Interface<'a> {
+    /// Its name inside.
+    pub name: &'a str,
+    /// What it is configured with.
+    pub lease: &'a Lease,
+    /// Whether it takes super-frames.
+    pub offload: bool,
+    /// The bridge it belongs to, whose gateway interface the container keeps alive while there is no daemon.
+    pub bridge: &'a str,
+}
+
+/// A container whose namespaces and interface are there.
+#[derive(Debug)]
+pub struct Created<L> {
+    /// The process that stands for it.
+    pub pid: u32,
+    /// The switch's end of its interface.
+    pub link: Option<L>,
+}
+
+/// What became of a container while there was no daemon.
+#[derive(Debug)]
+pub enum Adopted<L> {
+    /// Its command runs.
+    Running {
+        /// The process that stands for it.
+        pid: u32,
+        /// The switch's end of its interface, if it still has one.
+        link: Option<L>,
+    },
+    /// It has ended, or its command never started.
+    Ended {
+        /// The exit status of its command, if it is known.
+        status: Option<i32>,
+    },
+}
+
+/// The world failed: which operation, on what, and why.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// The host has an interface of this name already.
+    #[error("the host has an interface {0} already")]
+    NameTaken(String),
+    /// The container is not there.
+    #[error("no such container is running")]
+    Gone,
+    /// An operation failed.
+    #[error("{operation} {object}: {cause}")]
+    Failed {
+        /// What was tried, such as `open TAP`.
+        operation: &'static str,
+        /// On what, such as `eth0 in web`.
+        object: String,
+        /// Why it failed.
+        cause: String,
+        /// What the user may do about it, if we know.
+        hint: Option<&'static str>,
+    },
+}
+
+/// Why a command does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is no such command.
+    #[error("{0}: command not found")]
+    NotFound(String),
+    /// It is there, but can not be executed.
+    #[error("{0}: {1}")]
+    NotExecutable(String, String),
+    /// Something of ours failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}

@@ -1,0 +1,213 @@
+//! [`Manager`]: containers and networks, and what is done about them, in order.
+//!
+//! The rules it keeps:
+//!
+//! * Intent is saved before a step is taken ([`Phase`]). To undo a step that failed and to recover from a crash are the
+//!   same code: [`Manager::open`] calls what [`Manager::run`] calls on failure.
+//! * A lease is not stored beside the container, it is part of its record: it can not outlive it. The port and the FDB
+//!   entries end with it in the same call.
+//! * Tear-down goes on after a failure and reports every one.
+//!
+//! It reads no clock (`now` is seconds since 1970, for people; deadlines are [`switch::time::Instant`]) and does no I/O but
+//! through its [`Backend`]. What the switch is to do, it says by [`Manager::poll_control`]: the caller hands that on to the
+//! data plane, in order.
+
+mod end;
+mod recover;
+mod run;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use switch::dataplane::{BridgeId, Control};
+use switch::forward;
+use switch::time::Instant;
+use switch::verdict::PortId;
+
+pub use self::run::{RunRequest, Started};
+pub use self::view::{ContainerView, InterfaceView, NetworkView};
+use crate::backend::{Backend, BackendError};
+use crate::error::Error;
+use crate::name::{Id, Name};
+use crate::network::Network;
+use crate::record::Record;
+
+/// How long `stop` waits between asking (SIGTERM) and ending (SIGKILL), if the user does not say.
+pub const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// What the manager is started with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where ids, names and the FDB's hash come from: random on a real host, given in the simulator.
+    pub seed: u64,
+    /// The gateway's address and prefix of the default network, if the user chose it; otherwise the first free pool.
+    pub bip: Option<Ipv4Net>,
+}
+
+/// Two times: one for deadlines, one for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Monotonic.
+    pub instant: Instant,
+    /// Seconds since 1970.
+    pub unix: u64,
+}
+
+/// A container that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its id.
+    pub id: Id,
+    /// Its name.
+    pub name: Name,
+    /// The exit status of its command.
+    pub status: i32,
+}
+
+/// Containers and networks.
+#[derive(Debug)]
+pub struct Manager<B: Backend> {
+    backend: B,
+    chance: ChaCha8Rng,
+    network: Network,
+    networks: view::Predefined,
+    bridge: BridgeId,
+    records: BTreeMap<Id, Record>,
+    ports: BTreeMap<Id, PortId>,
+    last_port: PortId,
+    deadlines: BTreeMap<Id, Instant>,
+    controls: VecDeque<Control<B::Link>>,
+}
+
+/// The port of the gateway, the bridge's local port.
+const GATEWAY_PORT: PortId = PortId(0);
+/// How many ports there may be, the gateway's aside.
+const PORTS: u16 = 16_384;
+/// The numbers that are tried for `pontoonN`.
+const BRIDGE_NAMES: std::ops::Range<u32> = 0..1000;
+
+impl<B: Backend> Manager<B> {
+    /// Starts: finds what is saved, sets up the default network, takes over the containers that live and undoes what was
+    /// left half done. Returns warnings for people besides: records that were corrupt, things that could not be undone.
+    ///
+    /// # Errors
+    /// If there is no subnet for the default network, or its gateway can not be made.
+    pub fn open(backend: B, settings: &Settings, now: Now) -> Result<(Self, Vec<String>), Error> {
+        recover::open(backend, settings, now)
+    }
+
+    /// The next thing that the data plane is to do. To be asked until `None` after each call of the manager.
+    pub fn poll_control(&mut self) -> Option<Control<B::Link>> {
+        self.controls.pop_front()
+    }
+
+    /// When [`Manager::handle_timeout`] is to be called next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.values().min().copied()
+    }
+
+    /// Ends the containers whose time to stop by themselves is over. Returns what could not be done.
+    pub fn handle_timeout(&mut self, now: Now) -> Vec<Error> {
+        let due: Vec<Id> =
+            self.deadlines.iter().filter(|(_, at)| **at <= now.instant).map(|(id, _)| id.clone()).collect();
+        due.iter().filter_map(|id| self.end(id, now).err()).collect()
+    }
+
+    /// Whether any container is listed, running or not.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The backend, for what only it knows (where a log is).
+    pub fn backend(&mut self) -> &mut B {
+        &mut self.backend
+    }
+
+    /// Gives the backend back, as a daemon that ends leaves the world: containers go on without it.
+    #[must_use]
+    pub fn into_backend(self) -> B {
+        self.backend
+    }
+
+    /// The container that `text` names: by name, by id, or by an unambiguous beginning of an id.
+    ///
+    /// # Errors
+    /// If there is none, or several.
+    pub fn find(&self, text: &str) -> Result<&Record, Error> {
+        if let Some(record) = self.records.values().find(|record| record.name.as_str() == text) {
+            return Ok(record);
+        }
+        let mut matching = self.records.values().filter(|record| record.id.as_str().starts_with(text));
+        match (matching.next(), matching.count()) {
+            (Some(record), 0) if !text.is_empty() => Ok(record),
+            (Some(_), more) if !text.is_empty() => Err(Error::Ambiguous { prefix: text.to_owned(), count: more + 1 }),
+            _ => Err(Error::NoSuchContainer(text.to_owned())),
+        }
+    }
+
+    /// The record of a container that is known to be there.
+    fn record(&mut self, id: &Id) -> Result<&mut Record, Error> {
+        self.records.get_mut(id).ok_or_else(|| Error::NoSuchContainer(id.short().to_owned()))
+    }
+
+    fn save(&mut self, id: &Id) -> Result<(), Error> {
+        let Some(record) = self.records.get(id) else { return Ok(()) };
+        let text = serde_json::to_string_pretty(record).map_err(|why| broken("save record", id.short(), &why))?;
+        Ok(self.backend.save(&container_key(id), &text)?)
+    }
+
+    /// A number that no port has. Numbers go round, so that news of a port that has gone is never taken for news of the
+    /// next one.
+    fn free_port(&mut self) -> Result<PortId, Error> {
+        let used: BTreeSet<PortId> = self.ports.values().copied().collect();
+        let after_last =
+            (self.last_port.0..PORTS).chain(GATEWAY_PORT.0..self.last_port.0).map(|number| PortId(number + 1));
+        self.last_port = after_last.into_iter().find(|port| !used.contains(port)).ok_or(Error::NoPort)?;
+        Ok(self.last_port)
+    }
+
+    /// Puts a container's link on the switch.
+    fn plug(&mut self, id: &Id, link: B::Link) -> Result<(), Error> {
+        let port = self.free_port()?;
+        let record = self.record(id)?;
+        let mtu = record.lease.as_ref().map_or(crate::lease::DEFAULT_MTU, |lease| lease.mtu);
+        let config = switch::port::PortConfig { name: record.port_name(), mtu, ..Default::default() };
+        self.controls.push_back(Control::Plug { bridge: self.bridge, port, config, link });
+        self.ports.insert(id.clone(), port);
+        Ok(())
+    }
+
+    /// Takes a container's port, and the stations behind it, off the switch.
+    fn unplug(&mut self, id: &Id) {
+        if let Some(port) = self.ports.remove(id) {
+            self.controls.push_back(Control::Unplug { port });
+        }
+    }
+}
+
+fn container_key(id: &Id) -> String {
+    format!("container-{id}")
+}
+
+fn broken(operation: &'static str, object: &str, cause: &impl ToString) -> BackendError {
+    BackendError::Failed { operation, object: object.to_owned(), cause: cause.to_string(), hint: None }
+}
+
+fn first_host(subnet: Ipv4Net) -> Ipv4Addr {
+    subnet.hosts().next().unwrap_or_else(|| subnet.addr())
+}
+
+fn chance_from(seed: u64) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(seed)
+}
+
+fn switch_config(chance: &mut ChaCha8Rng) -> forward::Config {
+    forward::Config { hash_seed: chance.next_u64(), ..forward::Config::default() }
+}

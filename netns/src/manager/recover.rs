@@ -1,0 +1,219 @@
+//! How a manager starts: the default network, and what an earlier daemon left, from its records.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use ipnet::Ipv4Net;
+use rand_chacha::ChaCha8Rng;
+use serde::de::DeserializeOwned;
+use switch::dataplane::{BridgeId, Control};
+use switch::port::PortConfig;
+
+use super::{BRIDGE_NAMES, GATEWAY_PORT, Manager, Now, Settings, broken, chance_from, first_host, switch_config, view};
+use crate::backend::{Adopted, Backend, BackendError, Gateway};
+use crate::error::Error;
+use crate::lease::DEFAULT_MTU;
+use crate::name::{Id, Name};
+use crate::network::{Network, bridge_mac};
+use crate::pools::{default_pools, first_free, overlap};
+use crate::record::{Phase, Record};
+
+const NETWORK_KEY: &str = "network-bridge";
+const PREDEFINED_KEY: &str = "networks";
+
+pub(super) fn open<B: Backend>(
+    mut backend: B,
+    settings: &Settings,
+    now: Now,
+) -> Result<(Manager<B>, Vec<String>), Error> {
+    let mut warnings = Vec::new();
+    let mut chance = chance_from(settings.seed);
+    let mut records = BTreeMap::new();
+    let mut known_network = None;
+    let mut predefined = None;
+    for (key, text) in backend.load()? {
+        if key == NETWORK_KEY {
+            known_network = read_or_set_aside::<B, Network>(&mut backend, &key, &text, &mut warnings)?;
+        } else if key == PREDEFINED_KEY {
+            predefined = read_or_set_aside::<B, view::Predefined>(&mut backend, &key, &text, &mut warnings)?;
+        } else if key.starts_with("container-")
+            && let Some(record) = read_or_set_aside::<B, Record>(&mut backend, &key, &text, &mut warnings)?
+        {
+            records.insert(record.id.clone(), record);
+        }
+    }
+    let networks = match predefined {
+        Some(networks) => networks,
+        None => {
+            let networks = view::Predefined { host: Id::random(&mut chance), none: Id::random(&mut chance) };
+            save(&mut backend, PREDEFINED_KEY, &networks)?;
+            networks
+        }
+    };
+
+    // The living first: their shims kept the gateway interface, and the subnet that they use is the network's.
+    let bridge = known_network.as_ref().map_or("", |network| network.bridge.as_str()).to_owned();
+    let mut adopted = Vec::new();
+    for record in records.values() {
+        match record.phase {
+            Phase::Creating | Phase::Removing | Phase::Exited { .. } => {}
+            Phase::Starting { .. } | Phase::Running { .. } | Phase::Stopping { .. } => {
+                let found = backend.adopt(&super::run::spec_of(record, &bridge));
+                adopted.push((record.id.clone(), found));
+            }
+        }
+    }
+    let in_use = adopted.iter().any(|(id, found)| {
+        let on_bridge = records.get(id).is_some_and(|record| record.lease.is_some());
+        on_bridge && matches!(found, Ok(Adopted::Running { .. }))
+    });
+    let (network, gateway) = open_network(&mut backend, &mut chance, known_network, in_use, settings)?;
+    save(&mut backend, NETWORK_KEY, &network)?;
+
+    let bridge = BridgeId(0);
+    let local =
+        PortConfig { name: network.bridge.clone(), mtu: network.mtu, local: Some(network.mac), ..Default::default() };
+    let controls = VecDeque::from([
+        Control::AddBridge { bridge, name: network.bridge.clone(), config: switch_config(&mut chance) },
+        Control::Plug { bridge, port: GATEWAY_PORT, config: local, link: gateway },
+    ]);
+    let mut manager = Manager {
+        backend,
+        chance,
+        network,
+        networks,
+        bridge,
+        records,
+        ports: BTreeMap::new(),
+        last_port: GATEWAY_PORT,
+        deadlines: BTreeMap::new(),
+        controls,
+    };
+    for (id, found) in adopted {
+        if let Err(failed) = resume(&mut manager, &id, found, now) {
+            warnings.push(format!("container {}: {failed}", id.short()));
+        }
+    }
+    finish(&mut manager, &mut warnings);
+    Ok((manager, warnings))
+}
+
+/// A container that had begun its life: carries on with it, or settles its end.
+fn resume<B: Backend>(
+    manager: &mut Manager<B>,
+    id: &Id,
+    found: Result<Adopted<B::Link>, BackendError>,
+    now: Now,
+) -> Result<(), Error> {
+    let stopping = matches!(manager.record(id)?.phase, Phase::Stopping { .. });
+    match found? {
+        Adopted::Running { .. } if stopping => manager.end(id, now),
+        Adopted::Running { pid, link } => {
+            if let Some(link) = link {
+                manager.plug(id, link)?;
+            }
+            manager.enter(id, Phase::Running { pid })
+        }
+        Adopted::Ended { status: Some(status) } => {
+            manager.settle(id, status, now).into_iter().next().map_or(Ok(()), Err)
+        }
+        Adopted::Ended { status: None } => {
+            let never_ran = matches!(manager.record(id)?.phase, Phase::Starting { .. });
+            if never_ran { undo(manager, id) } else { manager.end(id, now) }
+        }
+    }
+}
+
+/// Undoes starts that did not come far enough, and finishes removals.
+fn finish<B: Backend>(manager: &mut Manager<B>, warnings: &mut Vec<String>) {
+    let half_done: Vec<Id> = manager
+        .records
+        .values()
+        .filter(|record| matches!(record.phase, Phase::Creating | Phase::Removing))
+        .map(|record| record.id.clone())
+        .collect();
+    for id in half_done {
+        if let Err(failed) = undo(manager, &id) {
+            warnings.push(format!("container {}: {failed}", id.short()));
+        }
+    }
+}
+
+fn undo<B: Backend>(manager: &mut Manager<B>, id: &Id) -> Result<(), Error> {
+    let cut_short = Error::NotRunning(id.short().to_owned());
+    match manager.undo(id, cut_short) {
+        failed @ Error::Undo { .. } => Err(failed),
+        _ => Ok(()),
+    }
+}
+
+/// The default network and the switch's end of its gateway. A network that is known keeps its id for ever, and its subnet
+/// and name unless the host has taken them meanwhile and no container lives on it.
+fn open_network<B: Backend>(
+    backend: &mut B,
+    chance: &mut ChaCha8Rng,
+    known: Option<Network>,
+    in_use: bool,
+    settings: &Settings,
+) -> Result<(Network, B::Link), Error> {
+    let own = known.as_ref().map(|network| network.bridge.clone());
+    let taken = backend.host_prefixes(own.as_deref())?;
+    let subnet = match (&known, settings.bip) {
+        (Some(network), _) if in_use => Ipv4Net::new_assert(network.gateway, network.subnet.prefix_len()),
+        (_, Some(bip)) => match taken.iter().find(|other| overlap(bip, **other)) {
+            Some(other) => {
+                return Err(Error::SubnetInUse { network: "bridge".into(), subnet: bip.trunc(), other: *other });
+            }
+            None => bip,
+        },
+        (Some(network), None) if !taken.iter().any(|other| overlap(network.subnet, *other)) => {
+            Ipv4Net::new_assert(network.gateway, network.subnet.prefix_len())
+        }
+        _ => {
+            let subnet = first_free(default_pools(), &taken).ok_or_else(|| Error::NoSubnet("bridge".into()))?;
+            Ipv4Net::new_assert(first_host(subnet), subnet.prefix_len())
+        }
+    };
+    let id = known.as_ref().map_or_else(|| Id::random(chance), |network| network.id.clone());
+    let mut network = Network {
+        name: Name::from_static("bridge"),
+        mac: bridge_mac(&id),
+        id,
+        bridge: String::new(),
+        subnet: subnet.trunc(),
+        gateway: subnet.addr(),
+        mtu: DEFAULT_MTU,
+    };
+    let candidates = BRIDGE_NAMES.map(|number| format!("pontoon{number}"));
+    let mut last = None;
+    for name in own.into_iter().chain(candidates) {
+        network.bridge = name;
+        let lease = network.gateway_lease();
+        match backend.open_gateway(&Gateway { name: &network.bridge, lease: &lease }) {
+            Ok(link) => return Ok((network, link)),
+            Err(taken @ BackendError::NameTaken(_)) => last = Some(taken),
+            Err(failed) => return Err(failed.into()),
+        }
+    }
+    Err(last.unwrap_or(BackendError::Gone).into())
+}
+
+fn read_or_set_aside<B: Backend, T: DeserializeOwned>(
+    backend: &mut B,
+    key: &str,
+    text: &str,
+    warnings: &mut Vec<String>,
+) -> Result<Option<T>, Error> {
+    match serde_json::from_str(text) {
+        Ok(value) => Ok(Some(value)),
+        Err(why) => {
+            let place = backend.set_aside(key)?;
+            warnings.push(format!("the record {key} is corrupt ({why}); it is kept as {place}"));
+            Ok(None)
+        }
+    }
+}
+
+fn save<B: Backend>(backend: &mut B, key: &str, value: &impl serde::Serialize) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(value).map_err(|why| broken("save", key, &why))?;
+    Ok(backend.save(key, &text)?)
+}

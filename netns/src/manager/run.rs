@@ -1,0 +1,219 @@
+//! How a container comes to be: the request, its checks, and the four journalled steps.
+
+use std::net::Ipv4Addr;
+
+use switch::mac::MacAddr;
+
+use super::{Manager, Now};
+use crate::backend::{Backend, Interface, Namespace, Spec};
+use crate::error::Error;
+use crate::lease::{Lease, MAX_MTU, MIN_MTU};
+use crate::mode::NetworkMode;
+use crate::name::{Id, Name, make_up};
+use crate::record::{IFNAME, Phase, Record};
+
+/// What `run` asks for, the command's streams aside.
+#[derive(Clone, Debug)]
+pub struct RunRequest {
+    /// `--name`.
+    pub name: Option<Name>,
+    /// `--network`.
+    pub mode: NetworkMode,
+    /// `--ip`.
+    pub ip: Option<Ipv4Addr>,
+    /// `--mac-address`.
+    pub mac: Option<MacAddr>,
+    /// `--mtu`.
+    pub mtu: Option<u32>,
+    /// `-h`.
+    pub hostname: Option<String>,
+    /// Not `--no-offload`.
+    pub offload: bool,
+    /// `-d`.
+    pub detached: bool,
+    /// `--rm`.
+    pub auto_remove: bool,
+    /// The command, to be shown.
+    pub command: Vec<String>,
+}
+
+impl RunRequest {
+    /// The plainest request: a foreground container on the default bridge network.
+    #[must_use]
+    pub fn new(command: Vec<String>) -> Self {
+        RunRequest {
+            name: None,
+            mode: NetworkMode::bridge(),
+            ip: None,
+            mac: None,
+            mtu: None,
+            hostname: None,
+            offload: true,
+            detached: false,
+            auto_remove: false,
+            command,
+        }
+    }
+
+    /// An option that makes no sense in the mode asked for.
+    fn conflict(&self) -> Option<&'static str> {
+        let asks_interface = [
+            (self.ip.is_some(), "--ip"),
+            (self.mac.is_some(), "--mac-address"),
+            (self.mtu.is_some(), "--mtu"),
+            (!self.offload, "--no-offload"),
+        ];
+        let asks_hostname = (self.hostname.is_some(), "-h");
+        let refused: Vec<(bool, &'static str)> = match self.mode {
+            NetworkMode::Bridge(_) => Vec::new(),
+            NetworkMode::Host | NetworkMode::None => asks_interface.to_vec(),
+            NetworkMode::Container(_) => asks_interface.into_iter().chain([asks_hostname]).collect(),
+        };
+        refused.into_iter().find(|(asked, _)| *asked).map(|(_, option)| option)
+    }
+}
+
+/// A container that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// Its id.
+    pub id: Id,
+    /// Its name.
+    pub name: Name,
+}
+
+impl<B: Backend> Manager<B> {
+    /// Makes a container and starts its command.
+    ///
+    /// # Errors
+    /// Why there is none; whatever had been done is undone.
+    pub fn run(&mut self, request: RunRequest, command: B::Command, now: Now) -> Result<Started, Error> {
+        self.reap(now);
+        let record = self.draft(request, now)?;
+        let started = Started { id: record.id.clone(), name: record.name.clone() };
+        self.records.insert(record.id.clone(), record);
+        match self.bring_up(&started.id, command) {
+            Ok(()) => Ok(started),
+            Err(failed) => Err(self.undo(&started.id, failed)),
+        }
+    }
+
+    /// The record of a container to be, all of the request checked.
+    fn draft(&mut self, request: RunRequest, now: Now) -> Result<Record, Error> {
+        let name = self.choose_name(request.name.clone())?;
+        if let Some(option) = request.conflict() {
+            return Err(Error::Conflict { option, mode: request.mode.to_string() });
+        }
+        if let Some(hostname) = request.hostname.as_deref().filter(|hostname| !is_hostname(hostname)) {
+            return Err(Error::Hostname(hostname.to_owned()));
+        }
+        let shares = match &request.mode {
+            NetworkMode::Container(target) => Some(self.sharer(target, &name)?),
+            NetworkMode::Bridge(_) | NetworkMode::Host | NetworkMode::None => None,
+        };
+        let lease = match &request.mode {
+            NetworkMode::Bridge(network) => Some(self.lease(network, &request)?),
+            NetworkMode::Host | NetworkMode::Container(_) | NetworkMode::None => None,
+        };
+        let id = Id::random(&mut self.chance);
+        let hostname = match &request.mode {
+            NetworkMode::Host => request.hostname,
+            NetworkMode::Container(_) => shares.as_ref().and_then(|target| self.records.get(target)?.hostname.clone()),
+            NetworkMode::Bridge(_) | NetworkMode::None => request.hostname.or_else(|| Some(id.short().to_owned())),
+        };
+        Ok(Record {
+            id,
+            name,
+            mode: request.mode,
+            shares,
+            lease,
+            offload: request.offload,
+            hostname,
+            command: request.command,
+            detached: request.detached,
+            auto_remove: request.auto_remove,
+            created: now.unix,
+            phase: Phase::Creating,
+        })
+    }
+
+    fn choose_name(&mut self, asked: Option<Name>) -> Result<Name, Error> {
+        match asked {
+            None => {
+                let records = &self.records;
+                let taken = |name: &str| records.values().any(|record| record.name.as_str() == name);
+                Ok(make_up(&mut self.chance, taken))
+            }
+            Some(name) => match self.records.values().find(|record| record.name == name) {
+                Some(other) => Err(Error::NameInUse { name: name.into(), id: other.id.short().to_owned() }),
+                None => Ok(name),
+            },
+        }
+    }
+
+    /// The container whose namespace `container:target` shares. A joiner's own target may be a joiner, too.
+    fn sharer(&self, target: &str, own_name: &Name) -> Result<Id, Error> {
+        if target == own_name.as_str() {
+            return Err(Error::JoinsItself(target.to_owned()));
+        }
+        let refused = |source| Error::Target { target: target.to_owned(), source: Box::new(source) };
+        let record = self.find(target).map_err(refused)?;
+        if record.is_live() { Ok(record.id.clone()) } else { Err(refused(Error::NotRunning(record.name.to_string()))) }
+    }
+
+    fn lease(&self, network: &Name, request: &RunRequest) -> Result<Lease, Error> {
+        if *network != self.network.name {
+            return Err(Error::NoSuchNetwork(network.to_string()));
+        }
+        let mtu = request.mtu.unwrap_or(self.network.mtu);
+        if !(MIN_MTU..=MAX_MTU).contains(&mtu) {
+            return Err(Error::Mtu(mtu));
+        }
+        let leases = self.records.values().filter(|record| record.is_live()).filter_map(|record| record.lease.as_ref());
+        self.network
+            .lease(request.ip, request.mac, mtu, leases)
+            .map_err(|source| Error::Lease { network: network.to_string(), source })
+    }
+
+    /// The steps, each saved before it is taken.
+    fn bring_up(&mut self, id: &Id, command: B::Command) -> Result<(), Error> {
+        self.save(id)?;
+        let created = {
+            let record = self.records.get(id).ok_or_else(|| Error::NoSuchContainer(id.short().to_owned()))?;
+            self.backend.create(&spec_of(record, &self.network.bridge))?
+        };
+        if let Some(link) = created.link {
+            self.plug(id, link)?;
+        }
+        self.enter(id, Phase::Starting { pid: created.pid })?;
+        self.backend.start(id, command).map_err(Error::Start)?;
+        self.enter(id, Phase::Running { pid: created.pid })
+    }
+
+    /// Saves that `phase` is next, and enters it.
+    pub(super) fn enter(&mut self, id: &Id, phase: Phase) -> Result<(), Error> {
+        self.record(id)?.phase = phase;
+        self.save(id)
+    }
+}
+
+/// What the backend is asked for, for a container with this record.
+pub(super) fn spec_of<'a>(record: &'a Record, bridge: &'a str) -> Spec<'a> {
+    let namespace = match (&record.mode, &record.shares) {
+        (NetworkMode::Host, _) => Namespace::Host,
+        (NetworkMode::Container(_), Some(target)) => Namespace::Of(target),
+        (NetworkMode::Container(_) | NetworkMode::Bridge(_) | NetworkMode::None, _) => Namespace::New,
+    };
+    let interface =
+        record.lease.as_ref().map(|lease| Interface { name: IFNAME, lease, offload: record.offload, bridge });
+    Spec { id: &record.id, namespace, interface, hostname: record.hostname.as_deref(), log: record.detached }
+}
+
+/// What Linux and RFC 1123 agree on.
+fn is_hostname(text: &str) -> bool {
+    let ends = |edge: Option<char>| edge.is_some_and(|each| each.is_ascii_alphanumeric());
+    text.len() <= 64
+        && ends(text.chars().next())
+        && ends(text.chars().last())
+        && text.chars().all(|each| each.is_ascii_alphanumeric() || matches!(each, '-' | '.' | '_'))
+}
