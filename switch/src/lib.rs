@@ -12,6 +12,7 @@
 pub mod buffer;
 pub mod link;
 pub mod mac;
+pub mod offload;
 pub mod time;
 pub mod verdict;
 pub mod vlan;
