@@ -10,9 +10,17 @@
 //! * [`dataplane`]: switches, links and counters together; [`engine`]: the loop that drives it on a real host.
 
 pub mod buffer;
+pub mod counters;
+pub mod dataplane;
+pub mod engine;
+pub mod fdb;
+pub mod forward;
+pub mod frame;
 pub mod link;
 pub mod mac;
 pub mod offload;
+pub mod port;
+mod slots;
 pub mod time;
 pub mod verdict;
 pub mod vlan;

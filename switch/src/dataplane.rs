@@ -1,0 +1,481 @@
+//! [`Dataplane`]: bridges, their links, frame memory and counters together; all of the switch but the loop around it.
+//!
+//! Rules:
+//! * It is driven: `service` moves one batch of one port, `control` changes something between two batches, and time is
+//!   an argument. It waits for nothing and asks nobody.
+//! * A frame goes in one step from the port it came from to each port it leaves by; there is no queue in between. What
+//!   a link can not take at once is that link's: it queues, or the copy is dropped and counted.
+//! * One copy's misfortune is no other's: a link that is full, refuses or ends takes nothing from the rest of a flood or
+//!   of a batch. A link that ends is used no more, and its port goes when the batch is over.
+//! * Results of queued frames come in the order in which the frames were queued.
+//! * Nothing is allocated per frame once the pool and the batch are warm.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::buffer::{Buffer, Pool};
+use crate::counters::{PortCounters, Traffic};
+use crate::fdb::FdbEvent;
+use crate::forward::Switch;
+use crate::frame::{Frame, Tag};
+use crate::link::{Link, Received, Transmit};
+use crate::slots::Slots;
+use crate::time::Instant;
+use crate::verdict::{DropReason, PortId, Verdict};
+use crate::vlan::{Retag, VlanId};
+
+mod control;
+mod report;
+
+pub use control::{Control, ControlError};
+pub use report::{BridgeStatistics, Event, FdbRow, PortStatistics, Unbalanced};
+
+/// The number of a bridge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BridgeId(pub u16);
+
+/// How a data plane spends time and memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How many frames of one port are moved at a time, before it is another port's turn.
+    pub batch: usize,
+    /// How many buffers of 64 KiB the pool makes at most; each is made when it is first needed.
+    pub buffers: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { batch: 64, buffers: 512 }
+    }
+}
+
+/// What is left to do for a port after a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serviced {
+    /// There may be more frames: come again when it is the port's turn.
+    More,
+    /// There is nothing for now: come again when the link is ready.
+    Idle,
+    /// The port is not there, or no longer.
+    Gone,
+}
+
+/// Bridges, their ports and links.
+#[derive(Debug)]
+pub struct Dataplane<L> {
+    bridges: Slots<Bridge>,
+    ports: Slots<Port<L>>,
+    /// Ports whose links were given frames since the last flush.
+    touched: Vec<PortId>,
+    /// Ports whose links have ended since the last clearing up.
+    ended: Vec<PortId>,
+    events: VecDeque<Event>,
+    pool: Pool,
+    batch: Vec<Arc<Buffer>>,
+    results: Vec<Transmit>,
+    batch_limit: usize,
+}
+
+#[derive(Debug)]
+struct Bridge {
+    name: String,
+    switch: Switch,
+    departed: PortCounters,
+}
+
+#[derive(Debug)]
+struct Port<L> {
+    bridge: BridgeId,
+    link: L,
+    counters: PortCounters,
+    /// Copies that the link has queued and not answered for. The link's own bound is its bound.
+    queued: VecDeque<Traffic>,
+    is_touched: bool,
+    has_ended: bool,
+}
+
+impl<L: Link> Dataplane<L> {
+    /// A data plane without bridges.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let batch_limit = settings.batch.max(1);
+        Dataplane {
+            bridges: Slots::new(),
+            ports: Slots::new(),
+            touched: Vec::new(),
+            ended: Vec::new(),
+            events: VecDeque::new(),
+            pool: Pool::new(settings.buffers.max(1)),
+            batch: Vec::with_capacity(batch_limit),
+            results: Vec::with_capacity(batch_limit),
+            batch_limit,
+        }
+    }
+
+    /// Makes a change.
+    ///
+    /// # Errors
+    /// If what it names is not there, or is there already, or there is no room for it. A link that could not be plugged
+    /// in is dropped.
+    pub fn control(&mut self, control: Control<L>, now: Instant) -> Result<(), ControlError> {
+        match control {
+            Control::AddBridge { bridge, name, config } => {
+                if self.bridges.contains(bridge.0) {
+                    return Err(ControlError::BridgeTaken(bridge));
+                }
+                let switch = Switch::new(config);
+                self.bridges.insert(bridge.0, Bridge { name, switch, departed: PortCounters::default() });
+            }
+            Control::RemoveBridge { bridge } => {
+                let ports: Vec<PortId> = self.bridge(bridge)?.switch.ports().collect();
+                for port in ports {
+                    self.remove_port(port);
+                }
+                self.bridges.remove(bridge.0);
+            }
+            Control::Plug { bridge, port, config, link } => {
+                if self.ports.contains(port.0) {
+                    return Err(ControlError::PortTaken(port));
+                }
+                self.bridge(bridge)?.switch.plug(port, config, now)?;
+                self.ports.insert(port.0, Port::new(bridge, link));
+                // Flushing and clearing up list each port at most once, so they never allocate again.
+                let ports = self.ports.iter().count();
+                self.touched.reserve(ports);
+                self.ended.reserve(ports);
+            }
+            Control::Unplug { port } => {
+                self.remove_port(port).ok_or(ControlError::NoPort(port))?;
+            }
+            Control::SetStation { bridge, vlan, station, port, kind } => {
+                let switch = &mut self.bridge(bridge)?.switch;
+                switch.port(port).ok_or(ControlError::NoPort(port))?;
+                switch.fdb_mut().set(vlan, station, port, kind, now)?;
+            }
+            Control::ClearStation { bridge, vlan, station } => {
+                let fdb = self.bridge(bridge)?.switch.fdb_mut();
+                fdb.remove(vlan, station).then_some(()).ok_or(ControlError::NoStation(station))?;
+            }
+            Control::FlushPort { port } => {
+                let bridge = self.ports.get(port.0).ok_or(ControlError::NoPort(port))?.bridge;
+                self.bridge(bridge)?.switch.fdb_mut().flush_port(port);
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves one batch of frames that came in by `port`, to the links they leave by, and flushes those.
+    pub fn service(&mut self, port: PortId, now: Instant) -> Serviced {
+        let Some(ingress) = self.ports.get_mut(port.0) else { return Serviced::Gone };
+        let mut batch = std::mem::take(&mut self.batch);
+        let received = ingress.link.receive(&mut self.pool, &mut batch, self.batch_limit);
+        for buffer in batch.drain(..) {
+            self.forward(port, &buffer, now);
+            self.pool.give(buffer);
+        }
+        self.batch = batch;
+        if received == Received::Down {
+            self.end(port);
+        }
+        self.touch(port);
+        self.flush();
+        match received {
+            Received::Down => Serviced::Gone,
+            Received::More | Received::WouldBlock if !self.ports.contains(port.0) => Serviced::Gone,
+            Received::More => Serviced::More,
+            Received::WouldBlock => Serviced::Idle,
+        }
+    }
+
+    /// Asks the link of `port` for results of frames that it has queued: to be called when it says that there are some.
+    pub fn settle(&mut self, port: PortId) {
+        self.touch(port);
+        self.flush();
+    }
+
+    /// Decides about one frame that came in by `ingress`, and gives a copy to each link it leaves by. The inner step of
+    /// [`Dataplane::service`]; whoever calls it ends the batch with [`Dataplane::flush`].
+    ///
+    /// The verdict is for whoever wants to know; it is counted and carried out already. `None`: there is no such port.
+    #[inline]
+    pub fn forward(&mut self, ingress: PortId, buffer: &Arc<Buffer>, now: Instant) -> Option<Verdict> {
+        let port = self.ports.get_mut(ingress.0)?;
+        let switch = &mut self.bridges.get_mut(port.bridge.0)?.switch;
+        let frame = match Frame::parse(buffer.frame(), buffer.vnet) {
+            Ok(frame) => frame,
+            Err(reason) => {
+                port.counters.rx.count_unreadable(buffer.frame().len(), reason);
+                return Some(Verdict::Drop(reason));
+            }
+        };
+        let verdict = switch.ingress(ingress, &frame, now);
+        let traffic = Traffic::of(&frame);
+        port.counters.rx.count(traffic, &verdict);
+
+        let mut copy = Copy { switch, ports: &mut self.ports, touched: &mut self.touched, ended: &mut self.ended };
+        match &verdict {
+            Verdict::Unicast { vlan, egress } | Verdict::Local { vlan, egress } => {
+                copy.send(*egress, buffer, &frame, *vlan, traffic);
+            }
+            Verdict::Flood { vlan, to } => {
+                for egress in to.iter() {
+                    copy.send(egress, buffer, &frame, *vlan, traffic);
+                }
+            }
+            Verdict::Drop(_) => {}
+        }
+        Some(verdict)
+    }
+
+    /// Ends a batch: flushes the links that were given frames, counts what became of them, and takes away the ports
+    /// whose links have ended.
+    pub fn flush(&mut self) {
+        while let Some(touched) = self.touched.pop() {
+            self.flush_link(touched);
+        }
+        while let Some(ended) = self.ended.pop() {
+            // (Unless it was unplugged since, and its number is another port's.)
+            if self.ports.get(ended.0).is_some_and(|port| port.has_ended) {
+                self.remove_port(ended);
+                self.events.push_back(Event::PortDown { port: ended });
+            }
+        }
+        debug_assert_eq!(self.check(), Ok(()));
+    }
+
+    /// Forgets stations that have been silent for too long.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.bridges.iter_mut().for_each(|(_, bridge)| bridge.switch.handle_timeout(now));
+    }
+
+    /// When [`Dataplane::handle_timeout`] wants to be called next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.bridges.iter().filter_map(|(_, bridge)| bridge.switch.poll_timeout()).min()
+    }
+
+    /// The next thing that happened by itself.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The next change of an FDB.
+    pub fn poll_fdb_event(&mut self) -> Option<(BridgeId, FdbEvent)> {
+        self.bridges.iter_mut().find_map(|(id, bridge)| Some((BridgeId(id), bridge.switch.fdb_mut().poll_event()?)))
+    }
+
+    /// The link behind a port.
+    #[must_use]
+    pub fn link(&self, port: PortId) -> Option<&L> {
+        self.ports.get(port.0).map(|port| &port.link)
+    }
+
+    /// The link behind a port, to be changed: a capture begun, a cable cut.
+    pub fn link_mut(&mut self, port: PortId) -> Option<&mut L> {
+        self.ports.get_mut(port.0).map(|port| &mut port.link)
+    }
+
+    /// All ports of all bridges, ascending.
+    pub fn ports(&self) -> impl Iterator<Item = PortId> + '_ {
+        self.ports.iter().map(|(port, _)| PortId(port))
+    }
+
+    /// All bridges, ascending.
+    pub fn bridges(&self) -> impl Iterator<Item = BridgeId> + '_ {
+        self.bridges.iter().map(|(bridge, _)| BridgeId(bridge))
+    }
+
+    /// The switch of a bridge: its configuration, FDB and snapshot.
+    #[must_use]
+    pub fn switch(&self, bridge: BridgeId) -> Option<&Switch> {
+        self.bridges.get(bridge.0).map(|bridge| &bridge.switch)
+    }
+
+    /// The switch of a bridge, to be changed by hand. Its ports are [`Dataplane::control`]'s.
+    pub fn switch_mut(&mut self, bridge: BridgeId) -> Option<&mut Switch> {
+        self.bridges.get_mut(bridge.0).map(|bridge| &mut bridge.switch)
+    }
+
+    /// The counters of a port.
+    #[must_use]
+    pub fn counters(&self, port: PortId) -> Option<&PortCounters> {
+        self.ports.get(port.0).map(|port| &port.counters)
+    }
+
+    /// All counters of all bridges.
+    #[must_use]
+    pub fn statistics(&self) -> Vec<BridgeStatistics> {
+        let of_port = |bridge: &Bridge, port: PortId| PortStatistics {
+            port,
+            name: bridge.port_name(port),
+            stations: bridge.switch.fdb().stations(port),
+            counters: self.counters(port).cloned().unwrap_or_default(),
+        };
+        let of_bridge = |(id, bridge): (u16, &Bridge)| BridgeStatistics {
+            bridge: BridgeId(id),
+            name: bridge.name.clone(),
+            fdb: bridge.switch.fdb().counters(),
+            stations: bridge.switch.fdb().len(),
+            ports: bridge.switch.ports().map(|port| of_port(bridge, port)).collect(),
+            departed: bridge.departed.clone(),
+        };
+        self.bridges.iter().map(of_bridge).collect()
+    }
+
+    /// The stations of a bridge, by VLAN and address; none if there is no such bridge.
+    #[must_use]
+    pub fn fdb(&self, bridge: BridgeId, now: Instant) -> Vec<FdbRow> {
+        let Some(bridge) = self.bridges.get(bridge.0) else { return Vec::new() };
+        let entries = bridge.switch.fdb().entries(now).into_iter();
+        entries
+            .map(|entry| FdbRow {
+                vlan: entry.vlan,
+                station: entry.station,
+                port: entry.port,
+                name: bridge.port_name(entry.port),
+                kind: entry.kind,
+                age: entry.age.as_secs(),
+            })
+            .collect()
+    }
+
+    /// Whether the law of the counters holds for every port, and for those that have gone.
+    ///
+    /// # Errors
+    /// The first port whose counters do not add up.
+    pub fn check(&self) -> Result<(), Unbalanced> {
+        let check = |(port, it): (u16, &Port<L>)| {
+            it.counters.check().map_err(|imbalance| Unbalanced { port: PortId(port), imbalance })
+        };
+        self.ports.iter().try_for_each(check)
+    }
+
+    fn bridge(&mut self, bridge: BridgeId) -> Result<&mut Bridge, ControlError> {
+        self.bridges.get_mut(bridge.0).ok_or(ControlError::NoBridge(bridge))
+    }
+
+    /// Marks a port whose link wants to be flushed.
+    fn touch(&mut self, port: PortId) {
+        if let Some(it) = self.ports.get_mut(port.0).filter(|it| !it.queued.is_empty()) {
+            it.touch(port, &mut self.touched);
+        }
+    }
+
+    fn end(&mut self, port: PortId) {
+        if let Some(it) = self.ports.get_mut(port.0) {
+            it.end(port, &mut self.ended);
+        }
+    }
+
+    fn flush_link(&mut self, port: PortId) {
+        let Some(it) = self.ports.get_mut(port.0) else { return };
+        it.is_touched = false;
+        if it.has_ended {
+            return;
+        }
+        it.link.flush(&mut self.results);
+        for result in self.results.drain(..) {
+            let Some(traffic) = it.queued.pop_front() else {
+                panic!("port {}: the link answered for a frame that it did not have", port.0)
+            };
+            it.conclude(port, traffic, result, &mut self.ended);
+        }
+    }
+
+    /// Takes a port out of everything. Copies that its link still had queued have not left.
+    fn remove_port(&mut self, port: PortId) -> Option<L> {
+        let mut it = self.ports.remove(port.0)?;
+        it.queued.drain(..).for_each(|_| it.counters.tx.drop(DropReason::LinkDown));
+        if let Some(bridge) = self.bridges.get_mut(it.bridge.0) {
+            bridge.switch.unplug(port);
+            bridge.departed += &it.counters;
+        }
+        Some(it.link)
+    }
+}
+
+impl Bridge {
+    fn port_name(&self, port: PortId) -> String {
+        self.switch.port(port).map(|config| config.name.clone()).unwrap_or_default()
+    }
+}
+
+impl<L> Port<L> {
+    fn new(bridge: BridgeId, link: L) -> Self {
+        Port {
+            bridge,
+            link,
+            counters: PortCounters::default(),
+            queued: VecDeque::new(),
+            is_touched: false,
+            has_ended: false,
+        }
+    }
+
+    #[inline]
+    fn touch(&mut self, own: PortId, touched: &mut Vec<PortId>) {
+        if !self.is_touched {
+            self.is_touched = true;
+            touched.push(own);
+        }
+    }
+
+    #[cold]
+    fn end(&mut self, own: PortId, ended: &mut Vec<PortId>) {
+        if !self.has_ended {
+            self.has_ended = true;
+            ended.push(own);
+        }
+    }
+
+    #[inline]
+    fn conclude(&mut self, own: PortId, traffic: Traffic, result: Transmit, ended: &mut Vec<PortId>) {
+        match result {
+            Transmit::Sent => self.counters.tx.count(traffic),
+            Transmit::Queued => self.queued.push_back(traffic),
+            Transmit::Full => self.counters.tx.drop(DropReason::LinkFull),
+            Transmit::Refused => self.counters.tx.drop(DropReason::LinkRefused),
+            Transmit::NotSegmentable => self.counters.tx.drop(DropReason::NotSegmentable),
+            Transmit::Down => {
+                self.counters.tx.drop(DropReason::LinkDown);
+                self.end(own, ended);
+            }
+        }
+    }
+}
+
+/// The parts of a data plane that sending a copy needs, while the verdict lends the rest.
+struct Copy<'a, L> {
+    switch: &'a Switch,
+    ports: &'a mut Slots<Port<L>>,
+    touched: &'a mut Vec<PortId>,
+    ended: &'a mut Vec<PortId>,
+}
+
+impl<L: Link> Copy<'_, L> {
+    #[inline]
+    fn send(&mut self, egress: PortId, buffer: &Arc<Buffer>, frame: &Frame<'_>, vlan: VlanId, traffic: Traffic) {
+        let Some(port) = self.ports.get_mut(egress.0) else { return };
+        if port.has_ended {
+            return port.counters.tx.drop(DropReason::LinkDown);
+        }
+        let retag = match self.switch.egress(egress, frame, vlan) {
+            Ok(retag) => retag,
+            Err(reason) => return port.counters.tx.drop(reason),
+        };
+        let traffic = match retag {
+            Retag::Keep | Retag::Replace(_) => traffic,
+            Retag::Push(_) => traffic.longer_by(Tag::LEN as i32),
+            Retag::Pop => traffic.longer_by(-(Tag::LEN as i32)),
+        };
+        port.touch(egress, self.touched);
+        let result = port.link.transmit(buffer, retag);
+        port.conclude(egress, traffic, result, self.ended);
+    }
+}
+
+#[cfg(test)]
+mod tests;

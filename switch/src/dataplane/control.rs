@@ -1,0 +1,119 @@
+//! [`Control`]: what a data plane can be told between two batches.
+
+use serde::{Deserialize, Serialize};
+
+use super::BridgeId;
+use crate::fdb::{EntryKind, Refusal};
+use crate::forward::{Config, PlugError};
+use crate::mac::MacAddr;
+use crate::port::PortConfig;
+use crate::verdict::PortId;
+use crate::vlan::VlanId;
+
+/// A change of the data plane.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Control<L> {
+    /// A new bridge, without ports.
+    AddBridge {
+        /// Its number.
+        bridge: BridgeId,
+        /// What people call it.
+        name: String,
+        /// How it behaves.
+        config: Config,
+    },
+    /// A bridge goes, and its ports and links with it.
+    RemoveBridge {
+        /// Which.
+        bridge: BridgeId,
+    },
+    /// A new port of a bridge.
+    Plug {
+        /// Of which bridge.
+        bridge: BridgeId,
+        /// Its number, which no other port of any bridge has.
+        port: PortId,
+        /// How it behaves.
+        config: PortConfig,
+        /// What lies behind it.
+        link: L,
+    },
+    /// A port goes, and its link and stations with it.
+    Unplug {
+        /// Which.
+        port: PortId,
+    },
+    /// An entry of the FDB is made by hand.
+    SetStation {
+        /// Of which bridge.
+        bridge: BridgeId,
+        /// Of which VLAN.
+        vlan: VlanId,
+        /// Its address.
+        station: MacAddr,
+        /// The port it is behind.
+        port: PortId,
+        /// How the entry behaves.
+        kind: EntryKind,
+    },
+    /// An entry of the FDB goes, whatever its kind.
+    ClearStation {
+        /// Of which bridge.
+        bridge: BridgeId,
+        /// Of which VLAN.
+        vlan: VlanId,
+        /// Its address.
+        station: MacAddr,
+    },
+    /// The stations behind a port are forgotten; static ones stay.
+    FlushPort {
+        /// Which.
+        port: PortId,
+    },
+}
+
+/// Why a change was not made. Nothing has changed then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// There is a bridge of this number.
+    #[error("bridge {} is there already", .0.0)]
+    BridgeTaken(BridgeId),
+    /// There is no such bridge.
+    #[error("no bridge {}", .0.0)]
+    NoBridge(BridgeId),
+    /// There is a port of this number.
+    #[error("port {} is there already", .0.0)]
+    PortTaken(PortId),
+    /// There is no such port, or it is one of another bridge.
+    #[error("no port {}", .0.0)]
+    NoPort(PortId),
+    /// There is no such entry.
+    #[error("no entry for station {0}")]
+    NoStation(MacAddr),
+    /// The FDB is full.
+    #[error("the FDB is full")]
+    TableFull,
+    /// The ageing time is zero: an entry that is not static would be gone at once.
+    #[error("the ageing time is zero: only static entries are kept")]
+    NotKept,
+}
+
+impl From<PlugError> for ControlError {
+    fn from(error: PlugError) -> Self {
+        match error {
+            PlugError::Taken(port) => ControlError::PortTaken(port),
+            PlugError::TableFull(_) => ControlError::TableFull,
+        }
+    }
+}
+
+impl From<Refusal> for ControlError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            // (The first three are refusals to learn; an entry that is set by hand has none of them.)
+            Refusal::Static | Refusal::Sticky | Refusal::Quota | Refusal::TableFull => ControlError::TableFull,
+            Refusal::NotKept => ControlError::NotKept,
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! [`Fdb`]: the filtering database (IEEE 802.1Q-2022, 8.8): which station of which VLAN is behind which port.
+//!
+//! Rules:
+//! * A station is where it was last heard; when it is heard elsewhere, its entry moves at once.
+//! * An entry whose station was silent for the ageing time is not there: a lookup ignores it from that moment, and the
+//!   sweep (`handle_timeout`) takes it away soon after. Heard again in between, it has expired and is learned anew.
+//! * Static entries neither move nor expire; sticky ones expire but do not move.
+//! * A port has a quota of stations, so that a flood of made-up addresses costs only the port it comes from. At the
+//!   quota, or with the table full, known stations go on as before and new ones are refused: frames to them are flooded.
+//! * The table holds at most `max_stations` entries that age and as many static ones: a flood can not keep the
+//!   administrator from setting one.
+//! * With an ageing time of zero nothing is learned, and the switch floods like a hub.
+//! * Every change is an event, in a bounded queue.
+//!
+//! The sweep keeps one check per entry, not one per refresh: a frame of a known station writes one word, and the check,
+//! when it comes, finds out that the entry was used and looks again later. Nothing depends on the hash map's order, and
+//! its seed is given.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::time::Duration;
+
+use foldhash::fast::FixedState;
+
+use crate::mac::MacAddr;
+use crate::slots::Slots;
+use crate::time::Instant;
+use crate::verdict::PortId;
+use crate::vlan::VlanId;
+
+mod entry;
+mod event;
+
+pub use entry::{EntryKind, FdbCounters, FdbEntry, FdbSnapshot};
+pub use event::FdbEvent;
+
+use entry::{Entry, Share, pack, unpack};
+use event::EventQueue;
+
+/// The filtering database of one switch.
+#[derive(Debug)]
+pub struct Fdb {
+    entries: HashMap<u64, Entry, FixedState>,
+    checks: BinaryHeap<Reverse<(Instant, u64)>>,
+    shares: Slots<Share>,
+    ageing: Duration,
+    max_stations: usize,
+    ageing_entries: usize,
+    counters: FdbCounters,
+    events: EventQueue,
+}
+
+/// What hearing a station did to the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learned {
+    /// It was not known.
+    New,
+    /// It is where it was.
+    Refreshed,
+    /// It was behind another port.
+    Moved {
+        /// The port it was behind.
+        from: PortId,
+    },
+    /// The table stays as it is.
+    Refused(Refusal),
+}
+
+/// Why a station was not learned, or an entry not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A static entry says that it is behind another port.
+    Static,
+    /// A sticky entry says that it is behind another port.
+    Sticky,
+    /// The port has as many stations as it may.
+    Quota,
+    /// The table is full.
+    TableFull,
+    /// The ageing time is zero: nothing is learned. Not counted as refused.
+    NotKept,
+}
+
+impl Fdb {
+    /// How long a silent station is remembered by default (IEEE 802.1Q-2022, table 8-6).
+    pub const DEFAULT_AGEING: Duration = Duration::from_secs(300);
+    /// The longest ageing time, as in the standard; a longer one is taken for this.
+    pub const MAX_AGEING: Duration = Duration::from_secs(1_000_000);
+    /// Checks in one call of `handle_timeout`, so that no sweep holds the frames up for long.
+    const SWEEP: usize = 4096;
+
+    /// An empty table.
+    #[must_use]
+    pub fn new(ageing: Duration, max_stations: usize, hash_seed: u64) -> Self {
+        Fdb {
+            entries: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
+            checks: BinaryHeap::new(),
+            shares: Slots::new(),
+            ageing: ageing.min(Fdb::MAX_AGEING),
+            max_stations,
+            ageing_entries: 0,
+            counters: FdbCounters::default(),
+            events: EventQueue::new(),
+        }
+    }
+
+    /// Takes note that a frame of `station` came in by `port`.
+    #[inline]
+    pub fn learn(&mut self, vlan: VlanId, station: MacAddr, port: PortId, now: Instant) -> Learned {
+        let key = pack(vlan, station);
+        let expires = now + self.ageing;
+        match self.entries.get_mut(&key) {
+            Some(entry) if entry.port == port && entry.is_alive(now) => {
+                entry.expires = entry.expires.max(expires);
+                Learned::Refreshed
+            }
+            Some(entry) => {
+                let known = *entry;
+                self.learn_known(key, known, port, now)
+            }
+            None => self.learn_new(key, port, now),
+        }
+    }
+
+    /// The port that `station` is behind.
+    #[inline]
+    #[must_use]
+    pub fn lookup(&self, vlan: VlanId, station: MacAddr, now: Instant) -> Option<PortId> {
+        self.entries.get(&pack(vlan, station)).filter(|entry| entry.is_alive(now)).map(|entry| entry.port)
+    }
+
+    /// Takes note that `station` is in use, as seen by someone else (a fast path that frames take past this table).
+    /// Whether there is such an entry; one that has expired does not come back.
+    pub fn touch(&mut self, vlan: VlanId, station: MacAddr, now: Instant) -> bool {
+        let expires = now + self.ageing;
+        match self.entries.get_mut(&pack(vlan, station)).filter(|entry| entry.is_alive(now)) {
+            Some(entry) => {
+                entry.expires = entry.expires.max(expires);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Makes an entry by hand, in place of whatever is known of the station. Quotas do not apply.
+    ///
+    /// # Errors
+    /// [`Refusal::TableFull`], or [`Refusal::NotKept`] if the entry would expire at once.
+    pub fn set(
+        &mut self,
+        vlan: VlanId,
+        station: MacAddr,
+        port: PortId,
+        kind: EntryKind,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        if kind.ages() && self.ageing.is_zero() {
+            return Err(Refusal::NotKept);
+        }
+        let key = pack(vlan, station);
+        let replaces_its_like = self.entries.get(&key).is_some_and(|old| old.kind.ages() == kind.ages());
+        if !replaces_its_like && !self.has_room(kind) {
+            return Err(Refusal::TableFull);
+        }
+        self.evict(key);
+        self.insert(key, port, kind, now + self.ageing);
+        self.counters.set += 1;
+        self.events.push(FdbEvent::Set { vlan, station, port, kind });
+        Ok(())
+    }
+
+    /// Takes an entry away, of whatever kind. Whether there was one.
+    pub fn remove(&mut self, vlan: VlanId, station: MacAddr) -> bool {
+        self.evict(pack(vlan, station))
+    }
+
+    /// Forgets the stations behind `port`; static entries stay.
+    pub fn flush_port(&mut self, port: PortId) {
+        self.evict_where(|entry| entry.port == port && entry.kind.ages());
+    }
+
+    /// Forgets `port`: its stations, its static entries, its quota.
+    pub fn remove_port(&mut self, port: PortId) {
+        self.evict_where(|entry| entry.port == port);
+        self.shares.remove(port.0);
+    }
+
+    /// Sets how many stations may be learned behind `port`. More that are there already stay.
+    pub fn set_quota(&mut self, port: PortId, quota: usize) {
+        self.shares.or_default(port.0).quota = quota;
+    }
+
+    /// Sets the ageing time, for the entries that are there as well.
+    pub fn set_ageing(&mut self, ageing: Duration, now: Instant) {
+        let before = std::mem::replace(&mut self.ageing, ageing.min(Fdb::MAX_AGEING));
+        self.entries.values_mut().for_each(|entry| {
+            let left = self.ageing.saturating_sub(entry.age(before, now));
+            entry.expires = now + left;
+            entry.check = if entry.kind.ages() { entry.expires } else { Instant::FAR_FUTURE };
+        });
+        self.rebuild_checks();
+    }
+
+    /// Takes away entries that have expired; at most a few thousand at once, after which [`Fdb::poll_timeout`] still
+    /// tells a moment that has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for _ in 0..Fdb::SWEEP {
+            let Some(&Reverse((check, key))) = self.checks.peek() else { return };
+            if check > now {
+                return;
+            }
+            self.checks.pop();
+            self.check(key, check, now);
+        }
+    }
+
+    /// When [`Fdb::handle_timeout`] wants to be called next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.checks.peek().map(|Reverse((check, _))| *check)
+    }
+
+    /// The next change of the table.
+    pub fn poll_event(&mut self) -> Option<FdbEvent> {
+        self.events.pop()
+    }
+
+    /// How many events were lost because nobody took them in time.
+    #[must_use]
+    pub fn events_lost(&self) -> u64 {
+        self.events.lost()
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn counters(&self) -> FdbCounters {
+        self.counters
+    }
+
+    /// How many entries there are, with those that have expired and await the sweep.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many stations `port` has towards its quota.
+    #[must_use]
+    pub fn stations(&self, port: PortId) -> usize {
+        self.shares.get(port.0).map_or(0, |share| share.used)
+    }
+
+    /// The ageing time.
+    #[must_use]
+    pub fn ageing(&self) -> Duration {
+        self.ageing
+    }
+
+    /// The entries by VLAN and address, without those that have expired.
+    #[must_use]
+    pub fn entries(&self, now: Instant) -> Vec<FdbEntry> {
+        let mut alive: Vec<(u64, Entry)> =
+            self.entries.iter().filter(|(_, entry)| entry.is_alive(now)).map(|(key, entry)| (*key, *entry)).collect();
+        alive.sort_unstable_by_key(|(key, _)| *key);
+        let row = |(key, entry): (u64, Entry)| {
+            let (vlan, station) = unpack(key);
+            FdbEntry { vlan, station, port: entry.port, kind: entry.kind, age: entry.age(self.ageing, now) }
+        };
+        alive.into_iter().map(row).collect()
+    }
+
+    /// The table as plain data.
+    #[must_use]
+    pub fn snapshot(&self, now: Instant) -> FdbSnapshot {
+        FdbSnapshot { entries: self.entries(now), counters: self.counters }
+    }
+
+    /// Puts the entries of a snapshot in the place of all that is here. No events: whoever mirrors the table reads it
+    /// whole after a restore. What has no room is left out, and counts as evicted.
+    pub fn restore(&mut self, snapshot: &FdbSnapshot, now: Instant) {
+        self.entries.clear();
+        self.checks.clear();
+        self.ageing_entries = 0;
+        self.shares.iter_mut().for_each(|(_, share)| share.used = 0);
+        for row in &snapshot.entries {
+            let left = self.ageing.saturating_sub(row.age);
+            if self.has_room(row.kind) && (!left.is_zero() || !row.kind.ages()) {
+                self.insert(pack(row.vlan, row.station), row.port, row.kind, now + left);
+            }
+        }
+        self.counters = snapshot.counters;
+        let made = self.counters.learned + self.counters.set;
+        self.counters.evicted = made.saturating_sub(self.counters.expired + self.entries.len() as u64);
+    }
+
+    /// A station that is in the table, but not alive behind this port.
+    #[cold]
+    fn learn_known(&mut self, key: u64, known: Entry, port: PortId, now: Instant) -> Learned {
+        if !known.is_alive(now) {
+            self.expire(key);
+            return self.learn_new(key, port, now);
+        }
+        match known.kind {
+            EntryKind::Static => self.refuse(Refusal::Static),
+            EntryKind::Sticky => self.refuse(Refusal::Sticky),
+            EntryKind::Dynamic => self.move_to(key, known.port, port, now),
+        }
+    }
+
+    #[cold]
+    fn learn_new(&mut self, key: u64, port: PortId, now: Instant) -> Learned {
+        if self.ageing.is_zero() {
+            return Learned::Refused(Refusal::NotKept);
+        }
+        if !self.has_quota(port) {
+            return self.refuse(Refusal::Quota);
+        }
+        if !self.has_room(EntryKind::Dynamic) {
+            return self.refuse(Refusal::TableFull);
+        }
+        self.insert(key, port, EntryKind::Dynamic, now + self.ageing);
+        self.counters.learned += 1;
+        let (vlan, station) = unpack(key);
+        self.events.push(FdbEvent::Learned { vlan, station, port });
+        Learned::New
+    }
+
+    fn move_to(&mut self, key: u64, from: PortId, to: PortId, now: Instant) -> Learned {
+        if !self.has_quota(to) {
+            return self.refuse(Refusal::Quota);
+        }
+        let expires = now + self.ageing;
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.port = to;
+            entry.expires = entry.expires.max(expires);
+        }
+        self.shares.or_default(from.0).used -= 1;
+        self.shares.or_default(to.0).used += 1;
+        self.counters.moved += 1;
+        let (vlan, station) = unpack(key);
+        self.events.push(FdbEvent::Moved { vlan, station, from, to });
+        Learned::Moved { from }
+    }
+
+    fn refuse(&mut self, why: Refusal) -> Learned {
+        self.counters.refused += 1;
+        Learned::Refused(why)
+    }
+
+    fn has_quota(&mut self, port: PortId) -> bool {
+        let share = self.shares.or_default(port.0);
+        share.used < share.quota
+    }
+
+    fn has_room(&self, kind: EntryKind) -> bool {
+        let of_its_kind = if kind.ages() { self.ageing_entries } else { self.entries.len() - self.ageing_entries };
+        of_its_kind < self.max_stations
+    }
+
+    /// Adds an entry for a key that has none.
+    fn insert(&mut self, key: u64, port: PortId, kind: EntryKind, expires: Instant) {
+        let check = if kind.ages() { expires } else { Instant::FAR_FUTURE };
+        self.entries.insert(key, Entry { expires, check, port, kind });
+        if kind.ages() {
+            self.ageing_entries += 1;
+            self.shares.or_default(port.0).used += 1;
+            self.push_check(check, key);
+        }
+    }
+
+    /// Takes an entry out, wherever it is counted. Its check stays behind and is found to be void when it comes.
+    fn take_out(&mut self, key: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&key)?;
+        if entry.kind.ages() {
+            self.ageing_entries -= 1;
+            self.shares.or_default(entry.port.0).used -= 1;
+        }
+        Some(entry)
+    }
+
+    fn evict(&mut self, key: u64) -> bool {
+        let Some(Entry { port, .. }) = self.take_out(key) else { return false };
+        self.counters.evicted += 1;
+        let (vlan, station) = unpack(key);
+        self.events.push(FdbEvent::Evicted { vlan, station, port });
+        true
+    }
+
+    fn expire(&mut self, key: u64) {
+        let Some(Entry { port, .. }) = self.take_out(key) else { return };
+        self.counters.expired += 1;
+        let (vlan, station) = unpack(key);
+        self.events.push(FdbEvent::Expired { vlan, station, port });
+    }
+
+    /// Evicts in the order of the keys, not of the map.
+    fn evict_where(&mut self, leaves: impl Fn(&Entry) -> bool) {
+        let mut keys: Vec<u64> = self.entries.iter().filter(|(_, entry)| leaves(entry)).map(|(key, _)| *key).collect();
+        keys.sort_unstable();
+        for key in keys {
+            self.evict(key);
+        }
+    }
+
+    fn check(&mut self, key: u64, check: Instant, now: Instant) {
+        let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.check == check) else { return };
+        if entry.is_alive(now) {
+            entry.check = entry.expires;
+            let next = entry.check;
+            self.push_check(next, key);
+        } else {
+            self.expire(key);
+        }
+    }
+
+    /// Void checks are swept out when they outnumber the valid ones, which keeps the queue in bounds at a constant cost
+    /// per entry.
+    fn push_check(&mut self, check: Instant, key: u64) {
+        if self.checks.len() > 2 * self.ageing_entries + 64 {
+            self.rebuild_checks();
+        } else {
+            self.checks.push(Reverse((check, key)));
+        }
+    }
+
+    fn rebuild_checks(&mut self) {
+        let valid = self.entries.iter().filter(|(_, entry)| entry.kind.ages());
+        self.checks = valid.map(|(key, entry)| Reverse((entry.check, *key))).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests;

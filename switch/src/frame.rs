@@ -1,0 +1,311 @@
+//! [`Frame`]: the checked view of an Ethernet frame, and the only door from bytes to it.
+//!
+//! Rules:
+//! * It looks at the Ethernet header and at most two VLAN tags; nothing behind them makes a frame invalid. What follows
+//!   the tags may be an EtherType or an IEEE 802.3 length: the switch does not care, and forwards IPX as well as IP.
+//! * No byte is copied and nothing is allocated.
+//! * There is no least length but that of the header: frames of a virtual link are not padded to 60 bytes.
+//!
+//! What it does not do: judge addresses (that is [`crate::forward`]), or trust the offload header (the link that gets
+//! it may still refuse it).
+
+use crate::mac::MacAddr;
+use crate::verdict::DropReason;
+use crate::vnet::{GSO_ECN, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, VnetHeader};
+
+/// A VLAN tag (IEEE 802.1Q-2022, clause 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tag {
+    /// What kind of tag: [`Tag::CUSTOMER`] or [`Tag::SERVICE`].
+    pub tpid: u16,
+    /// The control information: priority (3 bits), drop eligibility (1), VLAN (12).
+    pub tci: u16,
+}
+
+impl Tag {
+    /// The TPID of a C-tag, the ordinary VLAN tag.
+    pub const CUSTOMER: u16 = 0x8100;
+    /// The TPID of an S-tag, a provider's.
+    pub const SERVICE: u16 = 0x88a8;
+    /// Bytes a tag adds to a frame.
+    pub const LEN: usize = 4;
+
+    /// The VLAN's number; 0 in a tag that carries a priority only.
+    #[must_use]
+    pub const fn vid(self) -> u16 {
+        self.tci & 0x0fff
+    }
+
+    /// Priority and drop eligibility, where they stand in the control information.
+    #[must_use]
+    pub const fn priority_bits(self) -> u16 {
+        self.tci & 0xf000
+    }
+}
+
+/// A frame that has a whole Ethernet header and whole tags.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    bytes: &'a [u8],
+    vnet: VnetHeader,
+    destination: MacAddr,
+    source: MacAddr,
+    outer: Option<Tag>,
+    inner: Option<Tag>,
+    ethertype: u16,
+    payload: usize,
+}
+
+impl<'a> Frame<'a> {
+    /// Length of an untagged Ethernet header.
+    pub const HEADER: usize = 14;
+
+    /// Checks the header of a frame.
+    ///
+    /// # Errors
+    /// [`DropReason::Runt`] and [`DropReason::TruncatedTag`].
+    #[inline]
+    pub fn parse(bytes: &'a [u8], vnet: VnetHeader) -> Result<Self, DropReason> {
+        let (header, mut rest) = bytes.split_first_chunk::<{ Frame::HEADER }>().ok_or(DropReason::Runt)?;
+        let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1] = *header;
+        let mut ethertype = u16::from_be_bytes([t0, t1]);
+        let mut tags = [None; 2];
+        for tag in &mut tags {
+            if ethertype != Tag::CUSTOMER && ethertype != Tag::SERVICE {
+                break;
+            }
+            let ([c0, c1, t0, t1], behind) = rest.split_first_chunk().ok_or(DropReason::TruncatedTag)?;
+            *tag = Some(Tag { tpid: ethertype, tci: u16::from_be_bytes([*c0, *c1]) });
+            ethertype = u16::from_be_bytes([*t0, *t1]);
+            rest = behind;
+        }
+        Ok(Frame {
+            bytes,
+            vnet,
+            destination: MacAddr([d0, d1, d2, d3, d4, d5]),
+            source: MacAddr([s0, s1, s2, s3, s4, s5]),
+            outer: tags[0],
+            inner: tags[1],
+            ethertype,
+            payload: bytes.len() - rest.len(),
+        })
+    }
+
+    /// Whom it is for.
+    #[inline]
+    #[must_use]
+    pub const fn destination(&self) -> MacAddr {
+        self.destination
+    }
+
+    /// Whom it is from.
+    #[inline]
+    #[must_use]
+    pub const fn source(&self) -> MacAddr {
+        self.source
+    }
+
+    /// The first tag.
+    #[inline]
+    #[must_use]
+    pub const fn outer(&self) -> Option<Tag> {
+        self.outer
+    }
+
+    /// The second tag. A third is payload: [`Frame::ethertype`] is then a TPID.
+    #[inline]
+    #[must_use]
+    pub const fn inner(&self) -> Option<Tag> {
+        self.inner
+    }
+
+    /// What stands behind the tags: an EtherType from 0x0600, a length up to 1500.
+    #[must_use]
+    pub const fn ethertype(&self) -> u16 {
+        self.ethertype
+    }
+
+    /// Where the payload starts.
+    #[must_use]
+    pub const fn payload_offset(&self) -> usize {
+        self.payload
+    }
+
+    /// The whole frame.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The offload header that came with it.
+    #[must_use]
+    pub const fn vnet(&self) -> VnetHeader {
+        self.vnet
+    }
+
+    /// Length of the longest frame that this one becomes on a real wire, header and tags included: its own, unless it
+    /// is a super-frame. One whose headers can not be told is taken for as long as it is, so that it is never let
+    /// through to a link that would have to drop its segments.
+    #[inline]
+    #[must_use]
+    pub fn longest_segment(&self) -> usize {
+        let whole = self.bytes.len();
+        if !self.vnet.is_gso() {
+            return whole;
+        }
+        self.segment_headers().map_or(whole, |headers| whole.min(headers + usize::from(self.vnet.gso_size)))
+    }
+
+    /// How many frames this one becomes on a real wire: one, unless it is a super-frame.
+    #[inline]
+    #[must_use]
+    pub fn wire_frames(&self) -> u64 {
+        if !self.vnet.is_gso() {
+            return 1;
+        }
+        let Some(headers) = self.segment_headers() else { return 1 };
+        let payload = self.bytes.len().saturating_sub(headers);
+        payload.div_ceil(usize::from(self.vnet.gso_size)).max(1) as u64
+    }
+
+    /// Length of the headers that each segment of a super-frame repeats. Told by where the transport header starts and
+    /// how long that says it is; `hdr_len` is but a hint (for a frame the kernel forwards it can cover payload as well).
+    fn segment_headers(&self) -> Option<usize> {
+        if !self.vnet.needs_checksum() || self.vnet.gso_size == 0 {
+            return None;
+        }
+        let transport = usize::from(self.vnet.csum_start);
+        if transport < self.payload {
+            return None;
+        }
+        let length = match self.vnet.gso_type & !GSO_ECN {
+            GSO_TCPV4 | GSO_TCPV6 => usize::from(self.bytes.get(transport + 12)? >> 4) * 4,
+            GSO_UDP_L4 => 8,
+            _ => return None,
+        };
+        (length >= 8).then_some(transport + length).filter(|headers| *headers <= self.bytes.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vnet::NEEDS_CSUM;
+
+    const MACS: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+
+    #[test]
+    fn reads_an_untagged_frame() {
+        let bytes = frame(&[0x08, 0x06, 1, 2, 3]);
+        let frame = parse(&bytes).unwrap();
+        assert_eq!(frame.destination().to_string(), "02:00:00:00:00:01");
+        assert_eq!(frame.source().to_string(), "02:00:00:00:00:02");
+        assert_eq!((frame.outer(), frame.inner()), (None, None));
+        assert_eq!(frame.ethertype(), 0x0806);
+        assert_eq!(frame.payload_offset(), 14);
+        assert_eq!(frame.bytes(), bytes);
+    }
+
+    #[test]
+    fn reads_one_tag_and_two() {
+        let bytes = frame(&[0x81, 0x00, 0x60, 0x07, 0x08, 0x00]);
+        let one = parse(&bytes).unwrap();
+        assert_eq!(one.outer(), Some(Tag { tpid: Tag::CUSTOMER, tci: 0x6007 }));
+        assert_eq!(one.outer().map(|tag| (tag.vid(), tag.priority_bits())), Some((7, 0x6000)));
+        assert_eq!((one.inner(), one.ethertype(), one.payload_offset()), (None, 0x0800, 18));
+
+        let bytes = frame(&[0x88, 0xa8, 0x00, 0x05, 0x81, 0x00, 0x00, 0x06, 0x86, 0xdd]);
+        let two = parse(&bytes).unwrap();
+        assert_eq!(two.outer(), Some(Tag { tpid: Tag::SERVICE, tci: 5 }));
+        assert_eq!(two.inner(), Some(Tag { tpid: Tag::CUSTOMER, tci: 6 }));
+        assert_eq!((two.ethertype(), two.payload_offset()), (0x86dd, 22));
+    }
+
+    #[test]
+    fn takes_a_third_tag_for_payload() {
+        let bytes = frame(&[0x81, 0, 0, 1, 0x81, 0, 0, 2, 0x81, 0]);
+        assert_eq!(parse(&bytes).unwrap().ethertype(), Tag::CUSTOMER);
+    }
+
+    #[test]
+    fn takes_a_length_and_an_unknown_ethertype() {
+        assert_eq!(parse(&frame(&[0x00, 0x26, 0x42, 0x42, 0x03])).unwrap().ethertype(), 0x26);
+        assert_eq!(parse(&frame(&[0x88, 0xb5])).unwrap().ethertype(), 0x88b5);
+        assert_eq!(parse(&frame(&[0x05, 0xff])).unwrap().ethertype(), 0x05ff);
+    }
+
+    #[test]
+    fn refuses_a_runt() {
+        for length in 0..14 {
+            assert_eq!(parse(&vec![0xff; length]).unwrap_err(), DropReason::Runt);
+        }
+    }
+
+    #[test]
+    fn refuses_a_tag_that_is_cut_off() {
+        for length in 0..4 {
+            let cut = [&[0x81, 0x00][..], &vec![0; length]].concat();
+            assert_eq!(parse(&frame(&cut)).unwrap_err(), DropReason::TruncatedTag);
+            let second = [&[0x88, 0xa8, 0, 5, 0x81, 0x00][..], &vec![0; length]].concat();
+            assert_eq!(parse(&frame(&second)).unwrap_err(), DropReason::TruncatedTag);
+        }
+    }
+
+    #[test]
+    fn a_plain_frame_is_its_own_longest_segment() {
+        let bytes = vec![0; 1514];
+        let plain = parse(&bytes).unwrap();
+        assert_eq!((plain.longest_segment(), plain.wire_frames()), (1514, 1));
+    }
+
+    #[test]
+    fn a_super_frame_is_as_long_as_its_longest_segment() {
+        let mut bytes = vec![0; 14 + 20 + 32 + 3 * 1448];
+        bytes[34 + 12] = 8 << 4;
+        for ecn in [0, GSO_ECN] {
+            let tcp = Frame::parse(&bytes, gso(GSO_TCPV4 | ecn, 34, 1448)).unwrap();
+            assert_eq!((tcp.longest_segment(), tcp.wire_frames()), (1514, 3));
+        }
+        let udp = Frame::parse(&bytes, gso(GSO_UDP_L4, 34, 1000)).unwrap();
+        assert_eq!((udp.longest_segment(), udp.wire_frames()), (1042, 5));
+    }
+
+    #[test]
+    fn a_super_frame_of_one_segment_is_no_longer_than_itself() {
+        let mut bytes = vec![0; 14 + 20 + 20 + 100];
+        bytes[34 + 12] = 5 << 4;
+        let one = Frame::parse(&bytes, gso(GSO_TCPV4, 34, 1448)).unwrap();
+        assert_eq!((one.longest_segment(), one.wire_frames()), (154, 1));
+    }
+
+    #[test]
+    fn a_super_frame_whose_headers_make_no_sense_is_as_long_as_it_is() {
+        let bytes = vec![0; 9000];
+        let unfinished = gso(GSO_TCPV4, 34, 1448);
+        for senseless in [
+            unfinished, // a TCP header of no length
+            VnetHeader { flags: 0, ..unfinished },
+            VnetHeader { gso_size: 0, ..unfinished },
+            VnetHeader { csum_start: 65_535, ..unfinished },
+            VnetHeader { csum_start: 8999, gso_type: GSO_UDP_L4, ..unfinished },
+            VnetHeader { csum_start: 13, gso_type: GSO_UDP_L4, ..unfinished },
+            VnetHeader { gso_type: 3, ..unfinished },
+            VnetHeader { gso_type: 0x7f, ..unfinished },
+        ] {
+            let frame = Frame::parse(&bytes, senseless).unwrap();
+            assert_eq!((frame.longest_segment(), frame.wire_frames()), (9000, 1), "{senseless:?}");
+        }
+    }
+
+    fn frame(after_macs: &[u8]) -> Vec<u8> {
+        [&MACS, after_macs].concat()
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Frame<'_>, DropReason> {
+        Frame::parse(bytes, VnetHeader::default())
+    }
+
+    fn gso(gso_type: u8, csum_start: u16, gso_size: u16) -> VnetHeader {
+        VnetHeader { flags: NEEDS_CSUM, gso_type, gso_size, csum_start, csum_offset: 16, ..VnetHeader::default() }
+    }
+}
