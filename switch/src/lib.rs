@@ -12,11 +12,13 @@
 pub mod buffer;
 pub mod counters;
 pub mod dataplane;
+pub mod engine;
 pub mod fdb;
 pub mod forward;
 pub mod frame;
 pub mod link;
 pub mod mac;
+pub mod offload;
 pub mod port;
 mod slots;
 pub mod time;

@@ -1,0 +1,131 @@
+//! [`Engine`]: the thread that drives a [`Dataplane`] on a real host, and what the rest of a program sees of it.
+//!
+//! * One thread, `pontoon-data`, owns the data plane; nothing of it is shared, so nothing is locked.
+//! * Whatever is asked of it, [`Engine::control`] or [`Engine::inspect`], happens between two batches, in the order of the
+//!   calls, and has happened when the call returns. So either is a barrier for what came before.
+//! * What happens by itself comes as an [`Event`].
+//! * Dropping the engine stops the thread, waits for it, and drops the data plane with its links.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use nix::errno::Errno;
+use nix::sys::eventfd::EventFd;
+
+use crate::dataplane::{Control, ControlError, Dataplane, Event};
+use crate::link::Link;
+use crate::time::Instant;
+use crate::verdict::PortId;
+
+mod epoll;
+#[cfg(test)]
+mod tests;
+
+/// A data plane at work.
+#[derive(Debug)]
+pub struct Engine<L> {
+    /// `None` only while it is being dropped.
+    commands: Option<Sender<Command<L>>>,
+    wake: Arc<EventFd>,
+    events: Receiver<Event>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Why the engine did not do what it was asked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// The data plane refused the change.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The link of a new port can not be waited for; the port is unplugged again.
+    #[error("watch the link of port {}: {}", port.0, errno.desc())]
+    Watch {
+        /// Which.
+        port: PortId,
+        /// Why.
+        errno: Errno,
+    },
+    /// The thread has ended, which only a bug of ours makes it do.
+    #[error("the data plane has stopped")]
+    Stopped,
+}
+
+impl<L: Link + AsFd + Send + 'static> Engine<L> {
+    /// Starts a thread that drives `dataplane`.
+    ///
+    /// # Errors
+    /// If there are no fds or threads to be had, or a link can not be waited for.
+    pub fn spawn(dataplane: Dataplane<L>) -> io::Result<Engine<L>> {
+        let wake = Arc::new(epoll::wake_fd()?);
+        // Whoever sends a command waits for its answer, so there are never more of them than callers.
+        let (commands, received) = unbounded();
+        // At most one event for each port that was plugged in: the data plane never waits for who reads them.
+        let (sent, events) = unbounded();
+        let mut worker = epoll::Loop::new(dataplane, received, Arc::clone(&wake), sent)?;
+        let thread = thread::Builder::new().name("pontoon-data".to_owned()).spawn(move || worker.run())?;
+        Ok(Engine { commands: Some(commands), wake, events, thread: Some(thread) })
+    }
+
+    /// Makes a change of the data plane.
+    ///
+    /// # Errors
+    /// As [`Dataplane::control`], and if the link of a new port can not be waited for.
+    pub fn control(&self, control: Control<L>) -> Result<(), EngineError> {
+        let (answer, answered) = bounded(1);
+        self.send(Command::Control(control, answer))?;
+        answered.recv().map_err(|_| EngineError::Stopped)?
+    }
+
+    /// Lets `look` see the data plane between two batches, and gives what it makes of it. No frame moves meanwhile.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn inspect<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Dataplane<L>, Instant) -> R + Send + 'static,
+    ) -> Result<R, EngineError> {
+        let (answer, answered) = bounded(1);
+        let look = move |dataplane: &Dataplane<L>, now: Instant| {
+            // Nobody waits for it: then nobody wants to know.
+            let _ = answer.send(look(dataplane, now));
+        };
+        self.send(Command::Inspect(Box::new(look)))?;
+        answered.recv().map_err(|_| EngineError::Stopped)
+    }
+
+    /// Where events arrive. A clone of the receiver shares the stream: each event goes to one of them.
+    #[must_use]
+    pub fn events(&self) -> Receiver<Event> {
+        self.events.clone()
+    }
+
+    fn send(&self, command: Command<L>) -> Result<(), EngineError> {
+        let commands = self.commands.as_ref().ok_or(EngineError::Stopped)?;
+        commands.send(command).map_err(|_| EngineError::Stopped)?;
+        self.wake.write(1).map(drop).map_err(|_| EngineError::Stopped)
+    }
+}
+
+impl<L> Drop for Engine<L> {
+    fn drop(&mut self) {
+        // The thread ends when it wakes up and finds that nobody can command it any more.
+        self.commands = None;
+        if let Err(errno) = self.wake.write(1) {
+            tracing::error!(%errno, "wake the data plane up to stop it");
+        }
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the data plane had panicked");
+        }
+    }
+}
+
+/// What the thread is asked to do.
+enum Command<L> {
+    Control(Control<L>, Sender<Result<(), EngineError>>),
+    Inspect(Box<Look<L>>),
+}
+
+type Look<L> = dyn FnOnce(&Dataplane<L>, Instant) + Send;
