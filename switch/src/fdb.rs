@@ -289,8 +289,10 @@ impl Fdb {
         self.shares.iter_mut().for_each(|(_, share)| share.used = 0);
         for row in &snapshot.entries {
             let left = self.ageing.saturating_sub(row.age);
-            if self.has_room(row.kind) && (!left.is_zero() || !row.kind.ages()) {
-                self.insert(pack(row.vlan, row.station), row.port, row.kind, now + left);
+            let key = pack(row.vlan, row.station);
+            let is_new = !self.entries.contains_key(&key);
+            if is_new && self.has_room(row.kind) && (!left.is_zero() || !row.kind.ages()) {
+                self.insert(key, row.port, row.kind, now + left);
             }
         }
         self.counters = snapshot.counters;
