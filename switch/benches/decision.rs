@@ -1,17 +1,24 @@
 //! What one decision costs: a frame is parsed, its source learned, its destination looked up, and each copy checked
 //! against the port that it leaves by. No memory is touched but the header and the FDB.
 //!
+//! `dataplane` is one frame through the whole data plane, counters included, between links that do nothing.
+//!
 //! Pairs of stations are drawn anew for each frame, so with a million stations each lookup is a cache miss or two; two
 //! neighbours talking are the case of ten.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use pontoon_switch::buffer::{Buffer, Pool};
+use pontoon_switch::dataplane::{BridgeId, Control, Dataplane, Settings};
 use pontoon_switch::forward::{Config, Switch};
 use pontoon_switch::frame::Frame;
+use pontoon_switch::link::{Link, Received, Transmit};
 use pontoon_switch::port::PortConfig;
 use pontoon_switch::time::Instant;
 use pontoon_switch::verdict::{PortId, Verdict};
+use pontoon_switch::vlan::Retag;
 use pontoon_switch::vnet::VnetHeader;
 
 const PORTS: u32 = 16;
@@ -49,6 +56,40 @@ fn flood(criterion: &mut Criterion) {
             decide(&mut switch, 0, &frame, now)
         });
     });
+}
+
+fn dataplane(criterion: &mut Criterion) {
+    let mut plane = Dataplane::new(Settings::default());
+    let bridge = BridgeId(0);
+    let add = Control::AddBridge { bridge, name: String::new(), config: Config::default() };
+    plane.control(add, Instant::ZERO).expect("a new bridge");
+    for port in 0..PORTS {
+        let (port, config, link) = (PortId(port as u16), PortConfig::default(), Nowhere);
+        plane.control(Control::Plug { bridge, port, config, link }, Instant::ZERO).expect("a new port");
+    }
+    let buffer = |destination, source| Arc::new(Buffer::holding(&frame(destination, source), VnetHeader::default()));
+    plane.forward(PortId(1), &buffer(BROADCAST, mac(1)), Instant::ZERO);
+    for (name, frame) in [("dataplane/unicast", buffer(mac(1), mac(0))), ("dataplane/flood", buffer(BROADCAST, mac(0)))]
+    {
+        criterion.bench_function(name, |bencher| {
+            bencher.iter(|| drop(plane.forward(PortId(0), black_box(&frame), Instant::ZERO)));
+        });
+    }
+}
+
+/// A link that takes everything.
+struct Nowhere;
+
+impl Link for Nowhere {
+    fn receive(&mut self, _: &mut Pool, _: &mut Vec<Arc<Buffer>>, _: usize) -> Received {
+        Received::WouldBlock
+    }
+
+    fn transmit(&mut self, _: &Arc<Buffer>, _: Retag) -> Transmit {
+        Transmit::Sent
+    }
+
+    fn flush(&mut self, _: &mut Vec<Transmit>) {}
 }
 
 /// One decision, and how many copies leave.
@@ -90,8 +131,8 @@ fn mac(station: u32) -> [u8; 6] {
 
 /// A number below `below`, from one below 2³²: the high bits, which are the random ones of such a generator.
 fn scale(draw: u32, below: u32) -> u32 {
-    (u64::from(draw) * u64::from(below) >> 32) as u32
+    ((u64::from(draw) * u64::from(below)) >> 32) as u32
 }
 
-criterion_group!(benches, known_unicast, flood);
+criterion_group!(benches, known_unicast, flood, dataplane);
 criterion_main!(benches);
