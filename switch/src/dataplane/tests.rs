@@ -6,7 +6,7 @@ use crate::fdb::EntryKind;
 use crate::forward::Config;
 use crate::mac::MacAddr;
 use crate::port::PortConfig;
-use crate::vlan::PortVlans;
+use crate::vlan::{PortVlans, Retag, VlanId};
 use crate::vnet::VnetHeader;
 
 const A: [u8; 6] = [2, 0, 0, 0, 0, 0xa];
