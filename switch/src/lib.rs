@@ -19,6 +19,7 @@ pub mod link;
 pub mod mac;
 pub mod port;
 mod slots;
+pub mod offload;
 pub mod time;
 pub mod verdict;
 pub mod vlan;

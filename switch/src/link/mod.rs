@@ -1,4 +1,16 @@
 //! [`Link`]: frames in, frames out. One of the two seams between the switch and its world.
+//!
+//! * [`tap`]: a TAP with offload; [`plain`]: one without; [`port`]: either, as the kernel has it;
+//! * [`retag`]: a frame with its tag changed, for whoever writes one.
+
+pub mod plain;
+pub mod port;
+pub mod retag;
+mod sys;
+pub mod tap;
+#[cfg(test)]
+mod tests;
+mod tun;
 
 use std::sync::Arc;
 
@@ -43,6 +55,9 @@ pub enum Transmit {
     Full,
     /// The frame is at fault (a bad offload header, EINVAL): dropped and counted, the port stays.
     Refused,
+    /// The link takes finished frames only, and this one can not be finished in software: dropped and counted, the port
+    /// stays.
+    NotSegmentable,
     /// The link is gone for good, and its port with it.
     Down,
 }

@@ -1,0 +1,151 @@
+//! [`PlainTap`]: a TAP without offload, by the tun-tap crate.
+//!
+//! * Every frame that it gives is finished, and every frame that it is given must be: a super-frame is cut into segments,
+//!   an unfinished checksum is finished, in software, before it is written.
+//! * One super-frame has one result: it is sent if all its segments were, otherwise what became of the first that was not;
+//!   those after it are not tried.
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::net::if_::if_nametoindex;
+use tun_tap::{Iface, Mode};
+
+use crate::buffer::{Buffer, Pool};
+use crate::link::retag::Retagged;
+use crate::link::tap::{TapError, check_name, create_error, errno_of, query, set_modes};
+use crate::link::tun::{self, Read};
+use crate::link::{Link, Received, Transmit, sys};
+use crate::offload::segment::Segmenter;
+use crate::vlan::Retag;
+use crate::vnet::VnetHeader;
+
+/// A TAP without offload header.
+#[derive(Debug)]
+pub struct PlainTap {
+    fd: OwnedFd,
+    name: String,
+    segmenter: Segmenter,
+    oversized: u64,
+}
+
+impl PlainTap {
+    /// Makes a TAP in the current network namespace, down and without addresses. Never keeps an existing device.
+    pub fn create(name: &str) -> Result<PlainTap, TapError> {
+        // tun-tap would cut a long name off.
+        check_name(name)?;
+        let interface = Iface::without_packet_info(name, Mode::Tap).map_err(|error| refusal(name, &error))?;
+        let fd = sys::own(interface);
+        // tun-tap attaches to an existing device of the name, if that is persistent and idle: let go of it again.
+        let (_, flags) = query(&fd)?;
+        if flags & libc::IFF_PERSIST != 0 {
+            return Err(TapError::NameTaken { name: name.to_owned() });
+        }
+        PlainTap::set_up(fd, name.to_owned())
+    }
+
+    /// Takes over a TAP by an fd of it that another process made and passed on. As with [`Tap::from_fd`], its frames must be
+    /// without packet information.
+    ///
+    /// [`Tap::from_fd`]: crate::link::tap::Tap::from_fd
+    pub fn from_fd(fd: OwnedFd) -> Result<PlainTap, TapError> {
+        let (name, flags) = query(&fd)?;
+        if flags & libc::IFF_TAP == 0 || flags & libc::IFF_VNET_HDR != 0 {
+            return Err(TapError::WrongKind { name, expected: "a TAP without offload header" });
+        }
+        PlainTap::set_up(fd, name)
+    }
+
+    /// Another fd of the same device, for someone who keeps the device alive or takes it over later.
+    pub fn try_clone_fd(&self) -> std::io::Result<OwnedFd> {
+        self.fd.try_clone()
+    }
+
+    /// The name that the device had when it was made or taken over.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many frames were dropped because they were longer than any buffer.
+    #[must_use]
+    pub fn oversized(&self) -> u64 {
+        self.oversized
+    }
+
+    fn set_up(fd: OwnedFd, name: String) -> Result<PlainTap, TapError> {
+        // The kernel lets offload be switched on for a device without offload header, and then gives super-frames that
+        // nobody can tell from others: so it is switched off, whoever switched it on.
+        match set_modes(fd.as_fd()).and_then(|()| sys::set_offload(fd.as_fd(), 0)) {
+            Ok(()) => Ok(PlainTap { fd, name, segmenter: Segmenter::new(), oversized: 0 }),
+            Err(errno) => Err(TapError::SetUp { name, errno }),
+        }
+    }
+
+    fn transmit_finished(&mut self, frame: &Buffer, retag: Retag) -> Transmit {
+        let Ok(mut segments) = self.segmenter.begin(frame.frame(), &frame.vnet) else {
+            return Transmit::NotSegmentable;
+        };
+        while let Some(segment) = segments.next() {
+            let Some(header) = Retagged::new(segment.header, retag) else { return Transmit::Refused };
+            let [before, tag, after] = header.pieces().map(IoSlice::new);
+            let result = tun::write(self.fd.as_fd(), &[before, tag, after, IoSlice::new(segment.payload)]);
+            if result != Transmit::Sent {
+                return result;
+            }
+        }
+        Transmit::Sent
+    }
+}
+
+/// What tun-tap's refusal means; it does not tell opening from creating.
+fn refusal(name: &str, error: &std::io::Error) -> TapError {
+    match errno_of(error) {
+        errno @ (Errno::ENOENT | Errno::EACCES) => TapError::Open { name: name.to_owned(), errno },
+        // An interface of the name that is no TAP.
+        Errno::EINVAL if if_nametoindex(name).is_ok() => TapError::NameTaken { name: name.to_owned() },
+        errno => create_error(name, errno),
+    }
+}
+
+impl Link for PlainTap {
+    fn receive(&mut self, pool: &mut Pool, into: &mut Vec<Arc<Buffer>>, limit: usize) -> Received {
+        for _ in 0..limit {
+            let Some(mut shared) = pool.take() else { return Received::More };
+            let buffer = Arc::get_mut(&mut shared).expect("a buffer from the pool is nobody else's");
+            let read = tun::read(self.fd.as_fd(), &mut [], buffer.room());
+            if let Read::Frame(len) = read {
+                buffer.vnet = VnetHeader::default();
+                buffer.set_len(len);
+                into.push(shared);
+                continue;
+            }
+            pool.give(shared);
+            match read {
+                Read::Frame(_) | Read::TooLong => self.oversized += 1,
+                Read::WouldBlock => return Received::WouldBlock,
+                Read::Down => return Received::Down,
+            }
+        }
+        Received::More
+    }
+
+    fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit {
+        if frame.vnet.is_gso() || frame.vnet.needs_checksum() {
+            return self.transmit_finished(frame, retag);
+        }
+        let Some(retagged) = Retagged::new(frame.frame(), retag) else { return Transmit::Refused };
+        tun::write(self.fd.as_fd(), &retagged.pieces().map(IoSlice::new))
+    }
+
+    fn flush(&mut self, _results: &mut Vec<Transmit>) {}
+}
+
+impl AsFd for PlainTap {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

@@ -1,0 +1,113 @@
+//! [`PortLink`]: the link of a real host's port, of whichever kind the kernel can give. One switch holds mixed ports.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use nix::libc;
+
+use crate::buffer::{Buffer, Pool};
+use crate::link::plain::PlainTap;
+use crate::link::tap::{Tap, TapError, query};
+use crate::link::{Link, Received, Transmit};
+use crate::vlan::Retag;
+
+/// One of the links of a real host.
+#[derive(Debug)]
+pub enum PortLink {
+    /// A TAP with offload.
+    Tap(Tap),
+    /// A TAP without.
+    Plain(PlainTap),
+}
+
+impl PortLink {
+    /// Makes a TAP in the current network namespace: with offload if that is asked for and the kernel's TAPs have it.
+    pub fn create(name: &str, offload: bool) -> Result<PortLink, TapError> {
+        if !offload {
+            return PlainTap::create(name).map(PortLink::Plain);
+        }
+        match Tap::create(name) {
+            Err(TapError::NoOffload { .. }) => PlainTap::create(name).map(PortLink::Plain),
+            tap => tap.map(PortLink::Tap),
+        }
+    }
+
+    /// Takes over a TAP by an fd of it that another process made with [`PortLink::create`] and the same `offload`.
+    ///
+    /// A device is with or without offload for its life. So one without it stays so although `offload` asks for it, as
+    /// with `create` on a kernel that has none; one with it, where `offload` forbids it, is an error.
+    pub fn from_fd(fd: OwnedFd, offload: bool) -> Result<PortLink, TapError> {
+        let (_, flags) = query(&fd)?;
+        if offload && flags & libc::IFF_VNET_HDR != 0 {
+            return Tap::from_fd(fd).map(PortLink::Tap);
+        }
+        PlainTap::from_fd(fd).map(PortLink::Plain)
+    }
+
+    /// Whether super-frames and unfinished checksums cross it as they are.
+    #[must_use]
+    pub fn offload(&self) -> bool {
+        match self {
+            PortLink::Tap(_) => true,
+            PortLink::Plain(_) => false,
+        }
+    }
+
+    /// Another fd of the same device, for someone who keeps the device alive or takes it over later.
+    pub fn try_clone_fd(&self) -> std::io::Result<OwnedFd> {
+        match self {
+            PortLink::Tap(tap) => tap.try_clone_fd(),
+            PortLink::Plain(tap) => tap.try_clone_fd(),
+        }
+    }
+
+    /// The name that the device had when it was made or taken over.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            PortLink::Tap(tap) => tap.name(),
+            PortLink::Plain(tap) => tap.name(),
+        }
+    }
+
+    /// How many frames were dropped because they were longer than any buffer.
+    #[must_use]
+    pub fn oversized(&self) -> u64 {
+        match self {
+            PortLink::Tap(tap) => tap.oversized(),
+            PortLink::Plain(tap) => tap.oversized(),
+        }
+    }
+}
+
+impl Link for PortLink {
+    fn receive(&mut self, pool: &mut Pool, into: &mut Vec<Arc<Buffer>>, limit: usize) -> Received {
+        match self {
+            PortLink::Tap(tap) => tap.receive(pool, into, limit),
+            PortLink::Plain(tap) => tap.receive(pool, into, limit),
+        }
+    }
+
+    fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit {
+        match self {
+            PortLink::Tap(tap) => tap.transmit(frame, retag),
+            PortLink::Plain(tap) => tap.transmit(frame, retag),
+        }
+    }
+
+    fn flush(&mut self, results: &mut Vec<Transmit>) {
+        match self {
+            PortLink::Tap(tap) => tap.flush(results),
+            PortLink::Plain(tap) => tap.flush(results),
+        }
+    }
+}
+
+impl AsFd for PortLink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            PortLink::Tap(tap) => tap.as_fd(),
+            PortLink::Plain(tap) => tap.as_fd(),
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! [`Tap`]: a TAP device with offload: super-frames and unfinished checksums cross it untouched.
+//!
+//! * The device belongs to the namespace that was current when `/dev/net/tun` was opened; its fd works from everywhere.
+//! * A non-persistent device lives as long as any fd of it: whoever holds a duplicate keeps it alive over a restart.
+//! * The offload mask belongs to the device, not to the fd, so it is set on every attach, a takeover included.
+//! * A frame longer than any buffer is dropped and counted, never cut.
+
+use std::fs::OpenOptions;
+use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::libc;
+use zerocopy::IntoBytes;
+
+use crate::buffer::{Buffer, Pool};
+use crate::link::retag::Retagged;
+use crate::link::tun::{self, Read};
+use crate::link::{Link, Received, Transmit, sys};
+use crate::vlan::Retag;
+use crate::vnet::VnetHeader;
+
+/// A TAP with offload header.
+#[derive(Debug)]
+pub struct Tap {
+    fd: OwnedFd,
+    name: String,
+    oversized: u64,
+}
+
+/// Why there is no TAP: a variant per operation.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TapError {
+    /// The kernel would not have this name, or would change it.
+    #[error("create TAP `{name}`: no interface can have this name (1 to 15 bytes, no '/', ':', '%' or space)")]
+    BadName {
+        /// The name.
+        name: String,
+    },
+    /// There is an interface of this name already, and it is left alone.
+    #[error("create TAP `{name}`: the name is taken")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// `/dev/net/tun` can not be opened.
+    #[error("open /dev/net/tun for TAP `{name}`: {}", errno.desc())]
+    Open {
+        /// The name of the TAP to be.
+        name: String,
+        /// Why.
+        errno: Errno,
+    },
+    /// The kernel's tun devices have no offload header.
+    #[error("create TAP `{name}`: this kernel's TAPs have no offload header")]
+    NoOffload {
+        /// The name.
+        name: String,
+    },
+    /// The device can not be made.
+    #[error("create TAP `{name}`: {}", errno.desc())]
+    Create {
+        /// The name.
+        name: String,
+        /// Why.
+        errno: Errno,
+    },
+    /// The length of the offload header, the offload mask or the mode of the fd can not be set.
+    #[error("set up TAP `{name}`: {}", errno.desc())]
+    SetUp {
+        /// The name.
+        name: String,
+        /// Why.
+        errno: Errno,
+    },
+    /// An fd handed over is no TAP, or its device is gone.
+    #[error("take over a TAP: {}", errno.desc())]
+    Query {
+        /// Why.
+        errno: Errno,
+    },
+    /// An fd handed over is a tun device of another kind than was asked for.
+    #[error("take over `{name}`: it is not {expected}")]
+    WrongKind {
+        /// The name of the device.
+        name: String,
+        /// What was expected.
+        expected: &'static str,
+    },
+}
+
+impl Tap {
+    /// Makes a TAP in the current network namespace, down and without addresses. Never attaches to an existing device.
+    pub fn create(name: &str) -> Result<Tap, TapError> {
+        check_name(name)?;
+        let fd = open_tun(name)?;
+        if features(&fd, name)? & libc::IFF_VNET_HDR == 0 {
+            return Err(TapError::NoOffload { name: name.to_owned() });
+        }
+        let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_TUN_EXCL;
+        sys::set_iff(fd.as_fd(), &sys::IfReq::new(name, flags)).map_err(|errno| create_error(name, errno))?;
+        Tap::set_up(fd, name.to_owned())
+    }
+
+    /// Takes over a TAP by an fd of it that another process made and passed on.
+    ///
+    /// The kernel does not tell whether frames of a device carry packet information (`IFF_NO_PI` is off); it must have been
+    /// made by [`Tap::create`] or alike.
+    pub fn from_fd(fd: OwnedFd) -> Result<Tap, TapError> {
+        let (name, flags) = query(&fd)?;
+        if flags & libc::IFF_TAP == 0 || flags & libc::IFF_VNET_HDR == 0 {
+            return Err(TapError::WrongKind { name, expected: "a TAP with offload header" });
+        }
+        Tap::set_up(fd, name)
+    }
+
+    /// Another fd of the same device, for someone who keeps the device alive or takes it over later.
+    pub fn try_clone_fd(&self) -> std::io::Result<OwnedFd> {
+        self.fd.try_clone()
+    }
+
+    /// The name that the device had when it was made or taken over.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many frames were dropped because they were longer than any buffer.
+    #[must_use]
+    pub fn oversized(&self) -> u64 {
+        self.oversized
+    }
+
+    fn set_up(fd: OwnedFd, name: String) -> Result<Tap, TapError> {
+        let set_up = || -> nix::Result<()> {
+            set_modes(fd.as_fd())?;
+            sys::set_vnet_header_len(fd.as_fd(), VnetHeader::LEN)?;
+            let mask = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
+            // Kernels before 6.2 refuse a mask with USO.
+            sys::set_offload(fd.as_fd(), mask | libc::TUN_F_USO4 | libc::TUN_F_USO6)
+                .or_else(|_| sys::set_offload(fd.as_fd(), mask))
+        };
+        match set_up() {
+            Ok(()) => Ok(Tap { fd, name, oversized: 0 }),
+            Err(errno) => Err(TapError::SetUp { name, errno }),
+        }
+    }
+}
+
+impl Link for Tap {
+    fn receive(&mut self, pool: &mut Pool, into: &mut Vec<Arc<Buffer>>, limit: usize) -> Received {
+        for _ in 0..limit {
+            let Some(mut shared) = pool.take() else { return Received::More };
+            let buffer = Arc::get_mut(&mut shared).expect("a buffer from the pool is nobody else's");
+            let mut vnet = VnetHeader::default();
+            let read = tun::read(self.fd.as_fd(), vnet.as_mut_bytes(), buffer.room());
+            if let Read::Frame(len) = read {
+                buffer.vnet = vnet;
+                buffer.set_len(len);
+                into.push(shared);
+                continue;
+            }
+            pool.give(shared);
+            match read {
+                Read::Frame(_) | Read::TooLong => self.oversized += 1,
+                Read::WouldBlock => return Received::WouldBlock,
+                Read::Down => return Received::Down,
+            }
+        }
+        Received::More
+    }
+
+    fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit {
+        if retag == Retag::Keep {
+            let pieces = [IoSlice::new(frame.vnet.as_bytes()), IoSlice::new(frame.frame())];
+            return tun::write(self.fd.as_fd(), &pieces);
+        }
+        let Some(retagged) = Retagged::new(frame.frame(), retag) else { return Transmit::Refused };
+        let vnet = frame.vnet.shifted(retagged.shift());
+        let [before, tag, after] = retagged.pieces().map(IoSlice::new);
+        tun::write(self.fd.as_fd(), &[IoSlice::new(vnet.as_bytes()), before, tag, after])
+    }
+
+    fn flush(&mut self, _results: &mut Vec<Transmit>) {}
+}
+
+impl AsFd for Tap {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Refuses what the kernel would refuse, cut off, or take for a pattern.
+pub(super) fn check_name(name: &str) -> Result<(), TapError> {
+    let odd = |byte: u8| matches!(byte, 0 | b'/' | b':' | b'%') || byte.is_ascii_whitespace();
+    if name.is_empty() || name.len() >= libc::IFNAMSIZ || name == "." || name == ".." || name.bytes().any(odd) {
+        return Err(TapError::BadName { name: name.to_owned() });
+    }
+    Ok(())
+}
+
+/// Opens the clone device, non-blocking; std sets close-on-exec.
+pub(super) fn open_tun(name: &str) -> Result<OwnedFd, TapError> {
+    let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/net/tun");
+    file.map(OwnedFd::from).map_err(|error| TapError::Open { name: name.to_owned(), errno: errno_of(&error) })
+}
+
+/// What this kernel's tun can do, a mask of `IFF_`.
+pub(super) fn features(fd: &OwnedFd, name: &str) -> Result<libc::c_int, TapError> {
+    sys::features(fd.as_fd()).map_err(|errno| TapError::Open { name: name.to_owned(), errno })
+}
+
+/// What TUNSETIFF's refusal means.
+pub(super) fn create_error(name: &str, errno: Errno) -> TapError {
+    let name = name.to_owned();
+    match errno {
+        Errno::EBUSY | Errno::EEXIST => TapError::NameTaken { name },
+        errno => TapError::Create { name, errno },
+    }
+}
+
+/// Name and flags of the device behind an fd.
+pub(super) fn query(fd: &OwnedFd) -> Result<(String, libc::c_int), TapError> {
+    let request = sys::iff(fd.as_fd()).map_err(|errno| TapError::Query { errno })?;
+    let name = request.name.split(|byte| *byte == 0).next().unwrap_or_default();
+    Ok((String::from_utf8_lossy(name).into_owned(), libc::c_int::from(request.flags)))
+}
+
+/// Close-on-exec and non-blocking, whatever the process that made the fd thought of them.
+pub(super) fn set_modes(fd: BorrowedFd<'_>) -> nix::Result<()> {
+    fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map(drop)
+}
+
+pub(super) fn errno_of(error: &std::io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or_default())
+}
