@@ -438,6 +438,7 @@ impl<L> Port<L> {
             Transmit::Queued => self.queued.push_back(traffic),
             Transmit::Full => self.counters.tx.drop(DropReason::LinkFull),
             Transmit::Refused => self.counters.tx.drop(DropReason::LinkRefused),
+            Transmit::NotSegmentable => self.counters.tx.drop(DropReason::NotSegmentable),
             Transmit::Down => {
                 self.counters.tx.drop(DropReason::LinkDown);
                 self.end(own, ended);
