@@ -18,7 +18,7 @@ use super::process::{NotStarted, Process};
 use super::program;
 use super::protocol::{EXEC, Leap};
 use super::text::OsText;
-use super::wire::{Channel, WireError};
+use super::wire::Channel;
 
 /// What the hidden command `__exec` does.
 pub(super) fn main() -> ExitCode {

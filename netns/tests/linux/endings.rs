@@ -32,7 +32,7 @@ fn nothing_is_left_behind() {
         world.kill(&id, 9);
     }
     assert!(processes.len() >= 4 * 4, "{processes:?}");
-    assert_eq!(living(&processes), []);
+    assert_eq!(living(&processes), [0; 0]);
     assert_eq!(traces(), before);
     assert!(world.manager().is_idle());
     assert_eq!(std::fs::read_dir(world.paths().runtime.join("containers")).expect("a directory").count(), 0);
@@ -46,7 +46,7 @@ fn orphans_end_with_the_command() {
     let pid = world.shim(&running.id);
     let processes = family(pid);
     assert_eq!(world.finish(running).0, 1);
-    assert_eq!(living(&processes), []);
+    assert_eq!(living(&processes), [0; 0]);
 }
 
 fn stop_asks_first_and_ends_what_does_not_listen() {
@@ -72,7 +72,7 @@ fn kill_nine_of_the_shim_ends_everything() {
     let processes = family(shim);
     kill_nine(shim);
     assert_eq!(world.wait_for_end().status, 137);
-    assert_eq!(living(&processes), []);
+    assert_eq!(living(&processes), [0; 0]);
     assert_eq!(running.session.wait(), netns::linux::Outcome::Lost);
     assert_eq!(traces(), before);
     assert!(world.manager().is_idle());
@@ -87,7 +87,7 @@ fn kill_nine_of_init_ends_everything() {
     let init = processes.iter().copied().find(|pid| *pid != shim).expect("an init");
     kill_nine(init);
     assert_eq!(world.finish(running).0, 137);
-    assert_eq!(living(&processes), []);
+    assert_eq!(living(&processes), [0; 0]);
 }
 
 fn kill_nine_of_a_shim_before_its_command_is_noticed() {

@@ -3,7 +3,8 @@
 //! Needs root and /dev/net/tun. Where these are not to be had it says so and tests nothing; with `PONTOON_REQUIRE_LINUX=1`
 //! that is a failure.
 
-#![expect(clippy::print_stderr, reason = "a test program speaks to people")]
+// The name by which its dependents know it.
+extern crate pontoon_netns as netns;
 
 mod commands;
 mod endings;

@@ -91,7 +91,7 @@ fn a_daemon_may_crash_at_every_step() {
             let id = Id::try_from(view.id).expect("an id");
             let processes = if view.pid == 0 { Default::default() } else { family(view.pid) };
             world.remove(&id);
-            assert_eq!(living(&processes), []);
+            assert_eq!(living(&processes), [0; 0]);
         }
         assert!(world.manager().is_idle());
         assert_eq!(traces(), before, "after {saves} saves");
