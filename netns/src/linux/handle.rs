@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -56,6 +55,8 @@ impl Handle {
             let child = command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(log.try_clone()?).spawn()?;
             let pidfd = rustix::process::pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
             let (id, pid) = (id.clone(), child.id());
+            // Before it is asked for anything: a shim that is not written down holds nothing, and ends with its creator.
+            fs::write(paths.birth(&id), format!("{pid} {}", born_at(Pid::from_child(&child))?))?;
             Ok(Handle { id, pid, channel: Some(channel), pidfd, init: None, ended: None, child: Some(child) })
         };
         spawned().map_err(Step::SpawnShim.on(id.short()))
@@ -76,25 +77,12 @@ impl Handle {
         Handle::of(id, pid, Some(channel))
     }
 
-    /// Finds the shim of a container that an earlier daemon began to make and that does not listen yet.
-    pub(super) fn find_half_made(paths: &Paths, id: &Id) -> io::Result<Option<Handle>> {
-        let directory = paths.container(id);
-        let command_line =
-            [&b"pontoon"[..], SHIM.as_bytes(), id.as_str().as_bytes(), directory.as_os_str().as_bytes(), b""].join(&0);
-        for entry in fs::read_dir("/proc")? {
-            let name = entry?.file_name();
-            let Some(pid) = name.to_str().and_then(|name| Pid::from_raw(name.parse().ok()?)) else { continue };
-            let is_it =
-                || fs::read(Path::new("/proc").join(&name).join("cmdline")).is_ok_and(|line| line == command_line);
-            if !is_it() {
-                continue;
-            }
-            // Looked at again with the pidfd in hand: it may have been another process' number since.
-            if let Some(handle) = Handle::of(id, pid, None)?.filter(|_| is_it()) {
-                return Ok(Some(handle));
-            }
-        }
-        Ok(None)
+    /// Finds the shim of a container that an earlier daemon made and that does not listen: not yet, or no more. It may be
+    /// ending; until it has, it keeps what it holds.
+    pub(super) fn find(paths: &Paths, id: &Id) -> io::Result<Option<Handle>> {
+        let Some((pid, born)) = read_birth(paths, id) else { return Ok(None) };
+        // Looked at with the pidfd in hand, so that it can not become another process between.
+        Ok(Handle::of(id, pid, None)?.filter(|_| born_at(pid).is_ok_and(|own| own == born)))
     }
 
     fn of(id: &Id, pid: Pid, channel: Option<Channel>) -> io::Result<Option<Handle>> {
@@ -166,6 +154,22 @@ impl Handle {
             let _ = child.wait();
         }
     }
+}
+
+/// The pid of a container's shim, and when that was born: a pid alone may be another's by now.
+fn read_birth(paths: &Paths, id: &Id) -> Option<(Pid, u64)> {
+    let text = fs::read_to_string(paths.birth(id)).ok()?;
+    let (pid, born) = text.split_once(' ')?;
+    Some((Pid::from_raw(pid.parse().ok()?)?, born.parse().ok()?))
+}
+
+/// When a process was born, in clock ticks since the machine was. Known of one that is ending, too, as its command line is not.
+fn born_at(pid: Pid) -> io::Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()))?;
+    // The second field, the name, may hold blanks and parentheses. The 22nd is the time.
+    let after_name = stat.rsplit_once(") ").map(|(_, rest)| rest);
+    let born = after_name.and_then(|rest| rest.split(' ').nth(19)?.parse().ok());
+    born.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/PID/stat is not as expected"))
 }
 
 /// Whether the process of this pidfd ends in time.

@@ -49,7 +49,7 @@ pub use self::world::Linux;
 pub fn dispatch(argv: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let mut arguments = argv.into_iter().skip(1);
     match arguments.next()?.to_str()? {
-        // The id is there to be seen, and found, in the list of processes.
+        // The id is there to be seen in the list of processes.
         protocol::SHIM => {
             Some(arguments.nth(1).map_or(ExitCode::FAILURE, |directory| shim::main(PathBuf::from(directory))))
         }

@@ -33,6 +33,11 @@ impl Paths {
         self.container(id).join("status")
     }
 
+    /// Which process its shim is.
+    pub(super) fn birth(&self, id: &Id) -> PathBuf {
+        self.container(id).join("shim")
+    }
+
     /// What shims have to say that they can say to nobody.
     #[must_use]
     pub fn shim_log(&self) -> PathBuf {

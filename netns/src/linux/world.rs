@@ -232,7 +232,10 @@ impl Backend for Linux {
     fn adopt(&mut self, spec: &Spec<'_>) -> Result<Adopted<PortLink>, BackendError> {
         let ended = |backend: &Self| Adopted::Ended { status: status_left(&backend.paths, spec.id) };
         let found = Handle::connect(&self.paths, spec.id).map_err(Step::Attach.on(spec.id.short()))?;
-        let Some(mut handle) = found else { return Ok(ended(self)) };
+        let Some(mut handle) = found else {
+            end_unknown(&self.paths, spec.id).map_err(Step::EndShim.on(spec.id.short()))?;
+            return Ok(ended(self));
+        };
         let (init, tap, gateway, fds) = match handle.ask(&Request::Attach, &[]) {
             Ok((Reply::Attached { init, tap, gateway }, fds)) => (init, tap, gateway, fds),
             Ok((Reply::Ended { .. }, _)) | Err(WireError::Closed) => {
@@ -335,10 +338,10 @@ fn end_unknown(paths: &Paths, id: &Id) -> std::io::Result<()> {
         }
         handle.end()?;
     }
-    while let Some(mut handle) = Handle::find_half_made(paths, id)? {
-        handle.end()?;
+    match Handle::find(paths, id)? {
+        Some(mut handle) => handle.end(),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn interface_plan(interface: &Interface<'_>) -> InterfacePlan {
