@@ -14,6 +14,7 @@ pub mod backend;
 pub mod error;
 pub mod interface;
 pub mod lease;
+pub mod linux;
 pub mod manager;
 pub mod mode;
 pub mod name;

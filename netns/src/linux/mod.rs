@@ -1,0 +1,60 @@
+//! The Linux backend: namespaces, TAPs, and a process that stands for each container.
+//!
+//! The map, from the daemon inwards:
+//!
+//! * [`world`]: [`Linux`], the backend; [`handle`] is its hold on one container, [`records`] and [`paths`] are its disk,
+//!   [`survey`] its eyes;
+//! * [`shim`]: the process that makes a container and stands for it; [`setup`] is what it makes, [`netlink`] how;
+//! * [`init`]: PID 1 of a container; [`mounts`] is its view; [`exec`]: how other commands get in; [`program`]: which file a
+//!   command is;
+//! * [`session`]: the outer end of a command; [`process`], [`text`]: what is started;
+//! * [`protocol`] over [`wire`]: what all of them say to each other; [`failure`]: what went wrong, across processes;
+//! * [`scratch`]: a namespace that stands for the host, for tests and demonstrations.
+//!
+//! Shim, init and trampoline are this same program: [`dispatch`] must be the first thing in its `main`. They are executed,
+//! never forked: a fork of a process with threads may do next to nothing.
+
+mod exec;
+mod failure;
+mod handle;
+mod init;
+mod mounts;
+mod netlink;
+mod paths;
+mod process;
+mod program;
+mod protocol;
+mod records;
+pub mod scratch;
+pub mod session;
+mod setup;
+mod shim;
+mod survey;
+pub mod text;
+pub mod wire;
+mod world;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+pub use self::paths::Paths;
+pub use self::process::{Command, NotStarted, Process, Streams};
+pub use self::session::{Outcome, Session, exec};
+pub use self::survey::interfaces;
+pub use self::world::Linux;
+
+/// Does what a hidden first argument says, and returns the exit code; `None` if there is no such argument. `argv` begins with
+/// the name of the program.
+pub fn dispatch(argv: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
+    let mut arguments = argv.into_iter().skip(1);
+    match arguments.next()?.to_str()? {
+        // The id is there to be seen in the list of processes.
+        protocol::SHIM => {
+            Some(arguments.nth(1).map_or(ExitCode::FAILURE, |directory| shim::main(PathBuf::from(directory))))
+        }
+        protocol::INIT => Some(init::main()),
+        protocol::EXEC => Some(exec::main()),
+        _ => None,
+    }
+}

@@ -1,0 +1,60 @@
+//! [`Paths`]: where one instance keeps its things.
+
+use std::path::PathBuf;
+
+use crate::name::Id;
+
+/// The directories of one instance. Two instances with different ones share nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// What does not outlive a reboot: sockets, exit statuses.
+    pub runtime: PathBuf,
+    /// What does: records, logs.
+    pub state: PathBuf,
+}
+
+impl Paths {
+    /// What a container has while it runs, and its exit status afterwards. Named by the short id: the name of a Unix socket
+    /// in it has 107 bytes at most.
+    #[must_use]
+    pub fn container(&self, id: &Id) -> PathBuf {
+        self.runtime.join("containers").join(id.short())
+    }
+
+    /// Where its shim listens.
+    #[must_use]
+    pub fn socket(&self, id: &Id) -> PathBuf {
+        self.container(id).join("shim.sock")
+    }
+
+    /// The exit status of its command, once it has ended.
+    #[must_use]
+    pub fn status(&self, id: &Id) -> PathBuf {
+        self.container(id).join("status")
+    }
+
+    /// Which process its shim is.
+    pub(super) fn birth(&self, id: &Id) -> PathBuf {
+        self.container(id).join("shim")
+    }
+
+    /// What shims have to say that they can say to nobody.
+    #[must_use]
+    pub fn shim_log(&self) -> PathBuf {
+        self.runtime.join("shim.log")
+    }
+
+    /// What a container started with `-d` writes.
+    #[must_use]
+    pub fn log(&self, id: &Id) -> PathBuf {
+        self.logs().join(format!("{id}.log"))
+    }
+
+    pub(super) fn logs(&self) -> PathBuf {
+        self.state.join("logs")
+    }
+
+    pub(super) fn records(&self) -> PathBuf {
+        self.state.join("records")
+    }
+}

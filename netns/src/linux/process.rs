@@ -1,0 +1,102 @@
+//! [`Process`]: what is to be executed in a container; [`Streams`]: what it reads and writes.
+
+use std::os::fd::OwnedFd;
+
+use serde::{Deserialize, Serialize};
+
+use super::text::OsText;
+
+/// What to execute, and with what around it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// The command and its arguments.
+    pub argv: Vec<OsText>,
+    /// Its whole environment. Its `PATH` is where the command is looked for.
+    pub env: Vec<(OsText, OsText)>,
+    /// The directory that it starts in.
+    pub cwd: OsText,
+    /// Whether its standard input is a terminal that is to control it: the far end of a pseudo-terminal.
+    pub tty: bool,
+}
+
+/// The command of a container.
+#[derive(Debug)]
+pub struct Command {
+    /// What to execute.
+    pub process: Process,
+    /// What it reads and writes.
+    pub streams: Streams,
+}
+
+/// What a command reads and writes.
+#[derive(Debug)]
+pub enum Streams {
+    /// It reads nothing and writes to the container's log.
+    Log,
+    /// It has the streams of whoever started it.
+    Caller {
+        /// Standard input.
+        stdin: OwnedFd,
+        /// Standard output.
+        stdout: OwnedFd,
+        /// Standard error.
+        stderr: OwnedFd,
+        /// The container's end of a [`super::session::Session`].
+        attach: OwnedFd,
+    },
+}
+
+/// Why a command did not start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum NotStarted {
+    /// There is no such command: status 127 by convention.
+    #[error("{command}: command not found")]
+    NotFound {
+        /// As typed.
+        command: String,
+    },
+    /// It is there, but can not be executed: status 126.
+    #[error("{command}: {cause}")]
+    NotExecutable {
+        /// As typed.
+        command: String,
+        /// What the kernel says.
+        cause: String,
+    },
+    /// A step before it failed: status 125.
+    #[error("{operation} {object}: {cause}")]
+    Other {
+        /// What was tried.
+        operation: String,
+        /// On what.
+        object: String,
+        /// Why it failed.
+        cause: String,
+    },
+}
+
+impl NotStarted {
+    /// A step of ours that failed.
+    pub(super) fn other(operation: &str, object: impl ToString, cause: impl ToString) -> Self {
+        NotStarted::Other { operation: operation.to_owned(), object: object.to_string(), cause: cause.to_string() }
+    }
+
+    /// What an error of `execve` means.
+    pub(super) fn from_exec(command: &OsText, error: &std::io::Error) -> Self {
+        let command = command.to_string();
+        match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
+            Some(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => NotStarted::NotFound { command },
+            _ => NotStarted::NotExecutable { command, cause: cause_of(error) },
+        }
+    }
+}
+
+/// An operating system's error without Rust's ` (os error N)`.
+pub(super) fn cause_of(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error ") {
+        Some((cause, _)) => cause.to_owned(),
+        None => text,
+    }
+}

@@ -1,0 +1,132 @@
+//! What the daemon, the shim, its helpers and the clients of a container say to each other, over [`super::wire`].
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+use switch::mac::MacAddr;
+
+use super::failure::Failure;
+use super::process::{NotStarted, Process};
+
+/// The hidden first arguments with which the program executes itself.
+pub(super) const SHIM: &str = "__shim";
+pub(super) const INIT: &str = "__init";
+pub(super) const EXEC: &str = "__exec";
+
+/// To the shim.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub(super) enum Request {
+    /// Make the namespaces and the interface. From the creator, first. Descriptors: [`Plan::fds`].
+    Create(Plan),
+    /// Start the command. From the creator, second. Descriptors: stdin, stdout, stderr and, if `attached`, the attach channel.
+    Start { process: Process, attached: bool },
+    /// I am the new daemon.
+    Attach,
+    /// Send a signal to the command.
+    Signal { signal: i32 },
+    /// End every process.
+    Kill,
+    /// Start another process inside. Descriptors: stdin, stdout, stderr, attach channel.
+    Exec { process: Process },
+}
+
+/// From the shim.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub(super) enum Reply {
+    /// Descriptor: the TAP, if an interface was asked for.
+    Created,
+    /// The step asked for failed.
+    Failed { failure: Failure },
+    /// The command runs. Descriptor: a pidfd of the container's init.
+    Started,
+    /// The command does not run.
+    NotStarted { why: NotStarted },
+    /// To the new daemon. Descriptors: those that are said to be there, in this order.
+    Attached {
+        /// Init's pidfd, which means that the command was started.
+        init: bool,
+        /// The TAP.
+        tap: bool,
+        /// The bridge whose gateway's TAP is here.
+        gateway: Option<String>,
+    },
+    /// The command has ended with this status. No process and no interface of the container is left.
+    Ended { status: i32 },
+}
+
+/// What a container is to be made of.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Plan {
+    pub(super) namespace: NetworkNamespace,
+    pub(super) interface: Option<InterfacePlan>,
+    pub(super) hostname: Option<String>,
+    /// The bridge whose gateway's TAP is to be kept alive.
+    pub(super) gateway: Option<String>,
+}
+
+impl Plan {
+    /// How many descriptors come with it: the pidfd of the shim whose namespace is joined, the gateway's TAP.
+    pub(super) fn fds(&self) -> usize {
+        usize::from(self.namespace == NetworkNamespace::Joined) + usize::from(self.gateway.is_some())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum NetworkNamespace {
+    New,
+    Host,
+    Joined,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct InterfacePlan {
+    pub(super) name: String,
+    pub(super) ip: Ipv4Net,
+    pub(super) mac: MacAddr,
+    pub(super) mtu: u32,
+    pub(super) gateway: Ipv4Addr,
+    pub(super) offload: bool,
+}
+
+/// From a container to whoever is attached to one of its commands.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(super) enum Event {
+    Started,
+    NotStarted { why: NotStarted },
+    Exited { status: i32 },
+}
+
+/// From whoever is attached.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case")]
+pub(super) enum Order {
+    Signal { signal: i32 },
+}
+
+/// From the shim to init. Descriptors: stdin, stdout, stderr.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct InitOrder {
+    pub(super) process: Process,
+    /// Whether a fresh sysfs is needed, since the network namespace is not the one that the mounted sysfs shows.
+    pub(super) own_sysfs: bool,
+}
+
+/// From init to the shim. Descriptor, if started: a pidfd of the command.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "report", rename_all = "snake_case")]
+pub(super) enum InitReport {
+    Started,
+    NotStarted { why: NotStarted },
+}
+
+/// To the trampoline. Descriptors: stdin, stdout, stderr and, if `enter`, a pidfd of the init whose mounts are to be seen.
+/// The trampoline answers [`NotStarted`], or by closing the channel: its exec succeeded.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Leap {
+    pub(super) process: Process,
+    pub(super) enter: bool,
+}

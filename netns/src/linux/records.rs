@@ -1,0 +1,154 @@
+//! [`Records`]: text by key, one file each, old or new after a crash but never half.
+//!
+//! A file is written beside its place and renamed into it. It is not synced to the disk: what a record speaks of does not
+//! outlive a loss of power, and after one that comes at the wrong moment a record is corrupt, which its reader can bear.
+
+use std::fs::{self, DirBuilder};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// A directory of records.
+#[derive(Debug)]
+pub(super) struct Records {
+    directory: PathBuf,
+    /// Ends the process after so many more changes: how a test makes it crash at each step.
+    changes_left: Option<u32>,
+}
+
+const EXTENSION: &str = "json";
+
+impl Records {
+    pub(super) fn open(directory: PathBuf) -> io::Result<Self> {
+        make_directory(&directory)?;
+        Ok(Records { directory, changes_left: None })
+    }
+
+    pub(super) fn crash_after(&mut self, changes: u32) {
+        self.changes_left = Some(changes);
+    }
+
+    pub(super) fn save(&mut self, key: &str, text: &str) -> io::Result<()> {
+        let path = self.path(key)?;
+        let beside = path.with_extension("new");
+        fs::write(&beside, text)?;
+        fs::rename(&beside, &path)?;
+        self.changed();
+        Ok(())
+    }
+
+    pub(super) fn forget(&mut self, key: &str) -> io::Result<()> {
+        let gone = absent_is_fine(fs::remove_file(self.path(key)?));
+        self.changed();
+        gone
+    }
+
+    pub(super) fn load(&self) -> io::Result<Vec<(String, String)>> {
+        let mut records = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let path = entry?.path();
+            let key = path.file_stem().and_then(|stem| stem.to_str());
+            let is_record = path.extension().is_some_and(|extension| extension == EXTENSION);
+            if let (true, Some(key)) = (is_record, key) {
+                // What is not even UTF-8 is for the reader to find corrupt.
+                records.push((key.to_owned(), String::from_utf8_lossy(&fs::read(&path)?).into_owned()));
+            }
+        }
+        records.sort();
+        Ok(records)
+    }
+
+    pub(super) fn set_aside(&mut self, key: &str) -> io::Result<PathBuf> {
+        let path = self.path(key)?;
+        let aside = (1..)
+            .map(|number: u32| path.with_extension(format!("{EXTENSION}.corrupt-{number}")))
+            .find(|aside| !aside.exists())
+            .ok_or(ErrorKind::AlreadyExists)?;
+        fs::rename(&path, &aside)?;
+        Ok(aside)
+    }
+
+    fn path(&self, key: &str) -> io::Result<PathBuf> {
+        let is_key = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if key.is_empty() || !key.bytes().all(is_key) {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "a key has letters, digits, '-' and '_' only"));
+        }
+        Ok(self.directory.join(format!("{key}.{EXTENSION}")))
+    }
+
+    fn changed(&mut self) {
+        let Some(left) = &mut self.changes_left else { return };
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            // Not `abort`: that would leave a core dump, and SIGABRT can be caught.
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        }
+    }
+}
+
+/// Makes a directory, and those it is in, for its owner alone.
+pub(super) fn make_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// To delete what is not there is to be done already.
+pub(super) fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(name: &str) -> Self {
+            Directory(std::env::temp_dir().join(format!("pontoon-records-{name}-{}", std::process::id())))
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn keeps_the_last_text_of_each_key_in_order() {
+        let directory = Directory::new("order");
+        let mut records = Records::open(directory.0.clone()).expect("opened");
+        records.save("b", "1").expect("saved");
+        records.save("a", "2").expect("saved");
+        records.save("b", "3").expect("saved");
+        let pair = |key: &str, text: &str| (key.to_owned(), text.to_owned());
+        assert_eq!(records.load().expect("read"), [pair("a", "2"), pair("b", "3")]);
+        records.forget("a").expect("deleted");
+        records.forget("a").expect("deleted twice");
+        assert_eq!(records.load().expect("read"), [pair("b", "3")]);
+    }
+
+    #[test]
+    fn sets_aside_without_replacing_what_was_set_aside_before() {
+        let directory = Directory::new("aside");
+        let mut records = Records::open(directory.0.clone()).expect("opened");
+        for number in 1..=2 {
+            records.save("key", "corrupt").expect("saved");
+            let place = records.set_aside("key").expect("moved");
+            assert_eq!(place, directory.0.join(format!("key.json.corrupt-{number}")));
+        }
+        assert_eq!(records.load().expect("read"), []);
+    }
+
+    #[test]
+    fn a_key_is_not_a_path() {
+        let directory = Directory::new("key");
+        let mut records = Records::open(directory.0.clone()).expect("opened");
+        for key in ["", "../x", "a/b", "."] {
+            assert_eq!(records.save(key, "").expect_err("refused").kind(), ErrorKind::InvalidInput);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What a shim does before there is a command: network namespace, host name, `lo`, `eth0`. And the same for the gateway.
+
+use std::fs;
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
+
+use ipnet::Ipv4Net;
+use nix::sched::{CloneFlags, setns, unshare};
+use switch::link::port::PortLink;
+use switch::mac::MacAddr;
+
+use super::failure::{Failure, Step};
+use super::netlink::{LOOPBACK, Netlink};
+use super::protocol::{InterfacePlan, NetworkNamespace, Plan};
+use super::survey::index_of;
+
+/// The interface of a container: this end, and its index in the namespace.
+pub(super) struct Interface {
+    pub(super) link: PortLink,
+    pub(super) index: u32,
+}
+
+/// Moves this process into the namespaces that the plan speaks of, and makes what is to be in them. `joined` is a pidfd of a
+/// process in the network namespace to join.
+pub(super) fn make(plan: &Plan, joined: Option<OwnedFd>) -> Result<Option<Interface>, Failure> {
+    match (plan.namespace, joined) {
+        (NetworkNamespace::New, _) => {
+            unshare(CloneFlags::CLONE_NEWNET).map_err(Step::MakeNamespaces.on("a container"))?;
+        }
+        (NetworkNamespace::Joined, Some(pidfd)) => {
+            setns(pidfd, CloneFlags::CLONE_NEWNET).map_err(Step::JoinNamespace.on("the other container"))?;
+        }
+        (NetworkNamespace::Joined | NetworkNamespace::Host, _) => {}
+    }
+    if let Some(hostname) = &plan.hostname {
+        unshare(CloneFlags::CLONE_NEWUTS).map_err(Step::MakeNamespaces.on("a container"))?;
+        nix::unistd::sethostname(hostname).map_err(Step::SetHostname.on(hostname))?;
+    }
+    if plan.namespace != NetworkNamespace::New {
+        return Ok(None);
+    }
+    // Of all interfaces, those to come included: the kernel copies `all` to `default`. Before `lo` is up, or it had ::1.
+    disable_ipv6("all")?;
+    let mut netlink = Netlink::open().map_err(Step::Configure.on("lo"))?;
+    netlink.set_up(LOOPBACK).map_err(Step::Configure.on("lo"))?;
+    plan.interface.as_ref().map(|interface| make_interface(&mut netlink, interface)).transpose()
+}
+
+/// Switches IPv6 off on the interface `name` of this network namespace, or on `all`. A kernel without IPv6 is content.
+pub(super) fn disable_ipv6(name: &str) -> Result<(), Failure> {
+    match fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1") {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result.map_err(Step::DisableIpv6.on(name)),
+    }
+}
+
+/// Gives an interface MAC, MTU and address, and switches it on. Returns its index.
+pub(super) fn configure(
+    netlink: &mut Netlink,
+    name: &str,
+    mac: MacAddr,
+    mtu: u32,
+    ip: Ipv4Net,
+    default_route: Option<Ipv4Addr>,
+) -> Result<u32, Failure> {
+    let index = index_of(name).ok_or_else(|| Step::Configure.failed(name, "it is gone"))?;
+    netlink.configure_and_set_up(index, mac, mtu).map_err(Step::Configure.on(name))?;
+    netlink.add_address(index, ip).map_err(Step::Configure.on(format!("{name} with {ip}")))?;
+    if let Some(gateway) = default_route {
+        netlink.add_default_route(index, gateway).map_err(Step::Configure.on(format!("{name} via {gateway}")))?;
+    }
+    Ok(index)
+}
+
+fn make_interface(netlink: &mut Netlink, plan: &InterfacePlan) -> Result<Interface, Failure> {
+    let link = PortLink::create(&plan.name, plan.offload).map_err(|why| Step::CreateTap.failed(&plan.name, why))?;
+    let index = configure(netlink, &plan.name, plan.mac, plan.mtu, plan.ip, Some(plan.gateway))?;
+    Ok(Interface { link, index })
+}

@@ -1,0 +1,336 @@
+//! The shim: the small process that stands for a container and outlives the daemon.
+//!
+//! * It makes the namespaces and `eth0`, is the parent of the container's init, and tells how the command ended.
+//! * It holds a descriptor of the TAP and one of the gateway's, so that neither vanishes with the daemon, and hands them to
+//!   whichever daemon asks on its socket.
+//! * As long as no command was started it lives for its creator alone: when that is gone, so is the shim.
+//! * When it is gone, so are the container's processes and its interface, in whatever way it went.
+//!
+//! One thread, one loop, which waits for descriptors only. It stays in the host's mount and PID namespaces: its `/proc` is
+//! the host's.
+
+mod task;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags};
+
+use self::task::Task;
+use super::exec::channel_on_stdin;
+use super::failure::{Failure, Step};
+use super::netlink::Netlink;
+use super::process::{NotStarted, Process};
+use super::protocol::{Event, NetworkNamespace, Plan, Reply, Request};
+use super::setup::{self, Interface};
+use super::wire::{Channel, WireError};
+
+/// How long anyone may leave an answer unread.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The most connections and the most processes started from outside, init included.
+const MAX_PEERS: usize = 64;
+const MAX_TASKS: usize = 1024;
+
+/// The creator among the peers, and init among the tasks.
+const FIRST: u64 = 0;
+
+/// What the hidden command `__shim ID DIRECTORY` does.
+pub(super) fn main(directory: PathBuf) -> ExitCode {
+    // Signals of the daemon's terminal are not for us.
+    let _ = rustix::process::setsid();
+    let _ = std::env::set_current_dir("/");
+    let Ok(mut creator) = channel_on_stdin() else { return ExitCode::FAILURE };
+    let Ok((Request::Create(plan), fds)) = creator.recv::<Request>() else { return ExitCode::FAILURE };
+    match Shim::make(plan, fds, directory) {
+        Ok(shim) => shim.run(creator),
+        Err(failure) => {
+            let _ = creator.send(&Reply::Failed { failure }, &[]);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Shim {
+    directory: PathBuf,
+    own_sysfs: bool,
+    interface: Option<Interface>,
+    gateway: Option<(String, OwnedFd)>,
+    listener: UnixListener,
+    peers: BTreeMap<u64, Channel>,
+    tasks: BTreeMap<u64, Task>,
+    next: u64,
+}
+
+/// What a descriptor in the loop stands for.
+enum Source {
+    Listener,
+    Peer(u64),
+    /// The trampoline of a task has something to say.
+    Launch(u64),
+    /// Whoever is attached to a task has.
+    Attached(u64),
+    /// A task has ended.
+    End(u64),
+}
+
+impl Shim {
+    fn make(plan: Plan, fds: Vec<OwnedFd>, directory: PathBuf) -> Result<Shim, Failure> {
+        if fds.len() != plan.fds() {
+            return Err(Step::MakeNamespaces.failed("a container", "a descriptor is missing"));
+        }
+        let mut fds = fds.into_iter();
+        let joined = if plan.namespace == NetworkNamespace::Joined { fds.next() } else { None };
+        let interface = setup::make(&plan, joined)?;
+        let socket = directory.join("shim.sock");
+        let listener = UnixListener::bind(&socket)
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+            .map_err(Step::Listen.on(socket.display()))?;
+        Ok(Shim {
+            directory,
+            own_sysfs: plan.namespace != NetworkNamespace::Host,
+            interface,
+            gateway: plan.gateway.zip(fds.next()),
+            listener,
+            peers: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            next: FIRST + 1,
+        })
+    }
+
+    fn run(mut self, creator: Channel) -> ExitCode {
+        self.peers.insert(FIRST, creator);
+        let tap = self.interface.as_ref().map(|interface| interface.link.as_fd().try_clone_to_owned()).transpose();
+        let Ok(tap) = tap else { return ExitCode::FAILURE };
+        self.reply(FIRST, &Reply::Created, &tap.iter().map(AsFd::as_fd).collect::<Vec<_>>());
+        drop(tap);
+        loop {
+            if !self.peers.contains_key(&FIRST) && !self.tasks.contains_key(&FIRST) {
+                self.leave();
+                return ExitCode::SUCCESS;
+            }
+            for source in self.wait() {
+                match source {
+                    Source::Listener => self.accept(),
+                    Source::Peer(peer) => self.hear_peer(peer),
+                    Source::Launch(task) => self.hear_launch(task),
+                    Source::Attached(task) => self.hear_attached(task),
+                    Source::End(FIRST) => return self.end(),
+                    Source::End(task) => self.end_task(task),
+                }
+            }
+        }
+    }
+
+    /// Waits until something is ready.
+    fn wait(&self) -> Vec<Source> {
+        let mut sources = vec![Source::Listener];
+        let mut fds: Vec<BorrowedFd<'_>> = vec![self.listener.as_fd()];
+        for (peer, channel) in &self.peers {
+            sources.push(Source::Peer(*peer));
+            fds.push(channel.as_fd());
+        }
+        for (number, task) in &self.tasks {
+            if let Some(launch) = &task.launch {
+                sources.push(Source::Launch(*number));
+                fds.push(launch.as_fd());
+            }
+            if let Some(attached) = &task.attached {
+                sources.push(Source::Attached(*number));
+                fds.push(attached.as_fd());
+            }
+            sources.push(Source::End(*number));
+            fds.push(task.pidfd.as_fd());
+        }
+        let mut polled: Vec<PollFd<'_>> =
+            fds.into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        match rustix::event::poll(&mut polled, None) {
+            Ok(_) => {
+                sources.into_iter().zip(&polled).filter(|(_, fd)| !fd.revents().is_empty()).map(|(it, _)| it).collect()
+            }
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn accept(&mut self) {
+        let Ok((socket, _)) = self.listener.accept() else { return };
+        let channel = Channel::new(socket);
+        if self.peers.len() < MAX_PEERS && channel.set_timeouts(None, Some(PATIENCE)).is_ok() {
+            let number = self.number();
+            self.peers.insert(number, channel);
+        }
+    }
+
+    fn hear_peer(&mut self, peer: u64) {
+        while let Some(channel) = self.peers.get_mut(&peer) {
+            match channel.try_recv::<Request>() {
+                Ok(Some((request, fds))) => self.serve(peer, request, fds),
+                Ok(None) => return,
+                Err(WireError::NotJson(_)) => {}
+                Err(_) => {
+                    self.peers.remove(&peer);
+                }
+            }
+        }
+    }
+
+    fn serve(&mut self, peer: u64, request: Request, fds: Vec<OwnedFd>) {
+        match request {
+            Request::Create(_) => self.peers.remove(&peer).map_or((), drop),
+            Request::Start { process, attached } => self.start(peer, process, attached, fds),
+            Request::Attach => self.attach(peer),
+            Request::Signal { signal } => self.signal(FIRST, signal),
+            Request::Kill => self.kill(),
+            Request::Exec { process } => self.exec(process, fds),
+        }
+    }
+
+    fn start(&mut self, peer: u64, process: Process, attached: bool, mut fds: Vec<OwnedFd>) {
+        let mut attached = if attached { fds.pop().map(Channel::from) } else { None };
+        let started = if peer == FIRST && !self.tasks.contains_key(&FIRST) {
+            Task::init(process, &fds, self.own_sysfs)
+        } else {
+            Err(NotStarted::other("start", "the command", "only its creator can, once"))
+        };
+        match started {
+            Ok(task) => {
+                let init = task.pidfd.try_clone();
+                let task = self.tasks.entry(FIRST).or_insert(task);
+                task.attached = attached;
+                task.tell(&Event::Started);
+                if let Ok(init) = init {
+                    self.reply(peer, &Reply::Started, &[init.as_fd()]);
+                }
+            }
+            Err(why) => {
+                refuse(attached.as_mut(), &why);
+                self.reply(peer, &Reply::NotStarted { why }, &[]);
+            }
+        }
+    }
+
+    fn attach(&mut self, peer: u64) {
+        let init = self.tasks.get(&FIRST).map(|task| task.pidfd.try_clone());
+        let tap = self.interface.as_ref().map(|interface| interface.link.as_fd().try_clone_to_owned());
+        let gateway = self.gateway.as_ref().map(|(_, fd)| fd.try_clone());
+        let fds: Result<Vec<OwnedFd>, io::Error> = [init, tap, gateway].into_iter().flatten().collect();
+        let Ok(fds) = fds else { return drop(self.peers.remove(&peer)) };
+        let reply = Reply::Attached {
+            init: self.tasks.contains_key(&FIRST),
+            tap: self.interface.is_some(),
+            gateway: self.gateway.as_ref().map(|(bridge, _)| bridge.clone()),
+        };
+        self.reply(peer, &reply, &fds.iter().map(AsFd::as_fd).collect::<Vec<_>>());
+    }
+
+    fn exec(&mut self, process: Process, mut fds: Vec<OwnedFd>) {
+        let mut attached = fds.pop().map(Channel::from);
+        let room = self.tasks.len() < MAX_TASKS;
+        let started = match self.tasks.get(&FIRST) {
+            Some(init) if room => Task::exec(process, &fds, &init.pidfd),
+            Some(_) => Err(NotStarted::other("start", "the command", "the container has too many already")),
+            None => Err(NotStarted::other("start", "the command", "the container does not run")),
+        };
+        match started {
+            Ok(mut task) => {
+                task.attached = attached;
+                let number = self.number();
+                self.tasks.insert(number, task);
+            }
+            Err(why) => refuse(attached.as_mut(), &why),
+        }
+    }
+
+    fn signal(&mut self, task: u64, signal: i32) {
+        if let Some(task) = self.tasks.get(&task) {
+            task.signal(signal);
+        }
+    }
+
+    /// Ends init, and every process with it. Without one there is nothing to wait for.
+    fn kill(&mut self) {
+        match self.tasks.get(&FIRST) {
+            Some(init) => init.kill(),
+            None => drop(self.peers.remove(&FIRST)),
+        }
+    }
+
+    fn hear_launch(&mut self, number: u64) {
+        if let Some(task) = self.tasks.get_mut(&number) {
+            task.hear_launch();
+        }
+    }
+
+    fn hear_attached(&mut self, number: u64) {
+        if let Some(task) = self.tasks.get_mut(&number) {
+            task.hear_attached();
+        }
+    }
+
+    fn end_task(&mut self, number: u64) {
+        if let Some(mut task) = self.tasks.remove(&number) {
+            let status = task.wait();
+            task.tell(&Event::Exited { status });
+        }
+    }
+
+    /// Init has ended, and with it every process of the container. First the world is made as if the container had never
+    /// been, then it is told.
+    fn end(mut self) -> ExitCode {
+        let mut tasks = std::mem::take(&mut self.tasks);
+        let ends: Vec<i32> = tasks.values_mut().map(Task::wait).collect();
+        let status = ends.first().copied().unwrap_or_default();
+        if let Some(interface) = self.interface.take() {
+            // The daemon still has a descriptor of it, and a joiner may keep the namespace.
+            let _ = Netlink::open().and_then(|mut netlink| netlink.delete_link(interface.index));
+        }
+        self.gateway = None;
+        if let Err(why) = self.leave_status(status) {
+            eprintln!("pontoon: {}: status {status} is not kept: {why}", self.directory.display());
+        }
+        for channel in self.peers.values_mut() {
+            let _ = channel.send(&Reply::Ended { status }, &[]);
+        }
+        self.leave();
+        for (task, status) in tasks.values_mut().zip(ends) {
+            task.tell(&Event::Exited { status });
+        }
+        ExitCode::SUCCESS
+    }
+
+    /// For the daemon that comes next, if there is none now.
+    fn leave_status(&self, status: i32) -> io::Result<()> {
+        let beside = self.directory.join("status.new");
+        fs::write(&beside, status.to_string())?;
+        fs::rename(beside, self.directory.join("status"))
+    }
+
+    fn leave(&self) {
+        let _ = fs::remove_file(self.directory.join("shim.sock"));
+    }
+
+    fn reply(&mut self, peer: u64, reply: &Reply, fds: &[BorrowedFd<'_>]) {
+        if let Some(channel) = self.peers.get_mut(&peer)
+            && channel.send(reply, fds).is_err()
+        {
+            self.peers.remove(&peer);
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}
+
+/// Tells whoever asked for a command that there is none.
+fn refuse(attached: Option<&mut Channel>, why: &NotStarted) {
+    if let Some(attached) = attached {
+        let _ = attached.send(&Event::NotStarted { why: why.clone() }, &[]);
+    }
+}

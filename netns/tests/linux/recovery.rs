@@ -1,0 +1,107 @@
+//! A daemon dies, and the next one finds what it left.
+
+use netns::backend::{Backend, Namespace, Spec};
+use netns::linux::Outcome;
+use netns::name::Id;
+
+use crate::world::{PATIENCE, World, family, living, process, traces};
+
+crate::trials![
+    a_container_outlives_the_daemon_and_is_taken_over,
+    the_gateway_outlives_the_daemon_with_the_last_container,
+    a_status_is_kept_for_the_next_daemon,
+    what_was_created_but_not_started_goes_with_its_creator,
+    a_daemon_may_crash_at_every_step,
+];
+
+fn a_container_outlives_the_daemon_and_is_taken_over() {
+    let mut world = World::new();
+    let mut running = world.run("bridge", &["sh", "-c", "echo ready; sleep 1000"]);
+    assert_eq!(running.line(), "ready");
+    let before = world.shim(&running.id);
+    world.kill_daemon();
+    // It still serves those who know it.
+    let mut inside = world.exec(&running.id, process(&["cat", "/sys/class/net/eth0/operstate"]));
+    assert_eq!(inside.session.wait(), Outcome::Started);
+    assert_eq!(inside.output(), "unknown\n");
+    world.start_daemon();
+    assert_eq!(world.shim(&running.id), before);
+    assert_eq!(world.plugged(), 2, "the gateway and eth0");
+    let port = world.manager().port_of(&running.id).expect("a port");
+    assert_ne!(port, world.manager().gateway_port());
+    let id = running.id.clone();
+    world.kill(&id, 15);
+    assert_eq!(world.finish(running).0, 143);
+}
+
+fn the_gateway_outlives_the_daemon_with_the_last_container() {
+    let mut world = World::new();
+    let gateway =
+        || netns::linux::interfaces().expect("the kernel answers").into_iter().find(|it| it.name == "pontoon0");
+    let id = world.run_detached("bridge", &["sleep", "1000"]);
+    let before = gateway().expect("a gateway");
+    world.kill_daemon();
+    assert_eq!(gateway().map(|it| (it.mac, it.ipv4)), Some((before.mac, before.ipv4.clone())));
+    world.start_daemon();
+    assert_eq!(gateway().map(|it| (it.mac, it.ipv4)), Some((before.mac, before.ipv4)));
+    world.remove(&id);
+    world.kill_daemon();
+    assert!(gateway().is_none());
+}
+
+fn a_status_is_kept_for_the_next_daemon() {
+    let mut world = World::new();
+    let id = world.run_detached("none", &["sh", "-c", "sleep 0.2; exit 9"]);
+    let shim = world.shim(&id);
+    let pid = rustix::process::Pid::from_raw(shim.cast_signed()).expect("a pid");
+    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).expect("it runs");
+    world.kill_daemon();
+    wait_until_over(&pidfd);
+    world.start_daemon();
+    let view = world.manager().inspect(id.as_str()).expect("it is listed");
+    assert_eq!((view.state.as_str(), view.exit_status), ("exited", Some(9)));
+}
+
+fn what_was_created_but_not_started_goes_with_its_creator() {
+    let mut world = World::new();
+    let id = Id::try_from("c".repeat(64)).expect("an id");
+    let spec = Spec { id: &id, namespace: Namespace::New, interface: None, hostname: Some("x"), log: false };
+    let created = world.manager().backend().create(&spec).expect("created");
+    let pid = rustix::process::Pid::from_raw(created.pid.cast_signed()).expect("a pid");
+    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).expect("it runs");
+    world.kill_daemon();
+    wait_until_over(&pidfd);
+    assert!(!world.paths().socket(&id).exists());
+    assert!(!world.paths().status(&id).exists());
+}
+
+fn a_daemon_may_crash_at_every_step() {
+    let mut world = World::new();
+    let before = traces();
+    let mut crashed = 0;
+    for saves in 1.. {
+        if !world.crash_daemon_after(saves) {
+            break;
+        }
+        crashed += 1;
+        world.start_daemon();
+        let listed = world.manager().containers(true);
+        assert!(listed.len() <= 1, "{listed:?}");
+        for view in listed {
+            let id = Id::try_from(view.id).expect("an id");
+            let processes = if view.pid == 0 { Default::default() } else { family(view.pid) };
+            world.remove(&id);
+            assert_eq!(living(&processes), [0; 0]);
+        }
+        assert!(world.manager().is_idle());
+        assert_eq!(traces(), before, "after {saves} saves");
+    }
+    // The network; the record as it is made, created, started, stopped, removed; and its end.
+    assert!(crashed >= 6, "only {crashed}");
+}
+
+fn wait_until_over(pidfd: &std::os::fd::OwnedFd) {
+    let patience = rustix::event::Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
+    let mut fds = [rustix::event::PollFd::new(pidfd, rustix::event::PollFlags::IN)];
+    assert_eq!(rustix::event::poll(&mut fds, Some(&patience)).expect("polled"), 1);
+}

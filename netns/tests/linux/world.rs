@@ -1,0 +1,321 @@
+//! [`World`]: a scratch host with a manager on it, and what a user would do to it.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{PipeReader, Read, pipe};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use netns::backend::Backend;
+use netns::error::Error;
+use netns::interface::InterfaceInfo;
+use netns::linux::{self, Command, Linux, Outcome, Paths, Process, Session, Streams};
+use netns::manager::{Ended, Manager, Now, RunRequest, Settings};
+use netns::name::Id;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use switch::dataplane::Control;
+use switch::link::port::PortLink;
+
+/// How long anything may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+const NOW: Now = Now { instant: switch::time::Instant::ZERO, unix: 1_700_000_000 };
+
+/// The only role of this program besides tests and shims: a daemon that runs a container and crashes on the way.
+const CRASHING_DAEMON: &str = "crashing-daemon";
+/// Prints the interfaces it sees, as JSON: a command for containers.
+const SHOW_INTERFACES: &str = "show-interfaces";
+
+pub(crate) struct World {
+    directory: PathBuf,
+    manager: Option<Manager<Linux>>,
+    /// What the data plane would hold.
+    controls: Vec<Control<PortLink>>,
+}
+
+/// A container in the foreground.
+pub(crate) struct Running {
+    pub(crate) id: Id,
+    pub(crate) session: Session,
+    output: PipeReader,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        linux::scratch::enter().expect("a scratch namespace");
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("pontoon-{}-{number}", std::process::id()));
+        let mut world = World { directory, manager: None, controls: Vec::new() };
+        world.start_daemon();
+        world
+    }
+
+    pub(crate) fn paths(&self) -> Paths {
+        Paths { runtime: self.directory.join("run"), state: self.directory.join("state") }
+    }
+
+    pub(crate) fn start_daemon(&mut self) {
+        let backend = Linux::new(self.paths(), exe()).expect("a backend");
+        let (manager, warnings) = Manager::open(backend, &Settings { seed: 7, bip: None }, NOW).expect("a manager");
+        assert_eq!(warnings, [""; 0]);
+        self.manager = Some(manager);
+        self.drive();
+    }
+
+    /// As `kill -9` does: every descriptor is closed, nothing is said to anyone.
+    pub(crate) fn kill_daemon(&mut self) {
+        self.manager = None;
+        self.controls.clear();
+    }
+
+    pub(crate) fn manager(&mut self) -> &mut Manager<Linux> {
+        self.manager.as_mut().expect("a daemon")
+    }
+
+    /// Does what the data plane would.
+    pub(crate) fn drive(&mut self) {
+        while let Some(control) = self.manager.as_mut().and_then(Manager::poll_control) {
+            if let Control::Unplug { port } = control {
+                self.controls.retain(|held| !matches!(held, Control::Plug { port: own, .. } if *own == port));
+            } else {
+                self.controls.push(control);
+            }
+        }
+    }
+
+    pub(crate) fn plugged(&self) -> usize {
+        self.controls.iter().filter(|control| matches!(control, Control::Plug { .. })).count()
+    }
+
+    pub(crate) fn try_run(&mut self, request: RunRequest, process: Process) -> Result<Running, Error> {
+        let (output, writer) = pipe().expect("a pipe");
+        let (session, attach) = Session::pair().expect("a pair");
+        let (stdout, stderr) = (writer.try_clone().expect("a dup").into(), writer.into());
+        let streams = Streams::Caller { stdin: null(), stdout, stderr, attach };
+        let started = self.manager().run(request, Command { process, streams }, NOW);
+        self.drive();
+        Ok(Running { id: started?.id, session, output })
+    }
+
+    pub(crate) fn run(&mut self, network: &str, argv: &[&str]) -> Running {
+        let mut running = self.try_run(request(network), process(argv)).expect("it runs");
+        assert_eq!(running.session.wait(), Outcome::Started);
+        running
+    }
+
+    /// Runs a command that ends by itself; its status and output.
+    pub(crate) fn run_to_end(&mut self, network: &str, argv: &[&str]) -> (i32, String) {
+        let running = self.run(network, argv);
+        self.finish(running)
+    }
+
+    pub(crate) fn finish(&mut self, mut running: Running) -> (i32, String) {
+        let output = running.output();
+        let ended = self.wait_for_end();
+        assert_eq!(ended.id, running.id);
+        assert_eq!(running.session.wait(), Outcome::Exited(ended.status));
+        (ended.status, output)
+    }
+
+    pub(crate) fn run_detached(&mut self, network: &str, argv: &[&str]) -> Id {
+        let request = RunRequest { detached: true, ..request(network) };
+        let command = Command { process: process(argv), streams: Streams::Log };
+        let id = self.manager().run(request, command, NOW).expect("it runs").id;
+        self.drive();
+        id
+    }
+
+    pub(crate) fn exec(&mut self, id: &Id, process: Process) -> Running {
+        let (output, writer) = pipe().expect("a pipe");
+        let (stdout, stderr) = (writer.try_clone().expect("a dup").into(), writer.into());
+        let session =
+            linux::exec(&self.paths(), id, process, [null(), stdout, stderr]).expect("the container is there");
+        Running { id: id.clone(), session, output }
+    }
+
+    /// Waits for the next container that ends.
+    pub(crate) fn wait_for_end(&mut self) -> Ended {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let ended = self.manager().reap(NOW);
+            self.drive();
+            if let Some(ended) = ended.into_iter().next() {
+                return ended;
+            }
+            assert!(Instant::now() < deadline, "nothing has ended");
+            let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+            let watch = self.manager().backend().ended_fd().try_clone_to_owned().expect("a dup");
+            rustix::event::poll(&mut [PollFd::new(&watch, PollFlags::IN)], Some(&second)).expect("polled");
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: &Id) {
+        self.manager().remove(id.as_str(), true, NOW).expect("removed");
+        self.drive();
+    }
+
+    pub(crate) fn stop(&mut self, id: &Id, grace: Duration) {
+        self.manager().stop(id.as_str(), grace, NOW).expect("asked to stop");
+        self.drive();
+    }
+
+    pub(crate) fn kill(&mut self, id: &Id, signal: i32) {
+        self.manager().kill(id.as_str(), signal, NOW).expect("signalled");
+        self.drive();
+    }
+
+    pub(crate) fn shim(&mut self, id: &Id) -> u32 {
+        self.manager().inspect(id.as_str()).expect("it is listed").pid
+    }
+
+    /// Lets another process be the daemon, which crashes when it has saved so often. Whether it did.
+    pub(crate) fn crash_daemon_after(&mut self, saves: u32) -> bool {
+        self.kill_daemon();
+        let mut daemon = std::process::Command::new(exe());
+        daemon.arg(CRASHING_DAEMON).arg(&self.directory).arg(saves.to_string()).stdin(std::process::Stdio::null());
+        let status = daemon.status().expect("it starts");
+        !status.success()
+    }
+}
+
+impl Running {
+    /// Everything that it writes, until nobody can write any more.
+    pub(crate) fn output(&mut self) -> String {
+        let mut text = String::new();
+        self.output.read_to_string(&mut text).expect("UTF-8");
+        text
+    }
+
+    /// The first line that it writes.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while self.output.read(&mut byte).expect("read") == 1 && byte[0] != b'\n' {
+            line.push(byte[0]);
+        }
+        String::from_utf8(line).expect("UTF-8")
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.kill_daemon();
+        // Whatever the test has come to, no container stays.
+        if let Ok(mut backend) = Linux::new(self.paths(), exe()) {
+            for (key, _) in backend.load().unwrap_or_default() {
+                let id = key.strip_prefix("container-").and_then(|id| Id::try_from(id.to_owned()).ok());
+                let _ = id.map(|id| backend.destroy(&id));
+            }
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// What this program is when a test or a container says so.
+pub(crate) fn play_role() -> Option<ExitCode> {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.get(1)?.as_str() {
+        SHOW_INTERFACES => {
+            let interfaces = linux::interfaces().expect("the kernel answers");
+            println!("{}", serde_json::to_string(&interfaces).expect("JSON"));
+            Some(ExitCode::SUCCESS)
+        }
+        CRASHING_DAEMON => {
+            let directory = PathBuf::from(&arguments[2]);
+            let paths = Paths { runtime: directory.join("run"), state: directory.join("state") };
+            let mut backend = Linux::new(paths, exe()).expect("a backend");
+            backend.crash_after_saves(arguments[3].parse().expect("a number"));
+            let settings = Settings { seed: 7, bip: None };
+            let (mut manager, _) = Manager::open(backend, &settings, NOW).expect("a manager");
+            let command = Command { process: process(&["sleep", "1000"]), streams: Streams::Log };
+            let request = RunRequest { detached: true, ..request("bridge") };
+            let id = manager.run(request, command, NOW).expect("it runs").id;
+            manager.remove(id.as_str(), true, NOW).expect("removed");
+            Some(ExitCode::SUCCESS)
+        }
+        _ => None,
+    }
+}
+
+pub(crate) fn request(network: &str) -> RunRequest {
+    RunRequest { mode: network.parse().expect("a mode"), ..RunRequest::new(vec!["shown".to_owned()]) }
+}
+
+pub(crate) fn process(argv: &[&str]) -> Process {
+    Process {
+        argv: argv.iter().map(Into::into).collect(),
+        env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin".into())],
+        cwd: "/".into(),
+        tty: false,
+    }
+}
+
+pub(crate) fn null() -> OwnedFd {
+    File::options().read(true).write(true).open("/dev/null").expect("/dev/null").into()
+}
+
+fn exe() -> PathBuf {
+    "/proc/self/exe".into()
+}
+
+/// The command that prints the interfaces it sees.
+pub(crate) fn show_interfaces() -> [String; 2] {
+    let exe = std::env::current_exe().expect("this program");
+    [exe.display().to_string(), SHOW_INTERFACES.to_owned()]
+}
+
+pub(crate) fn interfaces_in(output: &str) -> Vec<InterfaceInfo> {
+    serde_json::from_str(output).expect("interfaces")
+}
+
+pub(crate) fn names(interfaces: &[InterfaceInfo]) -> Vec<&str> {
+    interfaces.iter().map(|interface| interface.name.as_str()).collect()
+}
+
+/// A process and all that descend from it.
+pub(crate) fn family(pid: u32) -> BTreeSet<u32> {
+    let mut family = BTreeSet::from([pid]);
+    loop {
+        let children: BTreeSet<u32> =
+            processes().filter(|(_, parent)| family.contains(parent)).map(|(child, _)| child).collect();
+        if children.is_subset(&family) {
+            return family;
+        }
+        family.extend(children);
+    }
+}
+
+/// Those of them that live. A zombie does not.
+pub(crate) fn living(pids: &BTreeSet<u32>) -> Vec<u32> {
+    processes().map(|(pid, _)| pid).filter(|pid| pids.contains(pid)).collect()
+}
+
+/// All processes that are no zombies, with their parents.
+fn processes() -> impl Iterator<Item = (u32, u32)> {
+    fs::read_dir("/proc").expect("/proc").filter_map(|entry| {
+        let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let mut words = stat.rsplit_once(") ")?.1.split(' ');
+        let state = words.next()?;
+        (state != "Z" && state != "X").then_some((pid, words.next()?.parse().ok()?))
+    })
+}
+
+pub(crate) fn kill_nine(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
+}
+
+/// What a test must leave as it found it: mounts of the host, and its interfaces.
+pub(crate) fn traces() -> (String, BTreeSet<String>) {
+    let mounts = fs::read_to_string("/proc/thread-self/mountinfo").expect("mounts");
+    let interfaces = fs::read_dir("/sys/class/net").expect("a sysfs");
+    (mounts, interfaces.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect())
+}
+
+pub(crate) fn borrowed(fd: &impl AsFd) -> OwnedFd {
+    fd.as_fd().try_clone_to_owned().expect("a dup")
+}
