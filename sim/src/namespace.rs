@@ -27,6 +27,8 @@ use crate::wire::{self, Arp, Echo, Packet};
 const LOOP: Duration = Duration::from_micros(1);
 /// How many packets are on their way through `lo`: Linux's netdev_max_backlog.
 const BACKLOG: usize = 1000;
+/// How many echo replies wait to be taken.
+const REPLIES: usize = 64;
 
 /// The number of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +47,8 @@ pub(crate) struct Namespace {
     pub(crate) ports: Ports,
     /// Echo replies that came: from where, and which.
     pub(crate) replies: Vec<(Ipv4Addr, Echo)>,
+    /// Which process has which socket.
+    pub(crate) owners: BTreeMap<u64, u32>,
     /// When it was last found that nobody has an address.
     unreachable: BTreeMap<Ipv4Addr, Instant>,
     next_wake: Option<Instant>,
@@ -70,6 +74,7 @@ impl Namespace {
             stack: Stack::new(seed, 1500),
             ports: Ports::default(),
             replies: Vec::new(),
+            owners: BTreeMap::new(),
             unreachable: BTreeMap::new(),
             next_wake: None,
         }
@@ -192,7 +197,7 @@ impl Namespace {
         self.stack.poll(now);
         while let Some(packet) = self.stack.pop() {
             // TCP tries again, and gives up by itself.
-            drop(self.send(packet, now));
+            let _ = self.send(packet, now);
         }
         let timeouts = self.interfaces.iter().filter_map(|interface| interface.neighbours.poll_timeout());
         let looped = self.looped.front().map(|(at, _)| *at);
@@ -280,12 +285,14 @@ impl Namespace {
     fn take_echo(&mut self, packet: &Packet, now: Instant) {
         let Some(echo) = packet.as_echo() else { return };
         if echo.reply {
+            // Replies that nobody takes do not pile up.
+            self.replies.drain(..self.replies.len().saturating_sub(REPLIES));
             self.replies.push((packet.source(), echo));
             return;
         }
         let reply = Packet::echo(packet.destination(), packet.source(), &Echo { reply: true, ..echo });
         // Whoever asked from where no route leads back gets no answer.
-        drop(self.send(reply, now));
+        let _ = self.send(reply, now);
     }
 
     fn ask_neighbours(&mut self, now: Instant) {

@@ -79,7 +79,13 @@ impl Default for Ports {
 impl Ports {
     /// Takes a port for a socket; 0 means any. Two sockets collide if they ask for the same port on the same address, or
     /// one of them asks for it on all.
-    pub(crate) fn bind(&mut self, protocol: Protocol, ip: Ipv4Addr, port: u16, socket: u64) -> Result<u16, SocketError> {
+    pub(crate) fn bind(
+        &mut self,
+        protocol: Protocol,
+        ip: Ipv4Addr,
+        port: u16,
+        socket: u64,
+    ) -> Result<u16, SocketError> {
         let port = if port == 0 { self.ephemeral(protocol, ip)? } else { port };
         if self.collides(protocol, ip, port) {
             return Err(SocketError::AddressInUse);

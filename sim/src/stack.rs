@@ -132,6 +132,11 @@ impl Stack {
         self.refill();
     }
 
+    /// The listeners, by number.
+    pub(crate) fn listeners(&self) -> Vec<u64> {
+        self.listeners.keys().copied().collect()
+    }
+
     /// Takes a finished connection from a listener's queue: the one with this peer, or the oldest.
     pub(crate) fn accept(&mut self, listener: u64, peer: Option<SocketAddrV4>, number: u64) -> bool {
         let Some(listener) = self.listeners.get_mut(&listener) else { return false };
@@ -145,7 +150,12 @@ impl Stack {
         true
     }
 
-    pub(crate) fn connect(&mut self, number: u64, local: SocketAddrV4, remote: SocketAddrV4) -> Result<(), SocketError> {
+    pub(crate) fn connect(
+        &mut self,
+        number: u64,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+    ) -> Result<(), SocketError> {
         let mut socket = new_tcp();
         let local = IpListenEndpoint { addr: Some(IpAddress::Ipv4(*local.ip())), port: local.port() };
         socket
@@ -191,13 +201,6 @@ impl Stack {
             }
         }
         Ok(socket.may_recv())
-    }
-
-    pub(crate) fn local(&self, number: u64) -> Option<SocketAddrV4> {
-        let handle = self.streams.get(&number)?;
-        let local = self.sockets.get::<tcp::Socket<'_>>(*handle).local_endpoint()?;
-        let IpAddress::Ipv4(ip) = local.addr;
-        Some(SocketAddrV4::new(ip, local.port))
     }
 
     pub(crate) fn bind_datagrams(&mut self, number: u64, ip: Ipv4Addr, port: u16) -> Result<(), SocketError> {
@@ -283,7 +286,10 @@ impl Stack {
 
 impl std::fmt::Debug for Stack {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stack").field("listeners", &self.listeners).field("streams", &self.streams).finish_non_exhaustive()
+        f.debug_struct("Stack")
+            .field("listeners", &self.listeners)
+            .field("streams", &self.streams)
+            .finish_non_exhaustive()
     }
 }
 
@@ -304,7 +310,7 @@ fn new_interface(seed: u64, wire: &mut Wire) -> Interface {
     let mut interface = Interface::new(config, wire, smoltcp::time::Instant::ZERO);
     interface.set_any_ip(true);
     // There is room for two routes.
-    drop(interface.routes_mut().add_default_ipv4_route(NOWHERE));
+    let _ = interface.routes_mut().add_default_ipv4_route(NOWHERE);
     interface
 }
 

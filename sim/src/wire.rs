@@ -125,7 +125,8 @@ impl Packet {
     pub(crate) fn datagram(source: (Ipv4Addr, u16), destination: (Ipv4Addr, u16), data: &[u8]) -> Self {
         let len = UDP_HEADER + data.len();
         let mut packet = Packet::new(source.0, destination.0, UDP, len);
-        let pseudo: u32 = packet.ip()[12..20].as_chunks::<2>().0.iter().map(|word| u32::from(u16::from_be_bytes(*word))).sum();
+        let pseudo: u32 =
+            packet.ip()[12..20].as_chunks::<2>().0.iter().map(|word| u32::from(u16::from_be_bytes(*word))).sum();
         let len = u16::try_from(len).unwrap_or(u16::MAX);
         let udp = &mut packet.ip_mut()[IPV4..];
         udp[0..2].copy_from_slice(&source.1.to_be_bytes());
