@@ -35,30 +35,32 @@ impl SimBackend {
     /// Makes a change, after which the daemon may be killed.
     fn change<T>(&mut self, kind: &Change, work: impl FnOnce(&mut Machine) -> T) -> Result<T, BackendError> {
         let mut machine = self.machine()?;
-        let result = work(&mut machine);
-        let left = match (&mut machine.crash, kind) {
-            (Some(Crash::AfterSaves(left)), Change::Save) => Some(left),
-            (Some(Crash::AfterChanges(left)), Change::Save | Change::Other) => Some(left),
-            (Some(Crash::AfterSaves(_)), Change::Other) | (None, _) => None,
+        let is_counted = match (&machine.crash, kind) {
+            (Some(Crash::AfterSaves(_)), Change::Other) | (None, _) => false,
+            (Some(Crash::AfterSaves(_)), Change::Save) => true,
+            (Some(Crash::AfterChanges(_) | Crash::FailChange(_)), Change::Save | Change::Other) => true,
         };
-        if let Some(left) = left {
-            *left = left.saturating_sub(1);
-            if *left == 0 {
+        if !is_counted || machine.crash.as_mut().is_some_and(|crash| !crash.is_now()) {
+            return Ok(work(&mut machine));
+        }
+        match machine.crash.take() {
+            Some(Crash::FailChange(_)) => Err(failed("carry out", "a change", "it was told to fail")),
+            Some(Crash::AfterSaves(_) | Crash::AfterChanges(_)) | None => {
+                let result = work(&mut machine);
                 machine.daemon = Daemon::Killed;
+                Ok(result)
             }
         }
-        Ok(result)
     }
 }
 
 /// What a daemon that was killed in the middle of something gets for every answer.
 fn killed() -> BackendError {
-    BackendError::Failed {
-        operation: "go on",
-        object: "after a crash".to_owned(),
-        cause: "the daemon was killed".to_owned(),
-        hint: None,
-    }
+    failed("go on", "after a crash", "the daemon was killed")
+}
+
+fn failed(operation: &'static str, object: &str, cause: &str) -> BackendError {
+    BackendError::Failed { operation, object: object.to_owned(), cause: cause.to_owned(), hint: None }
 }
 
 impl Backend for SimBackend {

@@ -17,7 +17,7 @@
 //! * `clock`: virtual time, the events to come, and the trace of those that were;
 //! * `cable`: what joins an interface to a port of the switch ([`CableEnd`], a [`switch::link::Link`]);
 //! * `wire`, `neighbour`, `interface`, `namespace`: IPv4 on Ethernet, as Linux does it; `stack`: TCP and UDP, by smoltcp, which
-//!   no other file knows; `socket` and `calls`: ports and the calls of programs;
+//!   nothing else knows; `socket` and `calls`: ports and the calls of programs;
 //! * `program`: what the command of a container does; `machine`: all that outlives a daemon; `backend`: what the manager
 //!   asks of it ([`SimBackend`], a [`netns::backend::Backend`]);
 //! * `world`: [`World`], the loop around all of it and the verbs of scenarios.

@@ -11,9 +11,8 @@ use ipnet::Ipv4Net;
 use netns::backend::{BackendError, Spec, StartError};
 use netns::lease::Lease;
 use netns::name::Id;
-use switch::mac::MacAddr;
 
-use crate::cable::{CableEnd, CableId, Counters, cable};
+use crate::cable::{CableEnd, CableId, cable};
 use crate::clock::{Clock, Wake, mix};
 use crate::interface::{Interface, Kind};
 use crate::namespace::{Namespace, NamespaceId};
@@ -54,13 +53,15 @@ pub(crate) enum Daemon {
     Killed,
 }
 
-/// When a daemon is to be killed in the middle of something.
+/// What is to go wrong in the middle of something: most often, the daemon is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Crash {
     /// After so many more times that something was saved or forgotten.
     AfterSaves(u32),
     /// After so many more calls that changed anything.
     AfterChanges(u32),
+    /// Not at all: but this call of those that change anything fails, and does nothing.
+    FailChange(u32),
 }
 
 /// A container, as the machine sees it: a shim and a command.
@@ -106,10 +107,7 @@ impl Machine {
         };
         machine.new_namespace();
         for (name, address) in host {
-            let [a, b, c, d] = address.addr().octets();
-            let dummy = Kind::Dummy(Counters::default());
-            let interface = Interface::new(name, MacAddr([0x52, 0x54, a, b, c, d]), 1500, dummy);
-            machine.namespace(HOST).add(interface, *address);
+            machine.namespace(HOST).add_dummy(name, *address);
         }
         machine
     }
@@ -307,6 +305,15 @@ impl Machine {
             namespace.add_default_route(gateway, name);
         }
         link
+    }
+}
+
+impl Crash {
+    /// Counts one more; whether it was the last.
+    pub(crate) fn is_now(&mut self) -> bool {
+        let (Crash::AfterSaves(left) | Crash::AfterChanges(left) | Crash::FailChange(left)) = self;
+        *left = left.saturating_sub(1);
+        *left == 0
     }
 }
 

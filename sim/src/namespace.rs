@@ -13,9 +13,11 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
+use netns::lease::DEFAULT_MTU;
 use switch::mac::MacAddr;
 use switch::time::Instant;
 
+use crate::cable::Counters;
 use crate::clock::{Clock, Wake};
 use crate::interface::{Interface, Kind};
 use crate::neighbour::Due;
@@ -90,6 +92,13 @@ impl Namespace {
         interface.set_up(true);
         self.interfaces.push(interface);
         self.fit_mtu();
+    }
+
+    /// Adds an interface with nothing behind it, as `ip link add type dummy` does.
+    pub(crate) fn add_dummy(&mut self, name: &str, address: Ipv4Net) {
+        let [a, b, c, d] = address.addr().octets();
+        let mac = MacAddr([0x52, 0x54, a, b, c, d]);
+        self.add(Interface::new(name, mac, DEFAULT_MTU, Kind::Dummy(Counters::default())), address);
     }
 
     /// Deletes an interface, its addresses and its routes.
@@ -273,13 +282,14 @@ impl Namespace {
             wire::ICMP if local => self.take_echo(&packet, now),
             wire::TCP if local => self.stack.push(packet),
             wire::UDP if local => self.stack.push(packet),
-            wire::UDP if broadcast => {
-                if packet.destination_port().is_some_and(|port| self.ports.has(Protocol::Udp, port)) {
-                    self.stack.push(packet);
-                }
-            }
+            wire::UDP if broadcast && self.expects_datagrams(&packet) => self.stack.push(packet),
             _ => {}
         }
+    }
+
+    /// Whether some socket is bound to the port: a broadcast to any other is no error, but nothing.
+    fn expects_datagrams(&self, packet: &Packet) -> bool {
+        packet.destination_port().is_some_and(|port| self.ports.has(Protocol::Udp, port))
     }
 
     fn take_echo(&mut self, packet: &Packet, now: Instant) {

@@ -10,93 +10,27 @@ use netns::backend::BackendError;
 use netns::error::Error;
 use netns::manager::{Ended, Manager, Now, Settings};
 use netns::name::Id;
-use switch::dataplane::{self, BridgeId, BridgeStatistics, Control, Dataplane, Event, FdbRow, Serviced};
+use switch::dataplane::{self, BridgeId, BridgeStatistics, Dataplane, FdbRow, Serviced};
 use switch::time::Instant;
-use switch::verdict::PortId;
 
 use crate::backend::SimBackend;
-use crate::cable::{CableEnd, CableId};
+use crate::cable::CableId;
 use crate::clock::{Clock, Wake, mix};
 use crate::machine::{self, Crash, Machine};
 
+mod builder;
 mod containers;
+mod daemon;
 mod places;
 mod talk;
 
+pub use self::builder::WorldBuilder;
+use self::daemon::Daemon;
 pub use self::places::Place;
 pub use self::talk::Stream;
 
 /// When a world begins, in seconds since 1970.
 const EPOCH: u64 = 1_700_000_000;
-
-/// What a world is made with.
-#[derive(Clone, Debug)]
-pub struct WorldBuilder {
-    seed: u64,
-    latency: Duration,
-    bip: Option<Ipv4Net>,
-    host: Vec<(String, Ipv4Net)>,
-}
-
-impl WorldBuilder {
-    /// Where all chance comes from: ids, names, hashes, TCP's sequence numbers.
-    #[must_use]
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// How long a frame is on its way through a cable.
-    #[must_use]
-    pub fn latency(mut self, latency: Duration) -> Self {
-        self.latency = latency;
-        self
-    }
-
-    /// The gateway's address and prefix, as `--bip` says it.
-    #[must_use]
-    pub fn bip(mut self, bip: Ipv4Net) -> Self {
-        self.bip = Some(bip);
-        self
-    }
-
-    /// Gives the host an interface of its own with an address; nothing is behind it.
-    #[must_use]
-    pub fn host_address(mut self, name: &str, address: Ipv4Net) -> Self {
-        self.host.push((name.to_owned(), address));
-        self
-    }
-
-    /// The world, with a daemon on its host.
-    ///
-    /// # Errors
-    /// If the daemon does not start.
-    pub fn up(self) -> Result<World, Error> {
-        let mut world = self.build();
-        world.up()?;
-        Ok(world)
-    }
-
-    /// The world, without a daemon yet.
-    #[must_use]
-    pub fn build(self) -> World {
-        // Shown by the test harness when the test fails.
-        eprintln!("the simulator's seed is {}", self.seed);
-        let clock = Clock::default();
-        let machine = Machine::new(clock.clone(), mix(self.seed), self.latency, &self.host);
-        World {
-            seed: self.seed,
-            bip: self.bip,
-            clock,
-            machine: Rc::new(RefCell::new(machine)),
-            daemon: None,
-            generation: 0,
-            ended: Vec::new(),
-            next_echo: 0,
-            known: BTreeMap::new(),
-        }
-    }
-}
 
 /// A simulated host.
 #[derive(Debug)]
@@ -114,21 +48,11 @@ pub struct World {
     known: BTreeMap<String, Id>,
 }
 
-/// What ends with a daemon.
-#[derive(Debug)]
-struct Daemon {
-    manager: Manager<SimBackend>,
-    dataplane: Dataplane<CableEnd>,
-    ports: BTreeMap<CableId, PortId>,
-    manager_wakes: Option<Instant>,
-    dataplane_wakes: Option<Instant>,
-}
-
 impl World {
     /// A world to be made: seed 0, cables of 10 µs, a host with `lo` only.
     #[must_use]
     pub fn builder() -> WorldBuilder {
-        WorldBuilder { seed: 0, latency: Duration::from_micros(10), bip: None, host: Vec::new() }
+        WorldBuilder::default()
     }
 
     /// Starts a daemon, which takes over what an earlier one left. Does nothing if one runs. Returns its warnings.
@@ -176,6 +100,11 @@ impl World {
     /// Kills the daemon in the middle of something: after it has `n` more times changed anything, saved or made.
     pub fn crash_after_changes(&mut self, n: u32) {
         self.machine().crash = Some(Crash::AfterChanges(n));
+    }
+
+    /// Lets the `n`th change from now fail, as on a full disk or for want of a permission. Nothing of it is done.
+    pub fn fail_change(&mut self, n: u32) {
+        self.machine().crash = Some(Crash::FailChange(n));
     }
 
     /// The time since the world began.
@@ -330,46 +259,6 @@ impl World {
         }
         daemon.take_events();
         daemon.schedule(&self.clock);
-    }
-}
-
-impl Daemon {
-    /// # Panics
-    /// If the manager asks for what can not be: a port twice, or one that is not there.
-    fn obey(&mut self, control: Control<CableEnd>, now: Instant) {
-        if let Control::Plug { port, link, .. } = &control {
-            self.ports.insert(link.id(), *port);
-        }
-        if let Control::Unplug { port } = &control {
-            self.ports.retain(|_, other| other != port);
-        }
-        let done = self.dataplane.control(control, now);
-        assert_eq!(done, Ok(()), "the manager and the data plane disagree");
-    }
-
-    fn take_events(&mut self) {
-        while let Some(event) = self.dataplane.poll_event() {
-            match event {
-                Event::PortDown { port } => {
-                    self.ports.retain(|_, other| *other != port);
-                    self.manager.port_down(port);
-                }
-            }
-        }
-    }
-
-    fn schedule(&mut self, clock: &Clock) {
-        let wakes = [
-            (self.manager.poll_timeout(), &mut self.manager_wakes, Wake::Manager),
-            (self.dataplane.poll_timeout(), &mut self.dataplane_wakes, Wake::Dataplane),
-        ];
-        for (next, last, who) in wakes {
-            if let Some(at) = next.filter(|at| last.is_none_or(|last| *at < last)) {
-                *last = Some(at);
-                // Never at once, or a timer that does not move on would hold the world still.
-                clock.wake_at(at.max(clock.now() + Duration::from_nanos(1)), who);
-            }
-        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! [`Place`]: where a program runs, and what it sees and changes there.
 
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
 use netns::error::Error;
 use netns::interface::InterfaceInfo;
-use std::net::Ipv4Addr;
 
 use super::World;
 use crate::interface::Kind;
@@ -70,6 +72,20 @@ impl World {
     pub fn set_link(&mut self, place: &Place, interface: &str, up: bool) -> Result<(), SocketError> {
         let found = self.within(place, |namespace, _| namespace.set_link(interface, up))?;
         if found { Ok(()) } else { Err(SocketError::NoSuchDevice) }
+    }
+
+    /// Adds an interface with an address by hand. Nothing is behind it.
+    ///
+    /// # Errors
+    /// If the place is not there, or has an interface of that name.
+    pub fn add_interface(&mut self, place: &Place, name: &str, address: Ipv4Net) -> Result<(), SocketError> {
+        self.within(place, |namespace, _| {
+            if namespace.interface(name).is_some() {
+                return Err(SocketError::AddressInUse);
+            }
+            namespace.add_dummy(name, address);
+            Ok(())
+        })?
     }
 
     /// Deletes an interface.

@@ -1,4 +1,4 @@
-//! [`Stack`]: the TCP and UDP sockets of one namespace. The only file that knows smoltcp.
+//! [`Stack`]: the TCP and UDP sockets of one namespace. Only what is below it knows smoltcp.
 //!
 //! smoltcp gets one interface of its own per namespace, without Ethernet and with any address: addresses, routes, ARP and
 //! ports are the namespace's business, since smoltcp binds no socket to an interface and lets two listen on one port.
@@ -6,23 +6,25 @@
 //! What smoltcp has no notion of is made here: a listener with a backlog (a smoltcp socket that listens becomes the
 //! connection), and sockets that linger after `close` until TCP is done with them.
 
+mod device;
+mod listener;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet};
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::{tcp, udp};
 use smoltcp::storage::PacketMetadata;
 use smoltcp::wire::{HardwareAddress, IpAddress, IpEndpoint, IpListenEndpoint};
 use switch::time::Instant;
 
+use self::device::Wire;
+use self::listener::{Listener, new_tcp, state_of};
 use crate::socket::SocketError;
 use crate::wire::Packet;
 
-/// The bytes that a socket holds in each direction.
+/// The bytes that a datagram socket holds in each direction.
 const BUFFER: usize = 128 * 1024;
-/// The connections that wait for `accept`: Linux's SOMAXCONN was this for decades.
-const BACKLOG: usize = 128;
 /// The datagrams that a socket holds.
 const DATAGRAMS: usize = 64;
 /// Rounds of output for one wake-up: a bound against a stack that never falls silent.
@@ -40,14 +42,6 @@ pub(crate) struct Stack {
     datagrams: BTreeMap<u64, SocketHandle>,
     lingering: Vec<SocketHandle>,
     seed: u64,
-}
-
-#[derive(Debug)]
-struct Listener {
-    at: IpListenEndpoint,
-    idle: Option<SocketHandle>,
-    handshaking: Vec<SocketHandle>,
-    ready: VecDeque<SocketHandle>,
 }
 
 /// What is known of a stream.
@@ -127,8 +121,7 @@ impl Stack {
     pub(crate) fn listen(&mut self, number: u64, ip: Ipv4Addr, port: u16) {
         let addr = (!ip.is_unspecified()).then_some(IpAddress::Ipv4(ip));
         let at = IpListenEndpoint { addr, port };
-        let listener = Listener { at, idle: None, handshaking: Vec::new(), ready: VecDeque::new() };
-        self.listeners.insert(number, listener);
+        self.listeners.insert(number, Listener::new(at));
         self.refill();
     }
 
@@ -140,12 +133,8 @@ impl Stack {
     /// Takes a finished connection from a listener's queue: the one with this peer, or the oldest.
     pub(crate) fn accept(&mut self, listener: u64, peer: Option<SocketAddrV4>, number: u64) -> bool {
         let Some(listener) = self.listeners.get_mut(&listener) else { return false };
-        let is_peer = |handle: &SocketHandle| {
-            let remote = self.sockets.get::<tcp::Socket<'_>>(*handle).remote_endpoint();
-            peer.is_none_or(|peer| remote.is_some_and(|remote| remote == IpEndpoint::from(peer)))
-        };
-        let Some(at) = listener.ready.iter().position(is_peer) else { return false };
-        self.streams.extend(listener.ready.remove(at).map(|handle| (number, handle)));
+        let Some(handle) = listener.accept(peer, &self.sockets) else { return false };
+        self.streams.insert(number, handle);
         self.refill();
         true
     }
@@ -237,7 +226,7 @@ impl Stack {
             self.sockets.remove(handle);
         }
         if let Some(listener) = self.listeners.remove(&number) {
-            for handle in listener.idle.into_iter().chain(listener.handshaking).chain(listener.ready) {
+            for handle in listener.into_sockets() {
                 self.sockets.get_mut::<tcp::Socket<'_>>(handle).abort();
                 self.lingering.push(handle);
             }
@@ -249,26 +238,8 @@ impl Stack {
         Ok(self.sockets.get_mut::<tcp::Socket<'static>>(handle))
     }
 
-    /// Sees to it that every listener with room in its queue listens, and moves its connections on.
     fn refill(&mut self) {
-        let sockets = &mut self.sockets;
-        for listener in self.listeners.values_mut() {
-            listener.handshaking.extend(listener.idle.take_if(|idle| state_of(sockets, *idle) != tcp::State::Listen));
-            for handle in std::mem::take(&mut listener.handshaking) {
-                match state_of(sockets, handle) {
-                    tcp::State::SynReceived => listener.handshaking.push(handle),
-                    // The peer gave up in the middle: smoltcp's socket listens again, one too many.
-                    tcp::State::Listen | tcp::State::Closed => drop(sockets.remove(handle)),
-                    _ => listener.ready.push_back(handle),
-                }
-            }
-            if listener.idle.is_none() && listener.handshaking.len() + listener.ready.len() < BACKLOG {
-                let mut socket = new_tcp();
-                if socket.listen(listener.at).is_ok() {
-                    listener.idle = Some(sockets.add(socket));
-                }
-            }
-        }
+        self.listeners.values_mut().for_each(|listener| listener.refill(&mut self.sockets));
     }
 
     /// Forgets the sockets that TCP is done with.
@@ -293,17 +264,6 @@ impl std::fmt::Debug for Stack {
     }
 }
 
-fn state_of(sockets: &SocketSet<'static>, handle: SocketHandle) -> tcp::State {
-    sockets.get::<tcp::Socket<'_>>(handle).state()
-}
-
-fn new_tcp() -> tcp::Socket<'static> {
-    let buffer = || tcp::SocketBuffer::new(vec![0; BUFFER]);
-    let mut socket = tcp::Socket::new(buffer(), buffer());
-    socket.set_nagle_enabled(false);
-    socket
-}
-
 fn new_interface(seed: u64, wire: &mut Wire) -> Interface {
     let mut config = Config::new(HardwareAddress::Ip);
     config.random_seed = seed;
@@ -316,50 +276,4 @@ fn new_interface(seed: u64, wire: &mut Wire) -> Interface {
 
 fn to_smoltcp(now: Instant) -> smoltcp::time::Instant {
     smoltcp::time::Instant::from_micros(i64::try_from(now.as_nanos() / 1000).unwrap_or(i64::MAX))
-}
-
-/// What smoltcp takes for its device.
-#[derive(Debug)]
-struct Wire {
-    incoming: VecDeque<Packet>,
-    outgoing: VecDeque<Packet>,
-    mtu: usize,
-}
-
-struct Incoming(Packet);
-struct Outgoing<'a>(&'a mut VecDeque<Packet>);
-
-impl Device for Wire {
-    type RxToken<'a> = Incoming;
-    type TxToken<'a> = Outgoing<'a>;
-
-    fn receive(&mut self, _now: smoltcp::time::Instant) -> Option<(Incoming, Outgoing<'_>)> {
-        self.incoming.pop_front().map(|packet| (Incoming(packet), Outgoing(&mut self.outgoing)))
-    }
-
-    fn transmit(&mut self, _now: smoltcp::time::Instant) -> Option<Outgoing<'_>> {
-        Some(Outgoing(&mut self.outgoing))
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ip;
-        capabilities.max_transmission_unit = self.mtu;
-        capabilities
-    }
-}
-
-impl RxToken for Incoming {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, work: F) -> R {
-        work(self.0.ip())
-    }
-}
-
-impl TxToken for Outgoing<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, work: F) -> R {
-        let mut packet = Packet::zeroed(len);
-        let result = work(packet.ip_mut());
-        self.0.push_back(packet);
-        result
-    }
 }
