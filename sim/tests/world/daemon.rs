@@ -122,6 +122,43 @@ fn crashes_at(moment: u32, work: Work, crash: fn(&mut World, u32)) -> bool {
 }
 
 #[test]
+fn a_step_that_fails_leaves_nothing_that_can_not_be_removed() {
+    for work in [RUN, RUN_BADLY, STOP, STOP_AT_ONCE, KILL, REMOVE] {
+        let failures = (1..100).take_while(|change| fails_at(*change, work)).count();
+        assert!(failures >= 2, "{failures}");
+    }
+}
+
+/// Lets one step of `work` fail, and checks what is left of it. False if there were fewer steps.
+fn fails_at(moment: u32, work: Work) -> bool {
+    let mut world = world();
+    start(&mut world, "db", "bridge");
+    start(&mut world, "bystander", "bridge");
+    world.fail_change(moment);
+    let done = work(&mut world);
+    world.advance(Duration::from_secs(15));
+    // (If nothing has failed by now, the next change would.)
+    if run(&mut world, "probe", "none", Program::Sleep).is_err() {
+        return false;
+    }
+    world.rm("probe", true).expect("removed");
+
+    // No two that live have the same address, on the machine as in the books.
+    start(&mut world, "next", "bridge");
+    let living = world.containers(false).expect("containers");
+    let alive = world.remains().iter().filter(|line| line.starts_with("namespace")).count();
+    assert_eq!(living.len(), alive, "moment {moment}: {done:?}, {living:?}");
+    for view in &world.containers(true).expect("containers") {
+        world.rm(&view.id, true).unwrap_or_else(|failed| panic!("moment {moment}: {failed}"));
+    }
+    // What is left of files is the next daemon's, by their records.
+    world.kill_daemon();
+    world.up().expect("a daemon");
+    assert_eq!(world.remains(), Vec::<String>::new(), "moment {moment}: {done:?}");
+    true
+}
+
+#[test]
 fn a_crash_while_the_first_daemon_starts_is_no_harm() {
     for moment in 1..5 {
         let mut world = World::builder().seed(2).build();
