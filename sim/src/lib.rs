@@ -1,1 +1,46 @@
-//! placeholder
+//! A simulated world for Pontoon: the same switch, data plane and manager as on Linux, without root, kernel or clock.
+//!
+//! ```
+//! use netns::manager::RunRequest;
+//! # use pontoon_sim as sim;
+//! use sim::{Place, Program, World};
+//!
+//! let mut world = World::builder().seed(7).up()?;
+//! let web = world.run(RunRequest::new(vec!["httpd".into()]), Program::Sleep)?;
+//! let address = world.inspect(web.name.as_str())?.networks["bridge"].ip.addr();
+//! assert!(world.ping(&Place::Host, address));
+//! # Ok::<(), netns::error::Error>(())
+//! ```
+//!
+//! The map, from the bottom:
+//!
+//! * `clock`: virtual time, the events to come, and the trace of those that were;
+//! * `cable`: what joins an interface to a port of the switch ([`CableEnd`], a [`switch::link::Link`]);
+//! * `wire`, `neighbour`, `interface`, `namespace`: IPv4 on Ethernet, as Linux does it; `stack`: TCP and UDP, by smoltcp, which
+//!   nothing else knows; `socket` and `calls`: ports and the calls of programs;
+//! * `program`: what the command of a container does; `machine`: all that outlives a daemon; `backend`: what the manager
+//!   asks of it ([`SimBackend`], a [`netns::backend::Backend`]);
+//! * `world`: [`World`], the loop around all of it and the verbs of scenarios.
+//!
+//! What it does not do: IPv6, fragments, forwarding between interfaces, congestion on a cable. A cable has a latency and a
+//! queue, but no speed: TCP runs as fast as its windows allow.
+
+mod backend;
+mod cable;
+mod calls;
+mod clock;
+mod interface;
+mod machine;
+mod namespace;
+mod neighbour;
+mod program;
+mod socket;
+mod stack;
+mod wire;
+mod world;
+
+pub use crate::backend::SimBackend;
+pub use crate::cable::{CableEnd, QUEUE};
+pub use crate::program::Program;
+pub use crate::socket::{SocketError, SocketId};
+pub use crate::world::{Place, Stream, World, WorldBuilder};

@@ -1,6 +1,8 @@
 //! How a container ceases to be: by itself, by `stop`, by `kill`, by `rm`, or because a step of its start failed.
 //!
 //! All ways meet in [`Manager::settle`]: port, FDB entries, lease and name are free when it returns, whatever failed in it.
+//! A container that could not be ended is not settled: it may live, so it keeps its record and its lease, and is tried
+//! again.
 
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use crate::record::{Phase, Record};
 const SIGTERM: i32 = 15;
 /// The signal that no process survives.
 const SIGKILL: i32 = 9;
+/// How long after a container could not be ended it is tried again.
+const RETRY: Duration = Duration::from_secs(5);
 /// The exit status of a container whose command's own is not known: as if it had been killed.
 const STATUS_UNKNOWN: i32 = 128 + SIGKILL;
 
@@ -81,15 +85,17 @@ impl<B: Backend> Manager<B> {
     /// If there is no such container, or it runs and `force` is not set.
     pub fn remove(&mut self, text: &str, force: bool, now: Now) -> Result<Id, Error> {
         self.reap(now);
-        let (id, name, pid) = {
+        let (id, name, pid, is_live) = {
             let record = self.find(text)?;
-            (record.id.clone(), record.name.to_string(), record.pid())
+            (record.id.clone(), record.name.to_string(), record.pid(), record.is_live())
         };
-        if let Some(pid) = pid {
+        if is_live {
             if !force {
                 return Err(Error::Running(name));
             }
-            self.enter(&id, Phase::Stopping { pid })?;
+            if let Some(pid) = pid {
+                self.enter(&id, Phase::Stopping { pid })?;
+            }
             self.end(&id, now)?;
         }
         match self.remove_record(&id) {
@@ -100,12 +106,27 @@ impl<B: Backend> Manager<B> {
 
     /// Ends a container now, and settles what it leaves.
     pub(super) fn end(&mut self, id: &Id, now: Now) -> Result<(), Error> {
-        let (status, mut errors) = match self.backend.destroy(id) {
-            Ok(status) => (status.unwrap_or(STATUS_UNKNOWN), Vec::new()),
-            Err(failed) => (STATUS_UNKNOWN, vec![Error::from(failed)]),
+        let status = match self.backend.destroy(id) {
+            Ok(status) => status.unwrap_or(STATUS_UNKNOWN),
+            Err(failed) => {
+                self.deadlines.insert(id.clone(), now.instant + RETRY);
+                return Err(failed.into());
+            }
         };
-        errors.extend(self.settle(id, status, now));
-        if errors.is_empty() { Ok(()) } else { Err(all_of(errors)) }
+        match self.settle(id, status, now) {
+            errors if errors.is_empty() => Ok(()),
+            errors => Err(all_of(errors)),
+        }
+    }
+
+    /// The time of a container is over: it was asked to stop and did not, or could not be ended before.
+    pub(super) fn expire(&mut self, id: &Id, now: Now) -> Result<(), Error> {
+        let Ok(record) = self.record(id) else { return Ok(()) };
+        match record.phase {
+            Phase::Creating | Phase::Starting { .. } => self.undo_cut_short(id, now),
+            Phase::Running { .. } | Phase::Stopping { .. } => self.end(id, now),
+            Phase::Exited { .. } | Phase::Removing => Ok(()),
+        }
     }
 
     /// A container has ended with `status`: everything that it held is free now. Its record stays if a user may still ask
@@ -121,22 +142,35 @@ impl<B: Backend> Manager<B> {
     }
 
     /// A step of a start failed: nothing of the container stays. Returns the failure, and what went wrong on the way back.
-    pub(super) fn undo(&mut self, id: &Id, failed: Error) -> Error {
-        let mut also = Vec::new();
-        if let Err(failed) = self.backend.destroy(id) {
-            also.push(failed.to_string());
+    pub(super) fn undo(&mut self, id: &Id, failed: Error, now: Now) -> Error {
+        if let Err(stuck) = self.backend.destroy(id) {
+            // What may be there is not forgotten: this daemon tries again, or the next.
+            self.deadlines.insert(id.clone(), now.instant + RETRY);
+            return Error::Undo { first: Box::new(failed), also: vec![stuck.to_string()] };
         }
         self.unplug(id);
-        also.extend(self.remove_record(id).iter().map(ToString::to_string));
+        self.deadlines.remove(id);
+        let also: Vec<String> = self.remove_record(id).iter().map(ToString::to_string).collect();
         if also.is_empty() { failed } else { Error::Undo { first: Box::new(failed), also } }
+    }
+
+    /// Undoes a start that was cut short. Nobody asks for the container any more, so all is well if nothing stays.
+    pub(super) fn undo_cut_short(&mut self, id: &Id, now: Now) -> Result<(), Error> {
+        match self.undo(id, Error::NotRunning(id.short().to_owned()), now) {
+            failed @ Error::Undo { .. } => Err(failed),
+            _ => Ok(()),
+        }
     }
 
     /// Deletes all that is on disk of a container that has ended. Its name is free even if that fails.
     pub(super) fn remove_record(&mut self, id: &Id) -> Vec<Error> {
         let mut errors = Vec::new();
         errors.extend(self.enter(id, Phase::Removing).err());
-        errors.extend(self.backend.discard(id).err().map(Error::from));
-        errors.extend(self.backend.forget(&container_key(id)).err().map(Error::from));
+        // What could not be deleted stays in the saved record's care: the next daemon finishes it.
+        match self.backend.discard(id) {
+            Ok(()) => errors.extend(self.backend.forget(&container_key(id)).err().map(Error::from)),
+            Err(failed) => errors.push(failed.into()),
+        }
         self.records.remove(id);
         errors
     }

@@ -116,7 +116,7 @@ impl<B: Backend> Manager<B> {
     pub fn handle_timeout(&mut self, now: Now) -> Vec<Error> {
         let due: Vec<Id> =
             self.deadlines.iter().filter(|(_, at)| **at <= now.instant).map(|(id, _)| id.clone()).collect();
-        due.iter().filter_map(|id| self.end(id, now).err()).collect()
+        due.iter().filter_map(|id| self.expire(id, now).err()).collect()
     }
 
     /// Whether any container is listed, running or not.

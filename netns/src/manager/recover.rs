@@ -93,7 +93,7 @@ pub(super) fn open<B: Backend>(
             warnings.push(format!("container {}: {failed}", id.short()));
         }
     }
-    finish(&mut manager, &mut warnings);
+    finish(&mut manager, now, &mut warnings);
     Ok((manager, warnings))
 }
 
@@ -118,13 +118,13 @@ fn resume<B: Backend>(
         }
         Adopted::Ended { status: None } => {
             let never_ran = matches!(manager.record(id)?.phase, Phase::Starting { .. });
-            if never_ran { undo(manager, id) } else { manager.end(id, now) }
+            if never_ran { manager.undo_cut_short(id, now) } else { manager.end(id, now) }
         }
     }
 }
 
 /// Undoes starts that did not come far enough, and finishes removals.
-fn finish<B: Backend>(manager: &mut Manager<B>, warnings: &mut Vec<String>) {
+fn finish<B: Backend>(manager: &mut Manager<B>, now: Now, warnings: &mut Vec<String>) {
     let half_done: Vec<Id> = manager
         .records
         .values()
@@ -132,17 +132,9 @@ fn finish<B: Backend>(manager: &mut Manager<B>, warnings: &mut Vec<String>) {
         .map(|record| record.id.clone())
         .collect();
     for id in half_done {
-        if let Err(failed) = undo(manager, &id) {
+        if let Err(failed) = manager.undo_cut_short(&id, now) {
             warnings.push(format!("container {}: {failed}", id.short()));
         }
-    }
-}
-
-fn undo<B: Backend>(manager: &mut Manager<B>, id: &Id) -> Result<(), Error> {
-    let cut_short = Error::NotRunning(id.short().to_owned());
-    match manager.undo(id, cut_short) {
-        failed @ Error::Undo { .. } => Err(failed),
-        _ => Ok(()),
     }
 }
 

@@ -94,7 +94,7 @@ impl<B: Backend> Manager<B> {
         self.records.insert(record.id.clone(), record);
         match self.bring_up(&started.id, command) {
             Ok(()) => Ok(started),
-            Err(failed) => Err(self.undo(&started.id, failed)),
+            Err(failed) => Err(self.undo(&started.id, failed, now)),
         }
     }
 

@@ -1,0 +1,143 @@
+//! [`SimBackend`]: what the manager asks of the world, answered by a simulated machine.
+
+use std::cell::{RefCell, RefMut};
+use std::rc::Rc;
+
+use ipnet::Ipv4Net;
+use netns::backend::{Adopted, Backend, BackendError, Created, Gateway, Spec, StartError};
+use netns::name::Id;
+
+use crate::cable::CableEnd;
+use crate::machine::{Crash, Daemon, HOST, Machine, State};
+use crate::program::Program;
+
+/// A daemon's access to a simulated machine. It ends with the daemon; the machine does not.
+#[derive(Debug)]
+pub struct SimBackend(Rc<RefCell<Machine>>);
+
+/// Something of the machine changes, and a daemon may be killed after it.
+enum Change {
+    Save,
+    Other,
+}
+
+impl SimBackend {
+    pub(crate) fn new(machine: &Rc<RefCell<Machine>>) -> Self {
+        SimBackend(Rc::clone(machine))
+    }
+
+    /// The machine, unless the daemon was killed: then it can do nothing any more.
+    fn machine(&self) -> Result<RefMut<'_, Machine>, BackendError> {
+        let machine = self.0.borrow_mut();
+        if machine.daemon == Daemon::Killed { Err(killed()) } else { Ok(machine) }
+    }
+
+    /// Makes a change, after which the daemon may be killed.
+    fn change<T>(&mut self, kind: &Change, work: impl FnOnce(&mut Machine) -> T) -> Result<T, BackendError> {
+        let mut machine = self.machine()?;
+        let is_counted = match (&machine.crash, kind) {
+            (Some(Crash::AfterSaves(_)), Change::Other) | (None, _) => false,
+            (Some(Crash::AfterSaves(_)), Change::Save) => true,
+            (Some(Crash::AfterChanges(_) | Crash::FailChange(_)), Change::Save | Change::Other) => true,
+        };
+        if !is_counted || machine.crash.as_mut().is_some_and(|crash| !crash.is_now()) {
+            return Ok(work(&mut machine));
+        }
+        match machine.crash.take() {
+            Some(Crash::FailChange(_)) => Err(failed("carry out", "a change", "it was told to fail")),
+            Some(Crash::AfterSaves(_) | Crash::AfterChanges(_)) | None => {
+                let result = work(&mut machine);
+                machine.daemon = Daemon::Killed;
+                Ok(result)
+            }
+        }
+    }
+}
+
+/// What a daemon that was killed in the middle of something gets for every answer.
+fn killed() -> BackendError {
+    failed("go on", "after a crash", "the daemon was killed")
+}
+
+fn failed(operation: &'static str, object: &str, cause: &str) -> BackendError {
+    BackendError::Failed { operation, object: object.to_owned(), cause: cause.to_owned(), hint: None }
+}
+
+impl Backend for SimBackend {
+    type Link = CableEnd;
+    type Command = Program;
+
+    fn host_prefixes(&mut self, except: Option<&str>) -> Result<Vec<Ipv4Net>, BackendError> {
+        let mut machine = self.machine()?;
+        let others = machine.namespace(HOST).interfaces.iter().filter(|each| Some(each.name.as_str()) != except);
+        Ok(others.flat_map(|interface| interface.addresses.iter().map(Ipv4Net::trunc)).collect())
+    }
+
+    fn open_gateway(&mut self, gateway: &Gateway<'_>) -> Result<CableEnd, BackendError> {
+        self.change(&Change::Other, |machine| machine.open_gateway(gateway.name, gateway.lease))?
+    }
+
+    fn create(&mut self, spec: &Spec<'_>) -> Result<Created<CableEnd>, BackendError> {
+        let (pid, link) = self.change(&Change::Other, |machine| machine.create(spec))??;
+        Ok(Created { pid, link })
+    }
+
+    fn start(&mut self, id: &Id, command: Program) -> Result<(), StartError> {
+        self.change(&Change::Other, |machine| machine.start(id, command))?
+    }
+
+    fn adopt(&mut self, spec: &Spec<'_>) -> Result<Adopted<CableEnd>, BackendError> {
+        let mut machine = self.machine()?;
+        let Some(container) = machine.containers.get(spec.id) else { return Ok(Adopted::Ended { status: None }) };
+        match container.state {
+            State::Ended(status) => Ok(Adopted::Ended { status }),
+            State::Created | State::Running(_) => {
+                let pid = container.pid;
+                Ok(Adopted::Running { pid, link: machine.link_of(spec.id) })
+            }
+        }
+    }
+
+    fn signal(&mut self, id: &Id, signal: i32) -> Result<(), BackendError> {
+        self.change(&Change::Other, |machine| machine.signal(id, signal))?
+    }
+
+    fn destroy(&mut self, id: &Id) -> Result<Option<i32>, BackendError> {
+        self.change(&Change::Other, |machine| machine.destroy(id))
+    }
+
+    fn poll_ended(&mut self) -> Option<(Id, i32)> {
+        self.machine().ok()?.poll_ended()
+    }
+
+    fn discard(&mut self, id: &Id) -> Result<(), BackendError> {
+        self.change(&Change::Other, |machine| drop(machine.containers.remove(id)))
+    }
+
+    fn save(&mut self, key: &str, text: &str) -> Result<(), BackendError> {
+        self.change(&Change::Save, |machine| drop(machine.disk.insert(key.to_owned(), text.to_owned())))
+    }
+
+    fn forget(&mut self, key: &str) -> Result<(), BackendError> {
+        self.change(&Change::Save, |machine| drop(machine.disk.remove(key)))
+    }
+
+    fn load(&mut self) -> Result<Vec<(String, String)>, BackendError> {
+        let machine = self.machine()?;
+        let kept = machine.disk.iter().filter(|(key, _)| !key.starts_with(ASIDE));
+        Ok(kept.map(|(key, text)| (key.clone(), text.clone())).collect())
+    }
+
+    fn set_aside(&mut self, key: &str) -> Result<String, BackendError> {
+        let place = format!("{ASIDE}{key}");
+        self.change(&Change::Save, |machine| {
+            if let Some(text) = machine.disk.remove(key) {
+                machine.disk.insert(place.clone(), text);
+            }
+        })?;
+        Ok(place)
+    }
+}
+
+/// What keys that were set aside begin with; no key of the manager's does.
+const ASIDE: &str = "corrupt/";

@@ -1,0 +1,128 @@
+//! [`Interface`]: a network interface in a namespace, with the counters that Linux would show.
+
+use ipnet::Ipv4Net;
+use netns::interface::InterfaceInfo;
+use switch::mac::MacAddr;
+
+use crate::cable::{Counters, Jack};
+use crate::neighbour::Neighbours;
+
+/// How many frames a sniffer that nobody reads keeps.
+const SNIFFED: usize = 10_000;
+
+/// A network interface.
+#[derive(Debug)]
+pub(crate) struct Interface {
+    pub(crate) name: String,
+    pub(crate) mac: MacAddr,
+    pub(crate) mtu: u32,
+    pub(crate) up: bool,
+    pub(crate) addresses: Vec<Ipv4Net>,
+    pub(crate) kind: Kind,
+    pub(crate) neighbours: Neighbours,
+    /// The frames that arrived since somebody looked, once somebody has.
+    pub(crate) sniffed: Option<Vec<Vec<u8>>>,
+}
+
+/// What is behind an interface.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// The namespace itself.
+    Loopback(Counters),
+    /// A port of the switch.
+    Cable(Jack),
+    /// Nothing: what is sent is counted and lost.
+    Dummy(Counters),
+}
+
+impl Interface {
+    pub(crate) fn loopback() -> Self {
+        let mut lo = Interface::new("lo", MacAddr::ZERO, 65_536, Kind::Loopback(Counters::default()));
+        lo.addresses.push(Ipv4Net::new_assert(std::net::Ipv4Addr::LOCALHOST, 8));
+        lo.up = true;
+        lo
+    }
+
+    /// An interface that is switched off and has no address yet.
+    pub(crate) fn new(name: &str, mac: MacAddr, mtu: u32, kind: Kind) -> Self {
+        Interface {
+            name: name.to_owned(),
+            mac,
+            mtu,
+            up: false,
+            addresses: Vec::new(),
+            kind,
+            neighbours: Neighbours::default(),
+            sniffed: None,
+        }
+    }
+
+    pub(crate) fn set_up(&mut self, up: bool) {
+        self.up = up;
+        if !up {
+            self.neighbours.clear();
+        }
+        if let Kind::Cable(jack) = &self.kind {
+            jack.set_up(up);
+        }
+    }
+
+    /// Sends a frame.
+    pub(crate) fn send(&mut self, frame: Vec<u8>) {
+        match &mut self.kind {
+            Kind::Cable(jack) => jack.send(frame),
+            Kind::Loopback(counters) | Kind::Dummy(counters) => {
+                counters.tx_packets += 1;
+                counters.tx_bytes += frame.len() as u64;
+            }
+        }
+    }
+
+    /// The next frame that has arrived.
+    pub(crate) fn receive(&mut self) -> Option<Vec<u8>> {
+        let Kind::Cable(jack) = &self.kind else { return None };
+        let frame = jack.receive()?;
+        if let Some(sniffed) = self.sniffed.as_mut().filter(|sniffed| sniffed.len() < SNIFFED) {
+            sniffed.push(frame.clone());
+        }
+        Some(frame)
+    }
+
+    /// A frame came whose EtherType nobody knows. Linux counts it as dropped unless a packet socket took it.
+    pub(crate) fn count_unknown(&self) {
+        if let (Kind::Cable(jack), None) = (&self.kind, &self.sniffed) {
+            jack.count_unknown();
+        }
+    }
+
+    /// The loopback interface sent itself a packet: both sides count it, without an Ethernet header.
+    pub(crate) fn count_loop(&mut self, len: usize) {
+        if let Kind::Loopback(counters) = &mut self.kind {
+            counters.tx_packets += 1;
+            counters.tx_bytes += len as u64;
+            counters.rx_packets += 1;
+            counters.rx_bytes += len as u64;
+        }
+    }
+
+    pub(crate) fn info(&self) -> InterfaceInfo {
+        let counters = match &self.kind {
+            Kind::Loopback(counters) | Kind::Dummy(counters) => *counters,
+            Kind::Cable(jack) => jack.counters(),
+        };
+        InterfaceInfo {
+            name: self.name.clone(),
+            mac: self.mac,
+            mtu: self.mtu,
+            up: self.up,
+            ipv4: self.addresses.clone(),
+            ipv6_count: 0,
+            rx_packets: counters.rx_packets,
+            rx_bytes: counters.rx_bytes,
+            rx_dropped: counters.rx_dropped,
+            tx_packets: counters.tx_packets,
+            tx_bytes: counters.tx_bytes,
+            tx_dropped: counters.tx_dropped,
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! [`Machine`]: all that outlives a daemon: namespaces, interfaces and their cables, processes, and what is on disk.
+//!
+//! On Linux the shims keep most of it. Here nothing has to be kept, it simply stays: but what a shim would not keep goes,
+//! such as a gateway interface once neither a daemon nor a container of its network is left.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+use netns::backend::{BackendError, Spec, StartError};
+use netns::lease::Lease;
+use netns::name::Id;
+
+use crate::cable::{CableEnd, CableId, cable};
+use crate::clock::{Clock, Wake, mix};
+use crate::interface::{Interface, Kind};
+use crate::namespace::{Namespace, NamespaceId};
+use crate::program::Program;
+
+/// The host's namespace, which is always there.
+pub(crate) const HOST: NamespaceId = NamespaceId(0);
+/// The exit status of what signal N ended is this and N.
+const SIGNALLED: i32 = 128;
+const SIGKILL: i32 = 9;
+
+/// The machine that a daemon runs on.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) clock: Clock,
+    seed: u64,
+    latency: Duration,
+    pub(crate) namespaces: BTreeMap<NamespaceId, Namespace>,
+    pub(crate) containers: BTreeMap<Id, Container>,
+    /// The host's interfaces that are gateways of ours.
+    gateways: Vec<String>,
+    pub(crate) disk: BTreeMap<String, String>,
+    ended: VecDeque<(Id, i32)>,
+    next_pid: u32,
+    next_namespace: u32,
+    next_cable: u32,
+    next_socket: u64,
+    pub(crate) crash: Option<Crash>,
+    pub(crate) daemon: Daemon,
+}
+
+/// Whether there is a daemon, as the machine sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Daemon {
+    None,
+    Alive,
+    /// It was killed in the middle of something, and can do nothing any more.
+    Killed,
+}
+
+/// What is to go wrong in the middle of something: most often, the daemon is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Crash {
+    /// After so many more times that something was saved or forgotten.
+    AfterSaves(u32),
+    /// After so many more calls that changed anything.
+    AfterChanges(u32),
+    /// Not at all: but this call of those that change anything fails, and does nothing.
+    FailChange(u32),
+}
+
+/// A container, as the machine sees it: a shim and a command.
+#[derive(Debug)]
+pub(crate) struct Container {
+    pub(crate) pid: u32,
+    pub(crate) namespace: NamespaceId,
+    interface: Option<String>,
+    bridge: Option<String>,
+    pub(crate) hostname: Option<String>,
+    /// Whether its output is kept.
+    logs: bool,
+    pub(crate) log: String,
+    pub(crate) state: State,
+}
+
+/// How far a command has come.
+#[derive(Debug)]
+pub(crate) enum State {
+    Created,
+    Running(Program),
+    /// With the status, if the command ever ran.
+    Ended(Option<i32>),
+}
+
+impl Machine {
+    pub(crate) fn new(clock: Clock, seed: u64, latency: Duration, host: &[(String, Ipv4Net)]) -> Self {
+        let mut machine = Machine {
+            clock,
+            seed,
+            latency,
+            namespaces: BTreeMap::new(),
+            containers: BTreeMap::new(),
+            gateways: Vec::new(),
+            disk: BTreeMap::new(),
+            ended: VecDeque::new(),
+            next_pid: 1000,
+            next_namespace: HOST.0,
+            next_cable: 0,
+            next_socket: 0,
+            crash: None,
+            daemon: Daemon::None,
+        };
+        machine.new_namespace();
+        for (name, address) in host {
+            machine.namespace(HOST).add_dummy(name, *address);
+        }
+        machine
+    }
+
+    /// A namespace that is known to be there.
+    ///
+    /// # Panics
+    /// If it is not: its number comes from a container, and it lives as long as that.
+    pub(crate) fn namespace(&mut self, id: NamespaceId) -> &mut Namespace {
+        self.namespaces.get_mut(&id).unwrap_or_else(|| panic!("namespace {} is gone, but somebody is in it", id.0))
+    }
+
+    pub(crate) fn new_socket(&mut self) -> u64 {
+        self.next_socket += 1;
+        self.next_socket
+    }
+
+    /// Makes the host's interface in a network, or hands out the one that is left.
+    pub(crate) fn open_gateway(&mut self, name: &str, lease: &Lease) -> Result<CableEnd, BackendError> {
+        if let Some(interface) = self.namespace(HOST).interface(name) {
+            return match &interface.kind {
+                Kind::Cable(jack) => Ok(jack.switch_end()),
+                Kind::Loopback(_) | Kind::Dummy(_) => Err(BackendError::NameTaken(name.to_owned())),
+            };
+        }
+        self.gateways.push(name.to_owned());
+        Ok(self.plug_in(HOST, name, lease, None))
+    }
+
+    /// Makes the namespace and the interface of a container.
+    pub(crate) fn create(&mut self, spec: &Spec<'_>) -> Result<(u32, Option<CableEnd>), BackendError> {
+        let namespace = match spec.namespace {
+            netns::backend::Namespace::New => self.new_namespace(),
+            netns::backend::Namespace::Host => HOST,
+            netns::backend::Namespace::Of(target) => self.living(target)?.namespace,
+        };
+        let link = spec
+            .interface
+            .map(|interface| self.plug_in(namespace, interface.name, interface.lease, Some(interface.lease.gateway)));
+        self.next_pid += 1;
+        let container = Container {
+            pid: self.next_pid,
+            namespace,
+            interface: spec.interface.map(|interface| interface.name.to_owned()),
+            bridge: spec.interface.map(|interface| interface.bridge.to_owned()),
+            hostname: spec.hostname.map(str::to_owned),
+            logs: spec.log,
+            log: String::new(),
+            state: State::Created,
+        };
+        self.containers.insert(spec.id.clone(), container);
+        Ok((self.next_pid, link))
+    }
+
+    pub(crate) fn start(&mut self, id: &Id, program: Program) -> Result<(), StartError> {
+        match program {
+            Program::NotFound(name) => return Err(StartError::NotFound(name)),
+            Program::NotExecutable(name) => return Err(StartError::NotExecutable(name, "Permission denied".into())),
+            Program::Sleep | Program::Exit(_) | Program::SleepFor(..) | Program::Print(..) | Program::IgnoreTerm => {}
+        }
+        let clock = self.clock.clone();
+        let container = self.containers.get_mut(id).ok_or(BackendError::Gone)?;
+        if let Some((after, _)) = program.end() {
+            clock.wake_at(clock.now() + after, Wake::Program(container.pid));
+        }
+        if container.logs {
+            container.log.push_str(program.output());
+        }
+        container.state = State::Running(program);
+        Ok(())
+    }
+
+    pub(crate) fn signal(&mut self, id: &Id, signal: i32) -> Result<(), BackendError> {
+        let State::Running(program) = &self.living(id)?.state else { return Err(BackendError::Gone) };
+        if program.dies_of(signal) {
+            self.end(id, Some(SIGNALLED + signal));
+            self.ended.push_back((id.clone(), SIGNALLED + signal));
+        }
+        Ok(())
+    }
+
+    /// The time of a command that ends by itself is over.
+    pub(crate) fn run_out(&mut self, pid: u32) {
+        let Some((id, container)) = self.containers.iter().find(|(_, container)| container.pid == pid) else { return };
+        let State::Running(program) = &container.state else { return };
+        let (id, Some((_, status))) = (id.clone(), program.end()) else { return };
+        self.end(&id, Some(status));
+        self.ended.push_back((id, status));
+    }
+
+    /// Ends all of a container, at once. Returns the status of its command, if it ever ran.
+    pub(crate) fn destroy(&mut self, id: &Id) -> Option<i32> {
+        self.ended.retain(|(ended, _)| ended != id);
+        match self.containers.get(id)?.state {
+            State::Running(_) => self.end(id, Some(SIGNALLED + SIGKILL)),
+            State::Created => self.end(id, None),
+            State::Ended(_) => {}
+        }
+        match self.containers.get(id)?.state {
+            State::Ended(status) => status,
+            State::Created | State::Running(_) => None,
+        }
+    }
+
+    pub(crate) fn poll_ended(&mut self) -> Option<(Id, i32)> {
+        self.ended.pop_front()
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
+    /// Another end of a living container's cable, if it still has an interface.
+    pub(crate) fn link_of(&mut self, id: &Id) -> Option<CableEnd> {
+        let container = self.containers.get(id)?;
+        let (namespace, name) = (container.namespace, container.interface.clone()?);
+        match &self.namespace(namespace).interface(&name)?.kind {
+            Kind::Cable(jack) => Some(jack.switch_end()),
+            Kind::Loopback(_) | Kind::Dummy(_) => None,
+        }
+    }
+
+    /// A daemon starts. It is told of ends that it lives to see; of earlier ones it asks itself.
+    pub(crate) fn daemon_starts(&mut self) {
+        self.daemon = Daemon::Alive;
+        self.ended.clear();
+    }
+
+    /// The daemon is gone: shims that wait for its word give up, and what nobody keeps goes.
+    pub(crate) fn daemon_ends(&mut self) {
+        self.daemon = Daemon::None;
+        self.crash = None;
+        let waiting: Vec<Id> = self
+            .containers
+            .iter()
+            .filter(|(_, container)| matches!(container.state, State::Created))
+            .map(|(id, _)| id.clone())
+            .collect();
+        waiting.iter().for_each(|id| self.end(id, None));
+        self.drop_gateways();
+    }
+
+    /// A command and its processes end, and what only they kept goes with them.
+    fn end(&mut self, id: &Id, status: Option<i32>) {
+        let Some(container) = self.containers.get_mut(id) else { return };
+        container.state = State::Ended(status);
+        let (namespace, interface, pid) = (container.namespace, container.interface.take(), container.pid);
+        let now = self.clock.now();
+        let is_empty = !self.containers.values().any(|other| other.namespace == namespace && other.is_alive());
+        if is_empty && namespace != HOST {
+            self.namespaces.remove(&namespace);
+        } else {
+            let namespace = self.namespace(namespace);
+            namespace.close_all(pid, now);
+            if let Some(interface) = interface {
+                namespace.delete(&interface);
+            }
+        }
+        self.drop_gateways();
+    }
+
+    fn drop_gateways(&mut self) {
+        if self.daemon == Daemon::Alive {
+            return;
+        }
+        for name in std::mem::take(&mut self.gateways) {
+            let is_kept = |container: &Container| container.is_alive() && container.bridge.as_ref() == Some(&name);
+            if self.containers.values().any(is_kept) {
+                self.gateways.push(name);
+            } else {
+                self.namespace(HOST).delete(&name);
+            }
+        }
+    }
+
+    fn living(&self, id: &Id) -> Result<&Container, BackendError> {
+        self.containers.get(id).filter(|container| container.is_alive()).ok_or(BackendError::Gone)
+    }
+
+    fn new_namespace(&mut self) -> NamespaceId {
+        let id = NamespaceId(self.next_namespace);
+        self.next_namespace += 1;
+        let seed = mix(self.seed ^ u64::from(id.0) << 32);
+        self.namespaces.insert(id, Namespace::new(id, &self.clock, seed));
+        id
+    }
+
+    fn plug_in(&mut self, namespace: NamespaceId, name: &str, lease: &Lease, gateway: Option<Ipv4Addr>) -> CableEnd {
+        self.next_cable += 1;
+        let jack = cable(CableId(self.next_cable), &self.clock, namespace, self.latency);
+        let link = jack.switch_end();
+        let namespace = self.namespace(namespace);
+        namespace.add(Interface::new(name, lease.mac, lease.mtu, Kind::Cable(jack)), lease.ip);
+        if let Some(gateway) = gateway {
+            namespace.add_default_route(gateway, name);
+        }
+        link
+    }
+}
+
+impl Crash {
+    /// Counts one more; whether it was the last.
+    pub(crate) fn is_now(&mut self) -> bool {
+        let (Crash::AfterSaves(left) | Crash::AfterChanges(left) | Crash::FailChange(left)) = self;
+        *left = left.saturating_sub(1);
+        *left == 0
+    }
+}
+
+impl Container {
+    pub(crate) fn is_alive(&self) -> bool {
+        match self.state {
+            State::Created | State::Running(_) => true,
+            State::Ended(_) => false,
+        }
+    }
+}

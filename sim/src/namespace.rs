@@ -1,0 +1,345 @@
+//! [`Namespace`]: a network namespace, which is interfaces, addresses, routes and sockets.
+//!
+//! The rules it keeps:
+//!
+//! * What is sent to an own address or to 127/8 goes through `lo`; everything else by the longest matching prefix.
+//! * A packet is taken in at any interface if its destination is an own address (Linux's weak host model), or broadcast.
+//!   Nothing is forwarded from one interface to another.
+//! * A packet longer than the interface's MTU is not sent; nothing is fragmented.
+//! * An interface that is switched off loses its routes; switched on again, it has those of its addresses only.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+use netns::lease::DEFAULT_MTU;
+use switch::mac::MacAddr;
+use switch::time::Instant;
+
+use crate::cable::Counters;
+use crate::clock::{Clock, Wake};
+use crate::interface::{Interface, Kind};
+use crate::neighbour::Due;
+use crate::socket::{Ports, Protocol, SocketError};
+use crate::stack::Stack;
+use crate::wire::{self, Arp, Echo, Packet};
+
+/// How long a packet is on its way through `lo`. Not zero, so that two sockets of one namespace take turns.
+const LOOP: Duration = Duration::from_micros(1);
+/// How many packets are on their way through `lo`: Linux's netdev_max_backlog.
+const BACKLOG: usize = 1000;
+/// How many echo replies wait to be taken.
+const REPLIES: usize = 64;
+
+/// The number of a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NamespaceId(pub(crate) u32);
+
+/// A network namespace.
+#[derive(Debug)]
+pub(crate) struct Namespace {
+    id: NamespaceId,
+    clock: Clock,
+    pub(crate) interfaces: Vec<Interface>,
+    /// Default routes: the next hop and the name of the interface.
+    defaults: Vec<(Ipv4Addr, String)>,
+    looped: VecDeque<(Instant, Packet)>,
+    pub(crate) stack: Stack,
+    pub(crate) ports: Ports,
+    /// Echo replies that came: from where, and which.
+    pub(crate) replies: Vec<(Ipv4Addr, Echo)>,
+    /// Which process has which socket.
+    pub(crate) owners: BTreeMap<u64, u32>,
+    /// When it was last found that nobody has an address.
+    unreachable: BTreeMap<Ipv4Addr, Instant>,
+    next_wake: Option<Instant>,
+}
+
+/// Where a packet is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    interface: usize,
+    next_hop: Ipv4Addr,
+    /// The source address of a packet that says none.
+    pub(crate) source: Ipv4Addr,
+}
+
+impl Namespace {
+    pub(crate) fn new(id: NamespaceId, clock: &Clock, seed: u64) -> Self {
+        Namespace {
+            id,
+            clock: clock.clone(),
+            interfaces: vec![Interface::loopback()],
+            defaults: Vec::new(),
+            looped: VecDeque::new(),
+            stack: Stack::new(seed, 1500),
+            ports: Ports::default(),
+            replies: Vec::new(),
+            owners: BTreeMap::new(),
+            unreachable: BTreeMap::new(),
+            next_wake: None,
+        }
+    }
+
+    pub(crate) fn interface(&mut self, name: &str) -> Option<&mut Interface> {
+        self.interfaces.iter_mut().find(|interface| interface.name == name)
+    }
+
+    /// Adds an interface, switches it on and gives it an address.
+    pub(crate) fn add(&mut self, mut interface: Interface, address: Ipv4Net) {
+        interface.addresses.push(address);
+        interface.set_up(true);
+        self.interfaces.push(interface);
+        self.fit_mtu();
+    }
+
+    /// Adds an interface with nothing behind it, as `ip link add type dummy` does.
+    pub(crate) fn add_dummy(&mut self, name: &str, address: Ipv4Net) {
+        let [a, b, c, d] = address.addr().octets();
+        let mac = MacAddr([0x52, 0x54, a, b, c, d]);
+        self.add(Interface::new(name, mac, DEFAULT_MTU, Kind::Dummy(Counters::default())), address);
+    }
+
+    /// Deletes an interface, its addresses and its routes.
+    pub(crate) fn delete(&mut self, name: &str) {
+        self.interfaces.retain(|interface| interface.name != name);
+        self.defaults.retain(|(_, via)| via != name);
+        self.fit_mtu();
+    }
+
+    pub(crate) fn set_link(&mut self, name: &str, up: bool) -> bool {
+        let Some(interface) = self.interface(name) else { return false };
+        interface.set_up(up);
+        if !up {
+            self.defaults.retain(|(_, via)| via != name);
+        }
+        true
+    }
+
+    pub(crate) fn add_default_route(&mut self, next_hop: Ipv4Addr, interface: &str) {
+        self.defaults.push((next_hop, interface.to_owned()));
+    }
+
+    pub(crate) fn default_route(&self) -> Option<Ipv4Addr> {
+        self.defaults.first().map(|(next_hop, _)| *next_hop)
+    }
+
+    /// Whether an address is this namespace's.
+    pub(crate) fn is_local(&self, ip: Ipv4Addr) -> bool {
+        ip.is_loopback() || self.addresses().any(|(_, own)| own.addr() == ip)
+    }
+
+    /// The way to an address, by the longest prefix.
+    pub(crate) fn route(&self, to: Ipv4Addr) -> Result<Route, SocketError> {
+        if self.is_local(to) {
+            let lo = self.interfaces.iter().position(|each| matches!(each.kind, Kind::Loopback(_)) && each.up);
+            let source = if to.is_loopback() { Ipv4Addr::LOCALHOST } else { to };
+            return lo
+                .map(|interface| Route { interface, next_hop: to, source })
+                .ok_or(SocketError::NetworkUnreachable);
+        }
+        let direct = self
+            .addresses()
+            .filter(|(interface, own)| self.interfaces[*interface].up && own.contains(&to))
+            .max_by_key(|(interface, own)| (own.prefix_len(), std::cmp::Reverse(*interface)));
+        if let Some((interface, own)) = direct {
+            return Ok(Route { interface, next_hop: to, source: own.addr() });
+        }
+        let by_default = self.defaults.iter().find_map(|(next_hop, name)| {
+            let interface = self.interfaces.iter().position(|each| each.name == *name && each.up)?;
+            let source = self.interfaces[interface].addresses.first()?.addr();
+            Some(Route { interface, next_hop: *next_hop, source })
+        });
+        by_default.ok_or(SocketError::NetworkUnreachable)
+    }
+
+    /// Sends a packet on its way.
+    pub(crate) fn send(&mut self, packet: Packet, now: Instant) -> Result<(), SocketError> {
+        let to = packet.destination();
+        let route = self.route(to)?;
+        let len = packet.ip().len();
+        let is_broadcast = to.is_broadcast() || self.addresses().any(|(_, own)| is_broadcast_of(own, to));
+        let interface = &mut self.interfaces[route.interface];
+        if len > interface.mtu as usize {
+            return Err(SocketError::MessageSize);
+        }
+        if matches!(interface.kind, Kind::Loopback(_)) {
+            interface.count_loop(len);
+            if self.looped.len() < BACKLOG {
+                self.looped.push_back((now + LOOP, packet));
+            }
+            self.wake_at(now + LOOP);
+            return Ok(());
+        }
+        let mac = interface.mac;
+        if is_broadcast {
+            interface.send(packet.into_frame(MacAddr::BROADCAST, mac));
+        } else if matches!(interface.kind, Kind::Dummy(_)) {
+            interface.send(packet.into_frame(MacAddr::ZERO, mac));
+        } else if let Some((station, packet)) = interface.neighbours.resolve(route.next_hop, packet, now) {
+            interface.send(packet.into_frame(station, mac));
+        }
+        self.ask_neighbours(now);
+        Ok(())
+    }
+
+    /// Looks what there is to do: frames, packets, timers.
+    pub(crate) fn wake(&mut self, now: Instant) {
+        if self.next_wake.is_some_and(|at| at <= now) {
+            self.next_wake = None;
+        }
+        for index in 0..self.interfaces.len() {
+            while let Some(frame) = self.interfaces[index].receive() {
+                self.take_frame(index, frame, now);
+            }
+        }
+        while let Some((_, packet)) = self.looped.pop_front_if(|(at, _)| *at <= now) {
+            self.take_packet(packet, now);
+        }
+        self.ask_neighbours(now);
+        self.run_stack(now);
+    }
+
+    /// Lets the stack work, and sends what it has to say. To be called after every call on a socket.
+    pub(crate) fn run_stack(&mut self, now: Instant) {
+        self.stack.poll(now);
+        while let Some(packet) = self.stack.pop() {
+            // TCP tries again, and gives up by itself.
+            let _ = self.send(packet, now);
+        }
+        let timeouts = self.interfaces.iter().filter_map(|interface| interface.neighbours.poll_timeout());
+        let looped = self.looped.front().map(|(at, _)| *at);
+        let next = timeouts.chain(looped).chain(self.stack.poll_timeout(now)).min();
+        if let Some(at) = next {
+            // Never at once: what could be done now is done.
+            self.wake_at(at.max(now + LOOP));
+        }
+    }
+
+    /// When it was found last, and after `since`, that nobody has this address or the router on the way to it.
+    pub(crate) fn is_unreachable(&self, ip: Ipv4Addr, since: Instant) -> bool {
+        self.unreachable.get(&ip).is_some_and(|at| *at >= since)
+    }
+
+    fn wake_at(&mut self, at: Instant) {
+        if self.next_wake.is_none_or(|next| at < next) {
+            self.next_wake = Some(at);
+            self.clock.wake_at(at, Wake::Namespace(self.id));
+        }
+    }
+
+    fn take_frame(&mut self, index: usize, mut frame: Vec<u8>, now: Instant) {
+        let interface = &self.interfaces[index];
+        if frame.len() < wire::ETHERNET {
+            return;
+        }
+        let destination = wire::mac(&frame);
+        let is_ours = destination == interface.mac || destination.is_multicast();
+        let mut ethertype = u16::from_be_bytes([frame[12], frame[13]]);
+        if ethertype == wire::TYPE_VLAN && frame.len() >= wire::ETHERNET + 4 {
+            // A tag with a priority and no VLAN is as good as none; any other VLAN is somebody else's.
+            if u16::from_be_bytes([frame[14], frame[15]]) & 0x0fff != 0 {
+                return;
+            }
+            ethertype = u16::from_be_bytes([frame[16], frame[17]]);
+            frame.drain(12..16);
+        }
+        match ethertype {
+            wire::TYPE_ARP if is_ours => self.take_arp(index, &frame, now),
+            wire::TYPE_IPV4 if is_ours => {
+                let Some(packet) = Packet::from_frame(frame) else { return };
+                if !packet.source().is_loopback() && !packet.destination().is_loopback() {
+                    self.take_packet(packet, now);
+                }
+            }
+            wire::TYPE_ARP | wire::TYPE_IPV4 | wire::TYPE_IPV6 => {}
+            _ => self.interfaces[index].count_unknown(),
+        }
+    }
+
+    fn take_arp(&mut self, index: usize, frame: &[u8], now: Instant) {
+        let Some(arp) = Arp::parse(&frame[wire::ETHERNET..]) else { return };
+        let is_for_us = self.addresses().any(|(_, own)| own.addr() == arp.target.1);
+        let interface = &mut self.interfaces[index];
+        let (mac, (sender_mac, sender)) = (interface.mac, arp.sender);
+        if !sender.is_unspecified() && sender_mac != mac {
+            for packet in interface.neighbours.learn(sender, sender_mac, is_for_us && !arp.reply, now) {
+                interface.send(packet.into_frame(sender_mac, mac));
+            }
+        }
+        if is_for_us && !arp.reply {
+            let reply = Arp { reply: true, sender: (mac, arp.target.1), target: arp.sender };
+            interface.send(reply.into_frame(sender_mac));
+        }
+    }
+
+    fn take_packet(&mut self, packet: Packet, now: Instant) {
+        let to = packet.destination();
+        let local = self.is_local(to);
+        let broadcast = to.is_broadcast() || self.addresses().any(|(_, own)| is_broadcast_of(own, to));
+        match packet.protocol() {
+            wire::ICMP if local => self.take_echo(&packet, now),
+            wire::TCP if local => self.stack.push(packet),
+            wire::UDP if local => self.stack.push(packet),
+            wire::UDP if broadcast && self.expects_datagrams(&packet) => self.stack.push(packet),
+            _ => {}
+        }
+    }
+
+    /// Whether some socket is bound to the port: a broadcast to any other is no error, but nothing.
+    fn expects_datagrams(&self, packet: &Packet) -> bool {
+        packet.destination_port().is_some_and(|port| self.ports.has(Protocol::Udp, port))
+    }
+
+    fn take_echo(&mut self, packet: &Packet, now: Instant) {
+        let Some(echo) = packet.as_echo() else { return };
+        if echo.reply {
+            // Replies that nobody takes do not pile up.
+            self.replies.drain(..self.replies.len().saturating_sub(REPLIES));
+            self.replies.push((packet.source(), echo));
+            return;
+        }
+        let reply = Packet::echo(packet.destination(), packet.source(), &Echo { reply: true, ..echo });
+        // Whoever asked from where no route leads back gets no answer.
+        let _ = self.send(reply, now);
+    }
+
+    fn ask_neighbours(&mut self, now: Instant) {
+        for index in 0..self.interfaces.len() {
+            while let Some(due) = self.interfaces[index].neighbours.due(now) {
+                match due {
+                    Due::Ask(ip, station) => {
+                        let interface = &mut self.interfaces[index];
+                        let own = interface.addresses.iter().find(|own| own.contains(&ip));
+                        let source = own.or(interface.addresses.first()).map_or(Ipv4Addr::UNSPECIFIED, Ipv4Net::addr);
+                        let arp = Arp { reply: false, sender: (interface.mac, source), target: (MacAddr::ZERO, ip) };
+                        interface.send(arp.into_frame(station.unwrap_or(MacAddr::BROADCAST)));
+                    }
+                    Due::Failed(packets) => {
+                        self.unreachable.extend(packets.iter().map(|packet| (packet.destination(), now)));
+                    }
+                }
+            }
+        }
+        if let Some(at) = self.interfaces.iter().filter_map(|interface| interface.neighbours.poll_timeout()).min() {
+            self.wake_at(at);
+        }
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = (usize, Ipv4Net)> + '_ {
+        let interfaces = self.interfaces.iter().enumerate();
+        interfaces.flat_map(|(index, interface)| interface.addresses.iter().map(move |address| (index, *address)))
+    }
+
+    /// TCP's segments fit every interface.
+    fn fit_mtu(&mut self) {
+        let wires = self.interfaces.iter().filter(|interface| !matches!(interface.kind, Kind::Loopback(_)));
+        self.stack.set_mtu(wires.map(|interface| interface.mtu).min().unwrap_or(65_535));
+    }
+}
+
+/// Whether `ip` names all stations of the subnet of `own`. Subnets of one or two addresses have no such address.
+fn is_broadcast_of(own: Ipv4Net, ip: Ipv4Addr) -> bool {
+    own.prefix_len() < 31 && !own.addr().is_loopback() && own.broadcast() == ip
+}

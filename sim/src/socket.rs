@@ -1,0 +1,150 @@
+//! What a program in a namespace holds: numbers of sockets, and why a call on one fails, as Linux would say it.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use crate::namespace::NamespaceId;
+
+/// Why a call on a socket failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SocketError {
+    /// EADDRINUSE.
+    #[error("Address already in use")]
+    AddressInUse,
+    /// EADDRNOTAVAIL.
+    #[error("Cannot assign requested address")]
+    AddressNotAvailable,
+    /// ECONNREFUSED.
+    #[error("Connection refused")]
+    Refused,
+    /// ECONNRESET.
+    #[error("Connection reset by peer")]
+    Reset,
+    /// ETIMEDOUT.
+    #[error("Connection timed out")]
+    TimedOut,
+    /// EHOSTUNREACH: nobody answers for the address.
+    #[error("No route to host")]
+    HostUnreachable,
+    /// ENETUNREACH: no route leads there.
+    #[error("Network is unreachable")]
+    NetworkUnreachable,
+    /// EMSGSIZE: longer than the interface's MTU.
+    #[error("Message too long")]
+    MessageSize,
+    /// EINVAL: a frame without a whole header.
+    #[error("Invalid argument")]
+    Invalid,
+    /// ENETDOWN: the interface is switched off.
+    #[error("Network is down")]
+    NetworkDown,
+    /// ENODEV, or the place itself is not there.
+    #[error("No such device")]
+    NoSuchDevice,
+    /// EBADF: closed, or never opened.
+    #[error("Bad file descriptor")]
+    Closed,
+}
+
+/// A socket, anywhere in one world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SocketId {
+    pub(crate) namespace: NamespaceId,
+    pub(crate) number: u64,
+}
+
+/// TCP or UDP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Protocol {
+    Tcp,
+    Udp,
+}
+
+/// The first and the last port that is given to a socket that asks for none.
+const EPHEMERAL: std::ops::RangeInclusive<u16> = 32_768..=60_999;
+
+/// Which local ports are taken, and by which socket.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    taken: BTreeMap<(Protocol, u16), Vec<(Ipv4Addr, u64)>>,
+    next: u16,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Ports { taken: BTreeMap::new(), next: *EPHEMERAL.start() }
+    }
+}
+
+impl Ports {
+    /// Takes a port for a socket; 0 means any. Two sockets collide if they ask for the same port on the same address, or
+    /// one of them asks for it on all.
+    pub(crate) fn bind(
+        &mut self,
+        protocol: Protocol,
+        ip: Ipv4Addr,
+        port: u16,
+        socket: u64,
+    ) -> Result<u16, SocketError> {
+        let port = if port == 0 { self.ephemeral(protocol, ip)? } else { port };
+        if self.collides(protocol, ip, port) {
+            return Err(SocketError::AddressInUse);
+        }
+        self.taken.entry((protocol, port)).or_default().push((ip, socket));
+        Ok(port)
+    }
+
+    pub(crate) fn release(&mut self, socket: u64) {
+        for owners in self.taken.values_mut() {
+            owners.retain(|(_, owner)| *owner != socket);
+        }
+        self.taken.retain(|_, owners| !owners.is_empty());
+    }
+
+    /// Whether a datagram to this port has somebody to go to.
+    pub(crate) fn has(&self, protocol: Protocol, port: u16) -> bool {
+        self.taken.contains_key(&(protocol, port))
+    }
+
+    fn collides(&self, protocol: Protocol, ip: Ipv4Addr, port: u16) -> bool {
+        let owners = self.taken.get(&(protocol, port)).map_or(&[][..], Vec::as_slice);
+        owners.iter().any(|(other, _)| *other == ip || other.is_unspecified() || ip.is_unspecified())
+    }
+
+    fn ephemeral(&mut self, protocol: Protocol, ip: Ipv4Addr) -> Result<u16, SocketError> {
+        for _ in EPHEMERAL {
+            let port = self.next;
+            self.next = if port == *EPHEMERAL.end() { *EPHEMERAL.start() } else { port + 1 };
+            if !self.collides(protocol, ip, port) {
+                return Ok(port);
+            }
+        }
+        Err(SocketError::AddressInUse)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_collides_with_itself_and_with_the_wildcard_only() {
+        let (any, one, two) = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::LOCALHOST);
+        let mut ports = Ports::default();
+        assert_eq!(ports.bind(Protocol::Tcp, one, 80, 1), Ok(80));
+        assert_eq!(ports.bind(Protocol::Tcp, two, 80, 2), Ok(80));
+        assert_eq!(ports.bind(Protocol::Udp, any, 80, 3), Ok(80));
+        assert_eq!(ports.bind(Protocol::Tcp, one, 80, 4), Err(SocketError::AddressInUse));
+        assert_eq!(ports.bind(Protocol::Tcp, any, 80, 4), Err(SocketError::AddressInUse));
+        ports.release(1);
+        assert_eq!(ports.bind(Protocol::Tcp, one, 80, 4), Ok(80));
+    }
+
+    #[test]
+    fn a_socket_that_asks_for_no_port_gets_a_free_one() {
+        let mut ports = Ports::default();
+        let first = ports.bind(Protocol::Tcp, Ipv4Addr::LOCALHOST, 0, 1);
+        let second = ports.bind(Protocol::Tcp, Ipv4Addr::LOCALHOST, 0, 2);
+        assert_eq!((first, second), (Ok(32_768), Ok(32_769)));
+    }
+}

@@ -1,0 +1,115 @@
+//! The verbs about containers and networks, as the command line has them.
+
+use std::time::Duration;
+
+use netns::error::Error;
+use netns::manager::{ContainerView, NetworkView, RunRequest, Started};
+use netns::name::Id;
+use netns::network::Network;
+
+use super::{World, no_daemon};
+use crate::program::Program;
+
+/// How long after its deadline a container may still be there.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl World {
+    /// Runs a container.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn run(&mut self, request: RunRequest, program: Program) -> Result<Started, Error> {
+        self.ask(|manager, now| manager.run(request, program, now))
+    }
+
+    /// Stops a container, and waits until it has ended: after `grace` it is killed.
+    ///
+    /// # Errors
+    /// If there is no such container, or it does not end.
+    pub fn stop(&mut self, name: &str, grace: Duration) -> Result<Id, Error> {
+        let id = self.ask(|manager, now| manager.stop(name, grace, now))?;
+        let has_ended = |world: &mut World| world.daemon.as_ref().is_none_or(|daemon| daemon.manager.has_ended(&id));
+        if self.run_until(grace + PATIENCE, has_ended) && self.is_up() {
+            Ok(id)
+        } else {
+            Err(Error::Running(name.to_owned()))
+        }
+    }
+
+    /// Sends a signal to the command of a container.
+    ///
+    /// # Errors
+    /// If there is none that runs.
+    pub fn kill(&mut self, name: &str, signal: i32) -> Result<Id, Error> {
+        let id = self.ask(|manager, now| manager.kill(name, signal, now))?;
+        self.settle();
+        Ok(id)
+    }
+
+    /// Removes a container that has ended; with `force`, one that runs.
+    ///
+    /// # Errors
+    /// If there is none, or it runs.
+    pub fn rm(&mut self, name: &str, force: bool) -> Result<Id, Error> {
+        self.ask(|manager, now| manager.remove(name, force, now))
+    }
+
+    /// A container, in all detail.
+    ///
+    /// # Errors
+    /// If there is none, or several.
+    pub fn inspect(&mut self, name: &str) -> Result<ContainerView, Error> {
+        self.ask(|manager, _| manager.inspect(name))
+    }
+
+    /// The containers that run, or all.
+    ///
+    /// # Errors
+    /// If no daemon runs.
+    pub fn containers(&mut self, all: bool) -> Result<Vec<ContainerView>, Error> {
+        self.ask(|manager, _| Ok(manager.containers(all)))
+    }
+
+    /// The networks.
+    ///
+    /// # Errors
+    /// If no daemon runs.
+    pub fn networks(&mut self) -> Result<Vec<NetworkView>, Error> {
+        self.ask(|manager, _| Ok(manager.networks()))
+    }
+
+    /// The default bridge network: its bridge, its subnet, its gateway.
+    ///
+    /// # Errors
+    /// If no daemon runs.
+    pub fn default_network(&mut self) -> Result<Network, Error> {
+        self.ask(|manager, _| Ok(manager.default_network().clone()))
+    }
+
+    /// What a container printed.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn logs(&mut self, name: &str) -> Result<String, Error> {
+        let id = self.id_of(name)?;
+        let log = self.machine().containers.get(&id).map(|container| container.log.clone());
+        log.ok_or_else(|| Error::NoSuchContainer(name.to_owned()))
+    }
+
+    /// Ends all containers and the daemon. Ended containers stay listed, for the next daemon to know.
+    ///
+    /// # Errors
+    /// If no daemon runs, or a container does not end.
+    pub fn down(&mut self, grace: Duration) -> Result<(), Error> {
+        let living = self.daemon.as_ref().ok_or_else(no_daemon)?.manager.living();
+        for id in living {
+            self.stop(id.as_str(), grace)?;
+        }
+        self.kill_daemon();
+        Ok(())
+    }
+
+    pub(super) fn id_of(&mut self, name: &str) -> Result<Id, Error> {
+        self.ask(|manager, _| manager.find(name).map(|record| record.id.clone()))
+    }
+}

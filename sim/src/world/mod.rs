@@ -1,0 +1,273 @@
+//! [`World`]: a host with a daemon on it, its containers, and time.
+
+use std::cell::{RefCell, RefMut};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+use netns::backend::BackendError;
+use netns::error::Error;
+use netns::manager::{Ended, Manager, Now, Settings};
+use netns::name::Id;
+use switch::dataplane::{self, BridgeId, BridgeStatistics, Dataplane, FdbRow, Serviced};
+use switch::time::Instant;
+
+use crate::backend::SimBackend;
+use crate::cable::CableId;
+use crate::clock::{Clock, Wake, mix};
+use crate::machine::{self, Crash, Machine};
+
+mod builder;
+mod containers;
+mod daemon;
+mod places;
+mod talk;
+
+pub use self::builder::WorldBuilder;
+use self::daemon::Daemon;
+pub use self::places::Place;
+pub use self::talk::Stream;
+
+/// When a world begins, in seconds since 1970.
+const EPOCH: u64 = 1_700_000_000;
+
+/// A simulated host.
+#[derive(Debug)]
+pub struct World {
+    seed: u64,
+    bip: Option<Ipv4Net>,
+    clock: Clock,
+    machine: Rc<RefCell<Machine>>,
+    daemon: Option<Daemon>,
+    /// How many daemons there have been: each has chance of its own.
+    generation: u64,
+    ended: Vec<Ended>,
+    next_echo: u16,
+    /// Containers by the names that places were given, so that a place is found without a daemon.
+    known: BTreeMap<String, Id>,
+}
+
+impl World {
+    /// A world to be made: seed 0, cables of 10 µs, a host with `lo` only.
+    #[must_use]
+    pub fn builder() -> WorldBuilder {
+        WorldBuilder::default()
+    }
+
+    /// Starts a daemon, which takes over what an earlier one left. Does nothing if one runs. Returns its warnings.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn up(&mut self) -> Result<Vec<String>, Error> {
+        if self.daemon.is_some() {
+            return Ok(Vec::new());
+        }
+        self.generation += 1;
+        self.machine().daemon_starts();
+        let settings = Settings { seed: mix(self.seed ^ self.generation), bip: self.bip };
+        let opened = Manager::open(SimBackend::new(&self.machine), &settings, self.both_clocks());
+        let (manager, warnings) = opened.inspect_err(|_| self.machine().daemon_ends())?;
+        self.daemon = Some(Daemon {
+            manager,
+            dataplane: Dataplane::new(dataplane::Settings::default()),
+            ports: BTreeMap::new(),
+            manager_wakes: None,
+            dataplane_wakes: None,
+        });
+        self.follow_up();
+        self.settle();
+        if self.daemon.is_some() { Ok(warnings) } else { Err(no_daemon()) }
+    }
+
+    /// Kills the daemon, as `kill -9` does: containers go on without a switch.
+    pub fn kill_daemon(&mut self) {
+        self.daemon = None;
+        self.machine().daemon_ends();
+    }
+
+    /// Whether a daemon runs.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.daemon.is_some()
+    }
+
+    /// Kills the daemon in the middle of something: after it has `n` more times saved or forgotten something.
+    pub fn crash_after_saves(&mut self, n: u32) {
+        self.machine().crash = Some(Crash::AfterSaves(n));
+    }
+
+    /// Kills the daemon in the middle of something: after it has `n` more times changed anything, saved or made.
+    pub fn crash_after_changes(&mut self, n: u32) {
+        self.machine().crash = Some(Crash::AfterChanges(n));
+    }
+
+    /// Lets the `n`th change from now fail, as on a full disk or for want of a permission. Nothing of it is done.
+    pub fn fail_change(&mut self, n: u32) {
+        self.machine().crash = Some(Crash::FailChange(n));
+    }
+
+    /// The time since the world began.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.clock.now().since(Instant::ZERO)
+    }
+
+    /// Lets time go by, and everything happen that is due in it.
+    pub fn advance(&mut self, time: Duration) {
+        self.run_until(time, |_| false);
+    }
+
+    /// Lets time go by until `done`, but for no longer than `limit`. Returns whether it was done.
+    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut World) -> bool) -> bool {
+        let deadline = self.clock.now() + limit;
+        loop {
+            self.settle();
+            if done(self) {
+                return true;
+            }
+            match self.clock.next().filter(|at| *at <= deadline) {
+                Some(at) => self.clock.jump_to(at),
+                None => {
+                    self.clock.jump_to(deadline);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// The counters of all bridges; none without a daemon.
+    #[must_use]
+    pub fn statistics(&self) -> Vec<BridgeStatistics> {
+        self.daemon.as_ref().map_or_else(Vec::new, |daemon| daemon.dataplane.statistics())
+    }
+
+    /// The stations of the default network; none without a daemon.
+    #[must_use]
+    pub fn fdb(&self) -> Vec<FdbRow> {
+        let now = self.clock.now();
+        self.daemon.as_ref().map_or_else(Vec::new, |daemon| daemon.dataplane.fdb(BridgeId(0), now))
+    }
+
+    /// A hash over every frame that passed a cable: when, where, and what became of it. Equal runs have equal hashes.
+    #[must_use]
+    pub fn trace_hash(&self) -> u64 {
+        self.clock.trace_hash()
+    }
+
+    /// The containers that were seen to end, since this was last asked.
+    pub fn ended(&mut self) -> Vec<Ended> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// What is on the machine beside the host itself, for tests that nothing is to stay: one line each.
+    #[must_use]
+    pub fn remains(&self) -> Vec<String> {
+        let machine = self.machine();
+        let namespaces = machine.namespaces.keys().filter(|id| **id != machine::HOST);
+        let namespaces = namespaces.map(|id| format!("namespace {}", id.0));
+        let containers = machine.containers.keys().map(|id| format!("container {}", id.short()));
+        let records = machine.disk.keys().filter(|key| key.starts_with("container-")).cloned();
+        let ports = self.daemon.iter().flat_map(|daemon| daemon.ports.values()).filter(|port| port.0 != 0);
+        let ports = ports.map(|port| format!("port {}", port.0));
+        namespaces.chain(containers).chain(records).chain(ports).collect()
+    }
+
+    fn machine(&self) -> RefMut<'_, Machine> {
+        self.machine.borrow_mut()
+    }
+
+    fn both_clocks(&self) -> Now {
+        Now { instant: self.clock.now(), unix: EPOCH + self.now().as_secs() }
+    }
+
+    /// Asks the manager for something, and does what follows from it.
+    fn ask<T>(&mut self, work: impl FnOnce(&mut Manager<SimBackend>, Now) -> Result<T, Error>) -> Result<T, Error> {
+        let now = self.both_clocks();
+        let daemon = self.daemon.as_mut().ok_or_else(no_daemon)?;
+        let answer = work(&mut daemon.manager, now);
+        self.follow_up();
+        // Whoever asked a daemon that was killed over it never hears the answer.
+        if self.daemon.is_some() { answer } else { Err(no_daemon()) }
+    }
+
+    /// Everything that is due now.
+    fn settle(&mut self) {
+        while let Some(wake) = self.clock.pop_due() {
+            let now = self.clock.now();
+            match wake {
+                Wake::Namespace(id) => {
+                    if let Some(namespace) = self.machine().namespaces.get_mut(&id) {
+                        namespace.wake(now);
+                    }
+                }
+                Wake::Port(cable) => self.serve(cable),
+                Wake::Program(pid) => self.machine().run_out(pid),
+                Wake::Manager => self.manager_timeout(),
+                Wake::Dataplane => self.dataplane_timeout(),
+            }
+            // An end is seen at once, as the daemon sees it by the shim's pidfd.
+            if self.daemon.is_some() && self.machine().has_ended() {
+                self.reap();
+            }
+        }
+    }
+
+    fn serve(&mut self, cable: CableId) {
+        let now = self.clock.now();
+        let Some(daemon) = &mut self.daemon else { return };
+        let Some(port) = daemon.ports.get(&cable) else { return };
+        match daemon.dataplane.service(*port, now) {
+            Serviced::More => self.clock.wake_now(Wake::Port(cable)),
+            Serviced::Idle | Serviced::Gone => {}
+        }
+        daemon.take_events();
+        daemon.schedule(&self.clock);
+    }
+
+    fn reap(&mut self) {
+        let ended = self.ask(|manager, now| Ok(manager.reap(now)));
+        self.ended.extend(ended.unwrap_or_default());
+    }
+
+    fn manager_timeout(&mut self) {
+        if let Some(daemon) = &mut self.daemon {
+            daemon.manager_wakes = None;
+        }
+        // What can not be done is the log's; the scenario sees it by what stays.
+        let _ = self.ask(|manager, now| Ok(manager.handle_timeout(now)));
+    }
+
+    fn dataplane_timeout(&mut self) {
+        let now = self.clock.now();
+        let Some(daemon) = &mut self.daemon else { return };
+        daemon.dataplane_wakes = None;
+        daemon.dataplane.handle_timeout(now);
+        daemon.take_events();
+        daemon.schedule(&self.clock);
+    }
+
+    /// Hands the manager's controls on to the data plane; buries a daemon that was killed over them.
+    fn follow_up(&mut self) {
+        if self.machine().daemon == machine::Daemon::Killed {
+            self.kill_daemon();
+        }
+        let now = self.clock.now();
+        let Some(daemon) = &mut self.daemon else { return };
+        while let Some(control) = daemon.manager.poll_control() {
+            daemon.obey(control, now);
+        }
+        daemon.take_events();
+        daemon.schedule(&self.clock);
+    }
+}
+
+/// What everybody gets who asks for a daemon that is not there.
+fn no_daemon() -> Error {
+    Error::Backend(BackendError::Failed {
+        operation: "ask",
+        object: "the daemon".to_owned(),
+        cause: "it does not run".to_owned(),
+        hint: Some("`pontoon up` starts it"),
+    })
+}

@@ -1,0 +1,52 @@
+//! The simulator is what it says: hosts talk as Linux hosts do, daemons die and come back, and equal seeds give equal runs.
+
+use std::net::Ipv4Addr;
+
+use netns::manager::{RunRequest, Started};
+use netns::mode::NetworkMode;
+use pontoon_sim::{Place, Program, World};
+
+mod containers;
+mod daemon;
+mod network;
+
+const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
+const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 17, 0, 1);
+const FIRST: Ipv4Addr = Ipv4Addr::new(172, 17, 0, 2);
+const SECOND: Ipv4Addr = Ipv4Addr::new(172, 17, 0, 3);
+
+fn world() -> World {
+    World::builder().seed(1).up().expect("a world")
+}
+
+/// A world with two containers, `web` and `db`, on the default network.
+fn world_of_two() -> (World, Place, Place) {
+    let mut world = world();
+    let (web, db) = (start(&mut world, "web", "bridge"), start(&mut world, "db", "bridge"));
+    (world, web, db)
+}
+
+/// Starts a container that stays.
+fn start(world: &mut World, name: &str, mode: &str) -> Place {
+    run(world, name, mode, Program::Sleep).expect("a container");
+    Place::container(name)
+}
+
+fn run(world: &mut World, name: &str, mode: &str, program: Program) -> Result<Started, netns::error::Error> {
+    world.run(request(name, mode), program)
+}
+
+fn request(name: &str, mode: &str) -> RunRequest {
+    let mode: NetworkMode = mode.parse().expect("a mode");
+    RunRequest {
+        name: Some(name.parse().expect("a name")),
+        mode,
+        detached: true,
+        ..RunRequest::new(vec!["sleep".to_owned()])
+    }
+}
+
+fn some_bytes(length: usize) -> Vec<u8> {
+    (0..length as u64).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
+}

@@ -1,0 +1,177 @@
+//! What programs see of the network.
+
+use std::net::SocketAddrV4;
+use std::time::{Duration, Instant};
+
+use pontoon_sim::{Place, QUEUE, SocketError, World};
+use switch::mac::MacAddr;
+
+use super::*;
+
+#[test]
+fn containers_and_the_host_reach_each_other() {
+    let (mut world, web, db) = world_of_two();
+    assert!(world.ping(&web, SECOND));
+    assert!(world.ping(&db, FIRST));
+    assert!(world.ping(&Place::Host, FIRST));
+    assert!(world.ping(&web, GATEWAY));
+    assert_eq!(world.fdb().len(), 3);
+}
+
+#[test]
+fn a_megabyte_arrives_byte_for_byte() {
+    let (mut world, web, db) = world_of_two();
+    world.listen(&web, ANY, 80).expect("a listener");
+    let sent = some_bytes(1 << 20);
+    assert!(world.transfer(&db, FIRST, 80, &sent).expect("a transfer") == sent);
+}
+
+#[test]
+fn ten_megabytes_take_well_under_a_second() {
+    let (mut world, web, db) = world_of_two();
+    world.listen(&web, ANY, 80).expect("a listener");
+    let sent = some_bytes(10 << 20);
+    let (began, virtual_time) = (Instant::now(), world.now());
+    assert!(world.transfer(&db, FIRST, 80, &sent).expect("a transfer") == sent);
+    eprintln!("10 MiB: {:?} of real time, {:?} of virtual time", began.elapsed(), world.now() - virtual_time);
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn nobody_answers_for_a_missing_address() {
+    let (mut world, web, _) = world_of_two();
+    let missing = Ipv4Addr::new(172, 17, 9, 9);
+    assert!(!world.ping(&web, missing));
+    let began = world.now();
+    assert_eq!(world.connect(&web, missing, 80), Err(SocketError::HostUnreachable));
+    let waited = world.now() - began;
+    assert!(waited > Duration::from_secs(1) && waited <= Duration::from_secs(3), "{waited:?}");
+}
+
+#[test]
+fn an_address_beyond_all_routes_is_unreachable_at_once() {
+    let mut world = world();
+    let none = start(&mut world, "none", "none");
+    assert_eq!(world.connect(&none, FIRST, 80), Err(SocketError::NetworkUnreachable));
+    assert_eq!(world.ping_sized(&none, FIRST, 56), Err(SocketError::NetworkUnreachable));
+    assert!(world.ping(&none, LOCALHOST));
+}
+
+#[test]
+fn nobody_listens_is_refused_and_a_taken_port_is_in_use() {
+    let (mut world, web, db) = world_of_two();
+    assert_eq!(world.connect(&db, FIRST, 80), Err(SocketError::Refused));
+    let listener = world.listen(&web, FIRST, 80).expect("a listener");
+    assert_eq!(world.listen(&web, ANY, 80), Err(SocketError::AddressInUse));
+    assert!(world.listen(&web, LOCALHOST, 80).is_ok());
+    assert!(world.listen(&db, ANY, 80).is_ok());
+    assert_eq!(world.listen(&web, SECOND, 81), Err(SocketError::AddressNotAvailable));
+    world.close(listener);
+    assert_eq!(world.connect(&db, FIRST, 80), Err(SocketError::Refused));
+    assert!(world.listen(&web, FIRST, 80).is_ok());
+    assert!(world.connect(&db, FIRST, 80).is_ok());
+}
+
+#[test]
+fn datagrams_arrive_with_their_sender() {
+    let (mut world, web, db) = world_of_two();
+    let server = world.udp_bind(&web, ANY, 53).expect("a socket");
+    let client = world.udp_bind(&db, ANY, 0).expect("a socket");
+    world.udp_send(client, SocketAddrV4::new(FIRST, 53), b"who?").expect("sent");
+    let (from, asked) = world.udp_recv(server, Duration::from_secs(1)).expect("a question");
+    assert_eq!((*from.ip(), asked.as_slice()), (SECOND, &b"who?"[..]));
+    world.udp_send(server, from, b"me").expect("sent");
+    assert_eq!(world.udp_recv(client, Duration::from_secs(1)), Ok((SocketAddrV4::new(FIRST, 53), b"me".to_vec())));
+    assert_eq!(world.udp_recv(client, Duration::from_secs(1)), Err(SocketError::TimedOut));
+    let too_long = vec![0; 1473];
+    assert_eq!(world.udp_send(client, SocketAddrV4::new(FIRST, 53), &too_long), Err(SocketError::MessageSize));
+}
+
+#[test]
+fn lo_counts_both_ways_and_eth0_counts_ethernet_headers() {
+    let (mut world, web, _) = world_of_two();
+    assert!(world.ping(&web, LOCALHOST));
+    assert!(world.ping(&web, SECOND));
+    let seen = world.interfaces(&web).expect("interfaces");
+    let counted = |at: usize| (seen[at].rx_packets, seen[at].rx_bytes, seen[at].tx_packets, seen[at].tx_bytes);
+    assert_eq!((seen[0].name.as_str(), seen[0].mtu, counted(0)), ("lo", 65_536, (2, 168, 2, 168)));
+    // A question and an answer, by ARP and by ICMP.
+    assert_eq!((seen[1].name.as_str(), seen[1].mtu, counted(1)), ("eth0", 1500, (2, 140, 2, 140)));
+    assert_eq!(seen[1].mac, MacAddr([0x02, 0x42, 172, 17, 0, 2]));
+}
+
+#[test]
+fn what_overflows_the_queue_is_counted_as_dropped_by_its_sender() {
+    let (mut world, web, _) = world_of_two();
+    let frame = [&[0xff; 6][..], &[2, 0, 0, 0, 0, 1], &[0x88, 0xb5], &[0; 46]].concat();
+    (0..QUEUE + 7).for_each(|_| world.inject(&web, "eth0", &frame).expect("injected"));
+    world.advance(Duration::from_secs(1));
+    let eth0 = &world.interfaces(&web).expect("interfaces")[1];
+    assert_eq!((eth0.tx_packets, eth0.tx_dropped), (QUEUE as u64, 7));
+    let port = &world.statistics()[0].ports[1];
+    assert_eq!((port.counters.rx.packets, port.counters.rx.flooded), (QUEUE as u64, QUEUE as u64));
+}
+
+#[test]
+fn an_odd_frame_arrives_as_it_was_sent() {
+    let (mut world, web, db) = world_of_two();
+    let station = world.interfaces(&db).expect("interfaces")[1].mac;
+    assert_eq!(world.sniff(&db, "eth0"), Ok(Vec::new()));
+    let llc = [&station.0[..], &[2, 0, 0, 0, 0, 1], &[0, 3], &[0x42, 0x42, 3], &[0; 43]].concat();
+    let tagged = [&station.0[..], &[2, 0, 0, 0, 0, 1], &[0x81, 0, 0, 5, 0x08, 0], &[0; 46]].concat();
+    let shortest = [&station.0[..], &[2, 0, 0, 0, 0, 1], &[0x88, 0xb5]].concat();
+    let frames = vec![llc, tagged, shortest];
+    frames.iter().for_each(|frame| world.inject(&web, "eth0", frame).expect("injected"));
+    world.advance(Duration::from_millis(1));
+    assert_eq!(world.sniff(&db, "eth0"), Ok(frames));
+    assert_eq!(world.inject(&web, "eth0", &[0; 13]), Err(SocketError::Invalid));
+    assert_eq!(world.inject(&web, "eth0", &[0; 1515]), Err(SocketError::MessageSize));
+}
+
+#[test]
+fn an_interface_that_is_switched_off_is_deaf_and_loses_its_default_route() {
+    let (mut world, web, db) = world_of_two();
+    assert!(world.ping(&db, FIRST));
+    world.set_link(&web, "eth0", false).expect("off");
+    assert!(!world.ping(&db, FIRST));
+    assert_eq!(world.default_route(&web).expect("a place"), None);
+    let lost = world.statistics()[0].ports[1].counters.tx.drops.of(switch::verdict::DropReason::LinkFull);
+    assert_eq!(lost, 1);
+    world.set_link(&web, "eth0", true).expect("on");
+    assert!(world.ping(&db, FIRST));
+}
+
+#[test]
+fn a_deleted_interface_takes_its_port_with_it() {
+    let (mut world, web, db) = world_of_two();
+    world.delete_interface(&web, "eth0").expect("deleted");
+    assert!(!world.ping(&db, FIRST));
+    assert_eq!(world.statistics()[0].ports.len(), 2);
+    assert_eq!(world.inspect("web").expect("a view").networks["bridge"].port, None);
+}
+
+#[test]
+fn equal_seeds_give_equal_traces_and_others_do_not() {
+    let trace = |seed| {
+        let mut world = World::builder().seed(seed).up().expect("a world");
+        let (web, db) = (start(&mut world, "web", "bridge"), start(&mut world, "db", "bridge"));
+        world.listen(&web, ANY, 80).expect("a listener");
+        world.transfer(&db, FIRST, 80, &some_bytes(100_000)).expect("a transfer");
+        world.stop("db", Duration::from_secs(1)).expect("stopped");
+        world.trace_hash()
+    };
+    assert_eq!(trace(5), trace(5));
+    assert_ne!(trace(5), trace(6));
+}
+
+#[test]
+fn an_idle_day_costs_nothing() {
+    let mut world = world();
+    (0..20).for_each(|number| drop(start(&mut world, &format!("c{number}"), "bridge")));
+    assert!(world.ping(&Place::container("c0"), Ipv4Addr::new(172, 17, 0, 21)));
+    let began = Instant::now();
+    world.advance(Duration::from_secs(24 * 60 * 60));
+    eprintln!("24 hours: {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_millis(100));
+    assert!(world.ping(&Place::container("c0"), Ipv4Addr::new(172, 17, 0, 21)));
+}
