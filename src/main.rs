@@ -1,2 +1,60 @@
-//! placeholder
-fn main() {}
+//! The command `pontoon`: arguments in, text and exit status out. The work is done elsewhere:
+//!
+//! * [`daemon`] owns the switch and the containers; [`client`] finds or starts one and asks it;
+//! * [`run`] is the caller's side of a foreground container, with [`terminal`] for people;
+//! * [`show`] turns answers into text; [`demo`] shows it all to somebody new.
+//!
+//! Shims and inits are this very program under another first argument: see `netns::linux`.
+
+#![expect(unreachable_pub, reason = "a command has no outside: `pub` is for its other modules")]
+
+mod api;
+mod cli;
+mod client;
+mod commands;
+mod daemon;
+mod demo;
+mod failure;
+mod paths;
+mod run;
+mod show;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    if let Some(ended) = netns::linux::dispatch(arguments.iter().cloned()) {
+        return ended;
+    }
+    if let Some(ended) = daemon::dispatch(&arguments).or_else(|| demo::probe::dispatch(&arguments)) {
+        return ended;
+    }
+    let cli = Cli::parse();
+    log_to_stderr(cli.verbose);
+    let is_run = matches!(cli.command, Command::Run(_) | Command::Exec(_));
+    match commands::carry_out(cli) {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => report(if is_run { failure.of_run() } else { failure }),
+    }
+}
+
+/// Tells a person and the shell.
+fn report(failure: Failure) -> ExitCode {
+    eprintln!("{failure}");
+    ExitCode::from(u8::try_from(failure.status).unwrap_or(1))
+}
+
+fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    daemon::log(std::io::stderr, level);
+}

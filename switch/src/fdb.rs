@@ -324,6 +324,7 @@ impl Fdb {
     }
 
     /// Evicts in the order of the keys, not of the map.
+    #[expect(clippy::disallowed_methods, reason = "sorted before anything is done")]
     fn evict_where(&mut self, leaves: impl Fn(&Entry) -> bool) {
         let mut keys: Vec<u64> = self.entries.iter().filter(|(_, entry)| leaves(entry)).map(|(key, _)| *key).collect();
         keys.sort_unstable();

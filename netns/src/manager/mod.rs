@@ -85,7 +85,7 @@ pub struct Manager<B: Backend> {
 }
 
 /// The port of the gateway, the bridge's local port.
-const GATEWAY_PORT: PortId = PortId(0);
+pub const GATEWAY_PORT: PortId = PortId(0);
 /// How many ports there may be, the gateway's aside.
 const PORTS: u16 = 16_384;
 /// The numbers that are tried for `pontoonN`.
@@ -125,7 +125,7 @@ impl<B: Backend> Manager<B> {
         self.records.is_empty()
     }
 
-    /// The backend, for what only it knows (where a log is).
+    /// The backend, for what only it knows.
     pub fn backend(&mut self) -> &mut B {
         &mut self.backend
     }

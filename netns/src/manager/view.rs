@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use switch::mac::MacAddr;
 use switch::verdict::PortId;
 
-use super::{GATEWAY_PORT, Manager};
+use super::Manager;
 use crate::backend::Backend;
 use crate::error::Error;
 use crate::mode::NetworkMode;
@@ -127,12 +127,6 @@ impl<B: Backend> Manager<B> {
     #[must_use]
     pub fn port_of(&self, id: &Id) -> Option<PortId> {
         self.ports.get(id).copied()
-    }
-
-    /// The number of the gateway's port on the switch.
-    #[must_use]
-    pub fn gateway_port(&self) -> PortId {
-        GATEWAY_PORT
     }
 
     /// The container whose port this is.

@@ -2,6 +2,7 @@
 
 use netns::backend::{Backend, Namespace, Spec};
 use netns::linux::Outcome;
+use netns::manager::GATEWAY_PORT;
 use netns::name::Id;
 
 use crate::world::{PATIENCE, World, family, living, process, traces};
@@ -28,7 +29,7 @@ fn a_container_outlives_the_daemon_and_is_taken_over() {
     assert_eq!(world.shim(&running.id), before);
     assert_eq!(world.plugged(), 2, "the gateway and eth0");
     let port = world.manager().port_of(&running.id).expect("a port");
-    assert_ne!(port, world.manager().gateway_port());
+    assert_ne!(port, GATEWAY_PORT);
     let id = running.id.clone();
     world.kill(&id, 15);
     assert_eq!(world.finish(running).0, 143);

@@ -18,6 +18,7 @@ pub struct FdbSnapshot {
 impl Fdb {
     /// The entries by VLAN and address, without those that have expired.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "sorted before anyone sees it")]
     pub fn entries(&self, now: Instant) -> Vec<FdbEntry> {
         let mut alive: Vec<(u64, Entry)> =
             self.entries.iter().filter(|(_, entry)| entry.is_alive(now)).map(|(key, entry)| (*key, *entry)).collect();

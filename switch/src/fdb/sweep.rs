@@ -16,6 +16,7 @@ const SWEEP: usize = 4096;
 
 impl Fdb {
     /// Sets the ageing time, for the entries that are there as well.
+    #[expect(clippy::disallowed_methods, reason = "each entry for itself")]
     pub fn set_ageing(&mut self, ageing: Duration, now: Instant) {
         let before = std::mem::replace(&mut self.ageing, ageing.min(Fdb::MAX_AGEING));
         self.entries.values_mut().for_each(|entry| {
@@ -73,6 +74,7 @@ impl Fdb {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a heap has an order of its own")]
     fn rebuild_checks(&mut self) {
         let valid = self.entries.iter().filter(|(_, entry)| entry.kind.ages());
         self.checks = valid.map(|(key, entry)| Reverse((entry.check, *key))).collect();

@@ -1,0 +1,202 @@
+//! The systems that are compared: each has sixteen containers, numbered from 0, in namespaces of its own.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// How many containers a system has: eight pairs.
+pub const CONTAINERS: usize = 16;
+
+/// A switch with containers on it.
+pub trait System {
+    /// What the table calls it.
+    fn name(&self) -> &'static str;
+    /// A process in the namespace of a container.
+    fn pid(&self, container: usize) -> u32;
+    /// The address of a container.
+    fn address(&self, container: usize) -> Ipv4Addr;
+}
+
+/// The Linux bridge with veth pairs.
+pub struct KernelBridge {
+    /// The processes that keep the namespaces: the bridge's, then the containers'.
+    keepers: Vec<Child>,
+}
+
+impl KernelBridge {
+    pub fn new() -> Self {
+        let mut keepers = vec![namespace_keeper()];
+        let host = keepers[0].id();
+        within(
+            host,
+            &format!(
+                "ip link add br0 type bridge && ip addr add 10.77.0.1/16 dev br0 && ip link set br0 up{NO_FILTER}"
+            ),
+        );
+        for number in 0..CONTAINERS {
+            let keeper = namespace_keeper();
+            let pid = keeper.id();
+            within(
+                host,
+                &format!(
+                    "ip link add v{number} type veth peer name eth0 netns {pid} && ip link set v{number} master br0 up"
+                ),
+            );
+            within(
+                pid,
+                &format!(
+                    "ip link set lo up && ip addr add {}/16 dev eth0 && ip link set eth0 up && ip route add default via 10.77.0.1",
+                    address(number)
+                ),
+            );
+            keepers.push(keeper);
+        }
+        KernelBridge { keepers }
+    }
+}
+
+/// Docker leaves br_netfilter on; the plain bridge is measured without it.
+const NO_FILTER: &str =
+    "; [ ! -e /proc/sys/net/bridge/bridge-nf-call-iptables ] || echo 0 > /proc/sys/net/bridge/bridge-nf-call-iptables";
+
+fn address(number: usize) -> Ipv4Addr {
+    Ipv4Addr::new(10, 77, 1, 1 + number as u8)
+}
+
+impl System for KernelBridge {
+    fn name(&self) -> &'static str {
+        "kernel bridge"
+    }
+
+    fn pid(&self, container: usize) -> u32 {
+        self.keepers[1 + container].id()
+    }
+
+    fn address(&self, container: usize) -> Ipv4Addr {
+        address(container)
+    }
+}
+
+impl Drop for KernelBridge {
+    fn drop(&mut self) {
+        for keeper in &mut self.keepers {
+            let _ = keeper.kill();
+            let _ = keeper.wait();
+        }
+    }
+}
+
+/// Pontoon, with its own containers.
+pub struct Pontoon {
+    dir: PathBuf,
+    containers: Vec<(u32, Ipv4Addr)>,
+}
+
+impl Pontoon {
+    /// With the containers running.
+    pub fn new() -> Self {
+        let mut pontoon = Pontoon::empty();
+        for number in 0..CONTAINERS {
+            let name = format!("c{number}");
+            pontoon.command(&["run", "-d", "--name", &name, "--", "sleep", "100000"]);
+            let inspected = pontoon.command(&["inspect", &name]);
+            let views: serde_json::Value = serde_json::from_slice(&inspected).expect("JSON");
+            let pid = views[0]["pid"].as_u64().expect("a pid") as u32;
+            let ip = views[0]["networks"]["bridge"]["ip"].as_str().expect("an address");
+            let address = ip.split('/').next().and_then(|address| address.parse().ok()).expect("an address");
+            pontoon.containers.push((pid, address));
+        }
+        pontoon
+    }
+
+    /// With a daemon only.
+    pub fn empty() -> Self {
+        let unique = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos());
+        let dir = std::env::temp_dir().join(format!("pontoon-bench-{}-{unique}", std::process::id()));
+        let pontoon = Pontoon { dir, containers: Vec::new() };
+        pontoon.command(&["up", "--detach"]);
+        pontoon
+    }
+
+    pub fn run_true(&mut self) {
+        self.command(&["run", "--", "true"]);
+    }
+
+    fn command(&self, arguments: &[&str]) -> Vec<u8> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pontoon"));
+        command.arg("--runtime-dir").arg(self.dir.join("run")).arg("--state-dir").arg(self.dir.join("state"));
+        let output = command.args(arguments).stdin(Stdio::null()).output().expect("run pontoon");
+        assert!(output.status.success(), "pontoon {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+}
+
+impl System for Pontoon {
+    fn name(&self) -> &'static str {
+        "pontoon"
+    }
+
+    fn pid(&self, container: usize) -> u32 {
+        self.containers[container].0
+    }
+
+    fn address(&self, container: usize) -> Ipv4Addr {
+        self.containers[container].1
+    }
+}
+
+impl Drop for Pontoon {
+    fn drop(&mut self) {
+        self.command(&["down"]);
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// What one would type without Pontoon, to run `true` on a bridge.
+pub struct ByHand {
+    host: Child,
+}
+
+impl ByHand {
+    pub fn new() -> Self {
+        let host = namespace_keeper();
+        // `ip netns` keeps its names below /run: one of our own, in this scratch mount namespace.
+        shell("mount -t tmpfs pontoon-bench /run");
+        within(host.id(), "ip link add br0 type bridge && ip addr add 10.77.0.1/16 dev br0 && ip link set br0 up");
+        ByHand { host }
+    }
+
+    pub fn run_true(&mut self) {
+        within(
+            self.host.id(),
+            "ip netns add c && ip link add v0 type veth peer name eth0 netns c && ip link set v0 master br0 up && \
+             ip -n c link set lo up && ip -n c addr add 10.77.0.2/16 dev eth0 && ip -n c link set eth0 up && \
+             ip -n c route add default via 10.77.0.1 && ip netns exec c true && ip netns del c",
+        );
+    }
+}
+
+impl Drop for ByHand {
+    fn drop(&mut self) {
+        let _ = self.host.kill();
+        let _ = self.host.wait();
+    }
+}
+
+/// A process that does nothing but keep a new network namespace.
+fn namespace_keeper() -> Child {
+    let start = || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("a network namespace");
+        Command::new("sleep").arg("100000").stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("sleep")
+    };
+    std::thread::spawn(start).join().expect("a keeper")
+}
+
+fn within(pid: u32, script: &str) {
+    shell(&format!("nsenter --net=/proc/{pid}/ns/net sh -ec '{script}'"));
+}
+
+fn shell(script: &str) {
+    let status = Command::new("sh").args(["-ec", script]).stdin(Stdio::null()).status().expect("sh");
+    assert!(status.success(), "{script}: {status}");
+}

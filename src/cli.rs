@@ -1,0 +1,343 @@
+//! The command line, as clap reads it. Nothing is decided here.
+
+use std::ffi::OsString;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::Ipv4Net;
+use netns::mode::NetworkMode;
+use netns::name::Name;
+use switch::mac::MacAddr;
+
+/// A floating bridge: Docker's four network modes on a learning switch in user space.
+#[derive(Debug, Parser)]
+#[command(name = "pontoon", version, disable_help_subcommand = true, propagate_version = false)]
+pub struct Cli {
+    /// Where the daemon's socket and the running containers' files are
+    #[arg(long, global = true, env = "PONTOON_RUNTIME_DIR", value_name = "DIR")]
+    pub runtime_dir: Option<PathBuf>,
+    /// Where what must survive a restart is kept: networks, leases, logs
+    #[arg(long, global = true, env = "PONTOON_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Say on stderr what is being done; twice: in detail
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a command in a new container
+    Run(RunArgs),
+    /// Run a command in a running container
+    Exec(ExecArgs),
+    /// List containers
+    Ps(PsArgs),
+    /// Ask containers to end (SIGTERM), and end them if they do not
+    Stop(StopArgs),
+    /// End containers at once, or send them another signal
+    Kill(KillArgs),
+    /// Show all that is known of containers, as JSON
+    Inspect(InspectArgs),
+    /// Show what a container started with -d has written
+    Logs(LogsArgs),
+    /// Forget containers that have ended
+    Rm(RmArgs),
+    /// Networks
+    #[command(subcommand)]
+    Network(NetworkCommand),
+    /// Show bridges and their ports, as `brctl show` does
+    Show(ShowArgs),
+    /// Look into the switch
+    #[command(subcommand)]
+    Bridge(BridgeCommand),
+    /// What the switch has counted, by port
+    Stats(StatsArgs),
+    /// The four network modes side by side, in a scratch namespace of its own
+    Demo(DemoArgs),
+    /// Start the daemon
+    Up(UpArgs),
+    /// Stop all containers and the daemon
+    Down,
+    /// Show the daemon
+    Status(Json),
+    /// Show the version
+    Version(Json),
+}
+
+/// For a program instead of for a person.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Json {
+    /// Print JSON
+    #[arg(short = 'j', long)]
+    pub json: bool,
+}
+
+/// `run`
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub struct RunArgs {
+    // Docker's -h is the host name here.
+    /// Print help
+    #[arg(long, action = clap::ArgAction::HelpLong)]
+    help: Option<bool>,
+    /// The container's name
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<Name>,
+    /// bridge, host, none, container:NAME, or a network's name
+    #[arg(long, visible_alias = "net", value_name = "MODE", default_value = "bridge")]
+    pub network: NetworkMode,
+    /// The container's address on its network
+    #[arg(long, value_name = "ADDRESS")]
+    pub ip: Option<Ipv4Addr>,
+    /// The MAC address of the container's interface
+    #[arg(long, value_name = "MAC")]
+    pub mac_address: Option<MacAddr>,
+    /// The longest IP packet of the container's interface, in bytes (68 to 65521)
+    #[arg(long, value_name = "BYTES")]
+    pub mtu: Option<u32>,
+    /// Give the interface no segmentation and checksum offload
+    #[arg(long)]
+    pub no_offload: bool,
+    /// Run in the background and print the container's id
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Forget the container when it ends
+    #[arg(long)]
+    pub rm: bool,
+    /// Set a variable in the command's environment; without a value, pass the caller's
+    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = parse_variable)]
+    pub env: Vec<(OsString, Option<OsString>)>,
+    /// The container's host name
+    #[arg(short = 'h', long, value_name = "NAME")]
+    pub hostname: Option<String>,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// `exec`
+#[derive(Debug, Args)]
+pub struct ExecArgs {
+    /// The container, by name or by the beginning of its id
+    pub container: String,
+    /// Set a variable in the command's environment; without a value, pass the caller's
+    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = parse_variable)]
+    pub env: Vec<(OsString, Option<OsString>)>,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// `ps`
+#[derive(Debug, Args)]
+pub struct PsArgs {
+    /// Those that have ended, too
+    #[arg(short, long)]
+    pub all: bool,
+    /// For a program
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// `stop`
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    /// How many seconds a container has to end by itself
+    #[arg(short, long, value_name = "SECONDS", default_value_t = netns::manager::STOP_GRACE.as_secs())]
+    pub time: u64,
+    /// The containers
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub containers: Vec<String>,
+}
+
+/// `kill`
+#[derive(Debug, Args)]
+pub struct KillArgs {
+    /// The signal, by name or number
+    #[arg(short, long, default_value = "KILL", value_parser = parse_signal)]
+    pub signal: i32,
+    /// The containers
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub containers: Vec<String>,
+}
+
+/// `inspect`
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The containers
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub containers: Vec<String>,
+    /// For a program; `inspect` always is
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// `logs`
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// The container
+    pub container: String,
+}
+
+/// `rm`
+#[derive(Debug, Args)]
+pub struct RmArgs {
+    /// End them first, if they run
+    #[arg(short, long)]
+    pub force: bool,
+    /// The containers
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub containers: Vec<String>,
+}
+
+/// `network …`
+#[derive(Debug, Subcommand)]
+pub enum NetworkCommand {
+    /// List networks
+    Ls(Json),
+}
+
+/// `show`
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Only this bridge
+    pub bridge: Option<String>,
+    /// For a program
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// `bridge …`
+#[derive(Debug, Subcommand)]
+pub enum BridgeCommand {
+    /// The forwarding database: which station is behind which port
+    Fdb(FdbArgs),
+}
+
+/// `bridge fdb …`
+#[derive(Debug, Args)]
+pub struct FdbArgs {
+    /// `show`, and words as of bridge(8): `br BRIDGE`, `dev PORT`
+    #[arg(value_name = "show [br BRIDGE] [dev PORT]", num_args = 0..)]
+    pub words: Vec<String>,
+    /// For a program
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// `stats`
+#[derive(Debug, Args)]
+pub struct StatsArgs {
+    /// Only these bridges and ports
+    #[arg(value_name = "BRIDGE|PORT")]
+    pub only: Vec<String>,
+    /// Every reason for which frames were dropped, by port
+    #[arg(long)]
+    pub drops: bool,
+    /// Verify that for every port rx = forwarded + flooded + local + drops
+    #[arg(long)]
+    pub check: bool,
+    /// For a program
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Real namespaces, or the simulator; by default whichever this machine allows
+    #[arg(long)]
+    pub world: Option<World>,
+}
+
+/// Where the demo runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum World {
+    /// Real namespaces and processes
+    Host,
+    /// The simulator
+    Sim,
+}
+
+/// `up`
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// Return as soon as the daemon listens
+    #[arg(short, long)]
+    pub detach: bool,
+    /// The host's address on the default network, with the length of its prefix
+    #[arg(long, value_name = "ADDRESS/LENGTH", value_parser = parse_bip)]
+    pub bip: Option<Ipv4Net>,
+}
+
+fn parse_variable(text: &str) -> Result<(OsString, Option<OsString>), String> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value.into())),
+        None => (text, None),
+    };
+    if name.is_empty() { Err("a variable has a name".into()) } else { Ok((name.into(), value)) }
+}
+
+/// A gateway's address leaves room for at least one container beside it.
+fn parse_bip(text: &str) -> Result<Ipv4Net, String> {
+    let bip: Ipv4Net = text.parse().map_err(|_| "an address and a prefix length are expected, as 172.30.0.1/16")?;
+    if bip.prefix_len() == 0 || bip.prefix_len() > 30 {
+        return Err("a prefix length of 1 to 30 is expected".into());
+    }
+    if bip.addr() == bip.network() || bip.addr() == bip.broadcast() {
+        return Err("this is no host's address in its subnet".into());
+    }
+    Ok(bip)
+}
+
+fn parse_signal(text: &str) -> Result<i32, String> {
+    use nix::sys::signal::Signal;
+    if let Ok(number) = text.parse::<i32>() {
+        return if (1..=64).contains(&number) { Ok(number) } else { Err("a signal is a number from 1 to 64".into()) };
+    }
+    let upper = text.to_ascii_uppercase();
+    let name = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
+    name.parse::<Signal>().map(|signal| signal as i32).map_err(|_| "no signal is called so".into())
+}
+
+impl StopArgs {
+    /// How long a container has to end by itself.
+    #[must_use]
+    pub fn grace(&self) -> Duration {
+        Duration::from_secs(self.time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_gateway_is_a_hosts_address_in_its_subnet() {
+        assert!(parse_bip("172.30.0.1/30").is_ok());
+        for wrong in ["172.30.0.0/30", "172.30.0.3/30", "172.30.0.1/31", "172.30.0.1", "x", "172.30.0.1/0"] {
+            assert!(parse_bip(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_signal_has_a_name_or_a_number() {
+        assert_eq!(["KILL", "SIGKILL", "kill", "9"].map(parse_signal), [const { Ok(9) }; 4]);
+        for wrong in ["0", "65", "NOPE", ""] {
+            assert!(parse_signal(wrong).is_err(), "{wrong}");
+        }
+    }
+}

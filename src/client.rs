@@ -1,0 +1,168 @@
+//! The client's side of the control socket: find the daemon, or start one, and ask it.
+#![expect(clippy::disallowed_methods, reason = "the command is an outermost loop: it waits for a daemon that starts")]
+
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::os::fd::BorrowedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use netns::linux::wire::{Channel, WireError};
+use serde::de::DeserializeOwned;
+
+use crate::api::{Answer, Request};
+use crate::daemon::Options;
+use crate::failure::{Failure, io};
+use crate::paths::Dirs;
+
+/// How long a daemon has to start, or to give way to the next.
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// How long to leave a daemon alone that is just ending or just starting.
+const SOON: Duration = Duration::from_millis(5);
+
+/// A connection to the daemon.
+#[derive(Debug)]
+pub struct Client {
+    channel: Channel,
+}
+
+impl Client {
+    /// Connects to the daemon.
+    ///
+    /// # Errors
+    /// If none listens.
+    pub fn connect(dirs: &Dirs) -> Result<Self, Failure> {
+        Client::find(dirs)?.ok_or_else(|| {
+            Failure::new(format_args!("no daemon listens in {}", dirs.runtime.display()))
+                .with_hint("`pontoon up` starts one; `pontoon run` does so by itself")
+        })
+    }
+
+    /// Connects to the daemon, or starts one that ends by itself after its last container.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn connect_or_start(dirs: &Dirs) -> Result<Self, Failure> {
+        Client::start(dirs, &Options { dirs: dirs.clone(), stays: false, bip: None }).map(|(client, _)| client)
+    }
+
+    /// Connects to the daemon, or starts one as `options` say. Tells whether it was started.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start(dirs: &Dirs, options: &Options) -> Result<(Self, bool), Failure> {
+        let deadline = Instant::now() + START_LIMIT;
+        let mut started = false;
+        loop {
+            if let Some(client) = Client::find(dirs)? {
+                return Ok((client, started));
+            }
+            if Instant::now() > deadline {
+                return Err(Failure::new(format_args!(
+                    "the daemon in {} neither answers nor ends",
+                    dirs.runtime.display()
+                ))
+                .with_hint(format!("its log is {}", dirs.daemon_log().display())));
+            }
+            match spawn_daemon(options)? {
+                Spawned::Listens => started = true,
+                Spawned::AnotherIsThere => std::thread::sleep(SOON),
+            }
+        }
+    }
+
+    /// The daemon, if one listens and is not about to end.
+    fn find(dirs: &Dirs) -> Result<Option<Self>, Failure> {
+        let socket = dirs.socket();
+        let stream = match UnixStream::connect(&socket) {
+            Ok(stream) => stream,
+            Err(why) if matches!(why.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => return Ok(None),
+            Err(why) => {
+                let failure = Failure::new(format_args!("connect to the daemon at {}: {why}", socket.display()));
+                let denied = why.kind() == ErrorKind::PermissionDenied;
+                return Err(if denied { failure.with_hint("the daemon's user, usually root, may") } else { failure });
+            }
+        };
+        let mut client = Client { channel: Channel::new(stream) };
+        match client.exchange(&Request::Hello, &[]) {
+            Ok(Answer::Done(_)) => Ok(Some(client)),
+            Ok(Answer::Failed(failure)) => Err(failure),
+            // It closed the door: it is ending.
+            Ok(Answer::Ended) | Err(_) => Ok(None),
+        }
+    }
+
+    /// Asks for something, and waits for the answer.
+    ///
+    /// # Errors
+    /// If the daemon says no, or has gone.
+    pub fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, Failure> {
+        self.ask_with(request, &[])
+    }
+
+    /// Asks for something, with file descriptors.
+    ///
+    /// # Errors
+    /// If the daemon says no, or has gone.
+    pub fn ask_with<T: DeserializeOwned>(&mut self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<T, Failure> {
+        let answer = self.exchange(request, fds).map_err(|why| Failure::new(format_args!("ask the daemon: {why}")))?;
+        match answer {
+            Answer::Done(value) => {
+                serde_json::from_value(value).map_err(|why| Failure::new(format_args!("the daemon's answer: {why}")))
+            }
+            Answer::Failed(failure) => Err(failure),
+            Answer::Ended => Err(Failure::new("the daemon's answer: unexpected")),
+        }
+    }
+
+    /// Waits until the daemon says that a foreground container's end is settled, or has itself gone.
+    pub fn wait_for_end(&mut self) {
+        let _ = self.channel.recv::<Answer>();
+    }
+
+    fn exchange(&mut self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<Answer, WireError> {
+        self.channel.send(request, fds)?;
+        self.channel.recv::<Answer>().map(|(answer, _)| answer)
+    }
+}
+
+enum Spawned {
+    Listens,
+    AnotherIsThere,
+}
+
+/// Starts a daemon in the background. It says on its standard output, a pipe to us, that it listens, or why not; it
+/// inherits none of our streams.
+fn spawn_daemon(options: &Options) -> Result<Spawned, Failure> {
+    options.dirs.make()?;
+    let log = std::fs::File::options().create(true).append(true).open(options.dirs.daemon_log());
+    let log = log.map_err(io(format_args!("open the daemon's log {}", options.dirs.daemon_log().display())))?;
+    let mut daemon = Command::new("/proc/self/exe")
+        .args(options.to_arguments())
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .map_err(io("start the daemon"))?;
+    let mut line = String::new();
+    if let Some(stdout) = daemon.stdout.take() {
+        BufReader::new(stdout).read_line(&mut line).map_err(io("read what the daemon says"))?;
+    }
+    match serde_json::from_str(&line) {
+        Ok(Answer::Done(_)) => Ok(Spawned::Listens),
+        Ok(Answer::Failed(failure)) => {
+            let _ = daemon.wait();
+            Err(failure)
+        }
+        Ok(Answer::Ended) => {
+            let _ = daemon.wait();
+            Ok(Spawned::AnotherIsThere)
+        }
+        Err(_) => {
+            let ended = daemon.wait().map_err(io("wait for the daemon"))?;
+            Err(Failure::new(format_args!("the daemon ended before it listened: {ended}"))
+                .with_hint(format!("its log is {}", options.dirs.daemon_log().display())))
+        }
+    }
+}

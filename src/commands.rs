@@ -1,0 +1,264 @@
+//! Each command: what is asked of the daemon, and how the answer is printed.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use netns::manager::{ContainerView, NetworkView};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::api::{Bridge, Request, Station, Status};
+use crate::cli::{BridgeCommand, Cli, Command, FdbArgs, Json, LogsArgs, NetworkCommand, ShowArgs, StatsArgs, UpArgs};
+use crate::client::Client;
+use crate::daemon::{self, Options, Outcome};
+use crate::failure::{Failure, io};
+use crate::paths::Dirs;
+use crate::{demo, run, show};
+
+/// Carries out a command; returns the exit status.
+///
+/// # Errors
+/// What could not be done.
+pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
+    let dirs = Dirs::new(cli.runtime_dir, cli.state_dir)?;
+    match cli.command {
+        Command::Run(args) => return run::run(&dirs, args),
+        Command::Exec(args) => return run::exec(&dirs, args),
+        Command::Ps(args) => {
+            let containers: Vec<ContainerView> = ask(&dirs, &Request::Containers { all: args.all })?;
+            print(args.json, &containers, |containers| show::containers::ps(containers, daemon::unix_seconds()))?;
+        }
+        Command::Stop(args) => {
+            let grace = args.grace().as_secs();
+            for_each(&dirs, args.containers, |container| Request::Stop { container, grace })?;
+        }
+        Command::Kill(args) => {
+            let signal = args.signal;
+            for_each(&dirs, args.containers, |container| Request::Kill { container, signal })?;
+        }
+        Command::Rm(args) => {
+            let force = args.force;
+            for_each(&dirs, args.containers, |container| Request::Remove { container, force })?;
+        }
+        Command::Inspect(args) => {
+            let mut client = Client::connect(&dirs)?;
+            let views: Result<Vec<Value>, Failure> =
+                args.containers.into_iter().map(|container| client.ask(&Request::Inspect(container))).collect();
+            print_json(&views?)?;
+        }
+        Command::Logs(args) => logs(&dirs, &args)?,
+        Command::Network(NetworkCommand::Ls(json)) => {
+            let networks: Vec<NetworkView> = ask(&dirs, &Request::Networks)?;
+            print(json, &networks, |networks| show::containers::networks(networks))?;
+        }
+        Command::Show(args) => show_bridges(&dirs, &args)?,
+        Command::Bridge(BridgeCommand::Fdb(args)) => fdb(&dirs, args)?,
+        Command::Stats(args) => stats(&dirs, &args)?,
+        Command::Demo(args) => demo::demo(args.world)?,
+        Command::Up(args) => up(&dirs, &args)?,
+        Command::Down => down(&dirs)?,
+        Command::Status(json) => {
+            let status: Status = ask(&dirs, &Request::Status)?;
+            print(json, &status, status_text)?;
+        }
+        Command::Version(json) => {
+            let version = BTreeMap::from([("version", env!("CARGO_PKG_VERSION"))]);
+            print(json, &version, |_| format!("pontoon {}\n", env!("CARGO_PKG_VERSION")))?;
+        }
+    }
+    Ok(0)
+}
+
+fn ask<T: serde::de::DeserializeOwned>(dirs: &Dirs, request: &Request) -> Result<T, Failure> {
+    Client::connect(dirs)?.ask(request)
+}
+
+/// Asks for each container in turn, and prints the names of those for which it was done. A failure does not keep the
+/// others from their turn; all are reported.
+fn for_each(dirs: &Dirs, containers: Vec<String>, request: impl Fn(String) -> Request) -> Result<(), Failure> {
+    let mut client = Client::connect(dirs)?;
+    let mut failures = Vec::new();
+    for container in containers {
+        match client.ask::<Value>(&request(container.clone())) {
+            Ok(_) => write_out(&format!("{container}\n"))?,
+            Err(failure) => failures.push(failure),
+        }
+    }
+    let last = failures.pop();
+    for failure in failures {
+        eprintln!("{failure}");
+    }
+    last.map_or(Ok(()), Err)
+}
+
+fn logs(dirs: &Dirs, args: &LogsArgs) -> Result<(), Failure> {
+    let path: std::path::PathBuf = ask(dirs, &Request::Log(args.container.clone()))?;
+    let mut log = std::fs::File::open(&path).map_err(io(format_args!("open the log {}", path.display())))?;
+    match std::io::copy(&mut log, &mut std::io::stdout().lock()) {
+        Ok(_) => Ok(()),
+        Err(why) if why.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(why) => Err(Failure::new(format_args!("print the log {}: {why}", path.display()))),
+    }
+}
+
+fn show_bridges(dirs: &Dirs, args: &ShowArgs) -> Result<(), Failure> {
+    let mut bridges: Vec<Bridge> = ask(dirs, &Request::Bridges)?;
+    if let Some(only) = &args.bridge {
+        bridges.retain(|bridge| bridge.name == *only);
+        if bridges.is_empty() {
+            return Err(no_such("bridge", only));
+        }
+    }
+    print(args.json, &bridges, |bridges| show::bridges::brctl(bridges))
+}
+
+fn fdb(dirs: &Dirs, args: FdbArgs) -> Result<(), Failure> {
+    let wanted = parse_fdb(&args.words)?;
+    let mut client = Client::connect(dirs)?;
+    let bridges: Vec<Bridge> = client.ask(&Request::Bridges)?;
+    let known_port = |name: &String| bridges.iter().any(|known| known.name == *name || known.interfaces.contains(name));
+    if let Some(bridge) = wanted.bridge.as_ref().filter(|name| !bridges.iter().any(|known| known.name == **name)) {
+        return Err(no_such("bridge", bridge));
+    }
+    if let Some(port) = wanted.port.as_ref().filter(|name| !known_port(name)) {
+        return Err(no_such("port", port));
+    }
+    let mut stations: Vec<Station> = client.ask(&Request::Stations)?;
+    stations.retain(|station| wanted.bridge.as_ref().is_none_or(|bridge| station.master == *bridge));
+    stations.retain(|station| wanted.port.as_ref().is_none_or(|port| station.ifname == *port));
+    print(args.json, &stations, |stations| show::stations::fdb(stations))
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct FdbFilter {
+    bridge: Option<String>,
+    port: Option<String>,
+}
+
+/// The words of `bridge fdb show [br BRIDGE] [dev PORT]`, in either order, `brport` as well as `dev`.
+fn parse_fdb(words: &[String]) -> Result<FdbFilter, Failure> {
+    let wrong = |why: String| Failure::new(why).with_hint("bridge fdb [show] [br BRIDGE] [dev PORT]").with_status(2);
+    let mut filter = FdbFilter::default();
+    let mut words = words.iter();
+    let mut next = words.next();
+    if next.is_some_and(|first| first == "show" || first == "list" || first == "lst") {
+        next = words.next();
+    }
+    while let Some(word) = next {
+        let value = words.next().cloned().ok_or_else(|| wrong(format!("'{word}' needs a name behind it")));
+        match word.as_str() {
+            "br" => filter.bridge = Some(value?),
+            "dev" | "brport" => filter.port = Some(value?),
+            other => return Err(wrong(format!("'{other}' is not understood"))),
+        }
+        next = words.next();
+    }
+    Ok(filter)
+}
+
+fn stats(dirs: &Dirs, args: &StatsArgs) -> Result<(), Failure> {
+    let mut bridges: Vec<show::stats::Bridge> = ask(dirs, &Request::Statistics)?;
+    show::stats::keep_only(&mut bridges, &args.only).map_err(|name| no_such("bridge or port", &name))?;
+    if args.check {
+        return show::stats::check(&bridges).map_err(Failure::new);
+    }
+    if args.drops {
+        print(args.json, &show::stats::drops(&bridges), |drops| show::stats::drops_table(drops))
+    } else {
+        print(args.json, &bridges, |bridges| show::stats::ports_table(bridges))
+    }
+}
+
+fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {
+    let options = Options { dirs: dirs.clone(), stays: true, bip: args.bip };
+    if !args.detach {
+        let listens = |warnings: &[String]| {
+            for warning in warnings {
+                eprintln!("pontoon: warning: {warning}");
+            }
+            eprintln!(
+                "pontoon: listening at {}; Ctrl-C ends the daemon, `pontoon down` the containers too",
+                dirs.socket().display()
+            );
+        };
+        if daemon::run(&options, listens)? == Outcome::Ended {
+            return Ok(());
+        }
+    }
+    let (mut client, started) = Client::start(dirs, &options)?;
+    client.ask::<()>(&Request::Stay)?;
+    let status: Status = client.ask(&Request::Status)?;
+    if !started {
+        if let Some(bip) = args.bip {
+            return Err(Failure::new(format_args!(
+                "a daemon runs already (pid {}); --bip {bip} has no effect on it",
+                status.pid
+            ))
+            .with_hint("`pontoon down` first"));
+        }
+        eprintln!("pontoon: a daemon runs already (pid {}); it stays up", status.pid);
+    }
+    Ok(())
+}
+
+fn down(dirs: &Dirs) -> Result<(), Failure> {
+    let mut client = Client::connect(dirs)?;
+    client.ask::<()>(&Request::Down)?;
+    drop(client);
+    daemon::wait_until_gone(dirs)
+}
+
+fn status_text(status: &Status) -> String {
+    let Status { pid, version, bridges, running, containers, ends_by_itself, runtime_dir, state_dir } = status;
+    let life = if *ends_by_itself { "ends by itself after its last container" } else { "stays until `pontoon down`" };
+    format!(
+        "pid:          {pid}\nversion:      {version}\nbridges:      {}\ncontainers:   {running} running, {containers} in all\n\
+         life:         {life}\nruntime dir:  {runtime_dir}\nstate dir:    {state_dir}\n",
+        bridges.join(", ")
+    )
+}
+
+fn no_such(what: &str, name: &str) -> Failure {
+    Failure::new(format_args!("no such {what}: {name}")).with_hint("`pontoon show` lists bridges and ports")
+}
+
+fn print<T: Serialize + ?Sized>(json: Json, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+    if json.json { print_json(value) } else { write_out(&text(value)) }
+}
+
+fn print_json<T: Serialize + ?Sized>(value: &T) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|why| Failure::new(format_args!("write JSON: {why}")))?;
+    write_out(&(text + "\n"))
+}
+
+/// Prints; a reader that has gone (`| head`) is no failure.
+fn write_out(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(format_args!("print: {why}"))),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn fdb_words_are_those_of_iproute2() {
+        let filter = |bridge: Option<&str>, port: Option<&str>| FdbFilter {
+            bridge: bridge.map(ToString::to_string),
+            port: port.map(ToString::to_string),
+        };
+        assert_eq!(parse_fdb(&words("")), Ok(filter(None, None)));
+        assert_eq!(parse_fdb(&words("show")), Ok(filter(None, None)));
+        assert_eq!(parse_fdb(&words("show br pontoon0")), Ok(filter(Some("pontoon0"), None)));
+        assert_eq!(parse_fdb(&words("dev web.eth0 br pontoon0")), Ok(filter(Some("pontoon0"), Some("web.eth0"))));
+        assert_eq!(parse_fdb(&words("show br")).map_err(|failure| failure.status), Err(2));
+        assert_eq!(parse_fdb(&words("delete")).map_err(|failure| failure.status), Err(2));
+    }
+}

@@ -1,0 +1,401 @@
+//! The daemon: it owns the manager and the engine, and serves the control socket.
+//!
+//! * Who holds the lock file is the daemon; a second one says so and ends.
+//! * One thread moves frames (the engine's), one watches for ends, deadlines and clients (here), one per client carries
+//!   out requests ([`serve`]). Manager and engine are behind one lock, held for one step at a time; whoever waits for a
+//!   container's end waits on `changed`.
+//! * It ends on SIGTERM or SIGINT and leaves the containers running: the next daemon takes them over. One that was started
+//!   by `run` ends by itself when no container is listed and no client is connected.
+#![expect(clippy::disallowed_methods, reason = "the daemon is an outermost loop: time comes from here")]
+
+mod serve;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::ExitCode;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ipnet::Ipv4Net;
+use netns::linux::Linux;
+use netns::linux::wire::Channel;
+use netns::manager::{Manager, Now, Settings};
+use nix::fcntl::{Flock, FlockArg};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use switch::dataplane::{ControlError, Dataplane, Settings as PlaneSettings};
+use switch::engine::{Engine, EngineError};
+use switch::link::port::PortLink;
+
+use crate::api::Answer;
+use crate::failure::{Failure, io};
+use crate::paths::Dirs;
+
+/// The hidden first argument of a daemon in the background.
+const DAEMON: &str = "__daemon";
+/// How many clients may be connected at once; further ones are turned away.
+const CLIENTS: usize = 512;
+/// How long a daemon that ends by itself waits for its first client.
+const FIRST_CLIENT: Duration = Duration::from_secs(10);
+/// Ends the daemon in the midst of its n-th change of a record, as `kill -9` would: for the tests of recovery.
+const CRASH_AFTER_SAVES: &str = "PONTOON_CRASH_AFTER_SAVES";
+
+/// How a daemon is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its directories.
+    pub dirs: Dirs,
+    /// Whether it stays after its last container.
+    pub stays: bool,
+    /// The gateway's address, if the user chose it.
+    pub bip: Option<Ipv4Net>,
+}
+
+impl Options {
+    /// The arguments that [`dispatch`] understands.
+    #[must_use]
+    pub fn to_arguments(&self) -> Vec<OsString> {
+        let stays = if self.stays { "stays" } else { "ends" };
+        let bip = self.bip.map(|bip| bip.to_string()).unwrap_or_default();
+        vec![DAEMON.into(), self.dirs.runtime.clone().into(), self.dirs.state.clone().into(), stays.into(), bip.into()]
+    }
+
+    fn from_arguments(arguments: &[OsString]) -> Option<Self> {
+        let [_, first, runtime, state, stays, bip] = arguments else { return None };
+        (first == DAEMON).then(|| Options {
+            dirs: Dirs { runtime: runtime.into(), state: state.into() },
+            stays: stays == "stays",
+            bip: bip.to_str().and_then(|bip| bip.parse().ok()),
+        })
+    }
+}
+
+/// Runs a daemon in the background, if the arguments ask for one: it says on its standard output, once, that it listens
+/// or why not.
+#[must_use]
+pub fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
+    let options = Options::from_arguments(arguments)?;
+    log(std::io::stderr, "info");
+    // Out of the caller's session: what its terminal does is nothing to us.
+    let _ = nix::unistd::setsid();
+    let say = |answer: &Answer| {
+        let mut out = std::io::stdout();
+        let _ = serde_json::to_writer(&mut out, answer).map(|()| out.write_all(b"\n").and_then(|()| out.flush()));
+        // The caller reads until the end of the line only; but nothing of ours shall keep its pipe open.
+        if let Ok(null) = File::options().write(true).open("/dev/null") {
+            let _ = nix::unistd::dup2_stdout(null);
+        }
+    };
+    let outcome = run(&options, |warnings| {
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        say(&Answer::Done(serde_json::Value::Null));
+    });
+    Some(match outcome {
+        Ok(Outcome::Ended) => ExitCode::SUCCESS,
+        Ok(Outcome::AnotherIsThere) => {
+            say(&Answer::Ended);
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            tracing::error!("{}", failure.message);
+            say(&Answer::Failed(failure));
+            ExitCode::FAILURE
+        }
+    })
+}
+
+/// Logs at `level` and above, unless `PONTOON_LOG` says otherwise.
+pub fn log<W>(to: W, level: &str)
+where
+    W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = tracing_subscriber::EnvFilter::try_from_env("PONTOON_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(to).with_target(false).with_ansi(false);
+    let _ = subscriber.try_init();
+}
+
+/// How [`run`] came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The daemon has done its time.
+    Ended,
+    /// There is a daemon already.
+    AnotherIsThere,
+}
+
+/// Runs the daemon in this process until it ends. `listens` is called once it does, with warnings for people.
+///
+/// # Errors
+/// If it can not start.
+pub fn run(options: &Options, listens: impl FnOnce(&[String])) -> Result<Outcome, Failure> {
+    options.dirs.make()?;
+    let Some(lock) = take_lock(&options.dirs)? else { return Ok(Outcome::AnotherIsThere) };
+    let (daemon, warnings) = Daemon::start(options)?;
+    let listener = listen(&options.dirs)?;
+    tracing::info!(pid = std::process::id(), "listening at {}", options.dirs.socket().display());
+    listens(&warnings);
+    let ended = daemon.watch(&listener);
+    // A client that connects from now on finds no socket; one that has just connected finds the door closed. Both try
+    // again, and start the next daemon, which waits for the lock.
+    let _ = std::fs::remove_file(options.dirs.socket());
+    drop(listener);
+    daemon.state().engine.take();
+    drop(daemon);
+    drop(lock);
+    ended.map(|()| Outcome::Ended)
+}
+
+/// The lock that makes this process the daemon, if no other is.
+fn take_lock(dirs: &Dirs) -> Result<Option<Flock<File>>, Failure> {
+    let path = dirs.lock();
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(io(format_args!("open the lock file {}", path.display())))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, nix::Error::EWOULDBLOCK)) => Ok(None),
+        Err((_, why)) => Err(Failure::new(format_args!("lock {}: {why}", path.display()))),
+    }
+}
+
+/// Whoever holds the lock may replace the socket that a killed daemon left.
+fn listen(dirs: &Dirs) -> Result<UnixListener, Failure> {
+    let path = dirs.socket();
+    match std::fs::remove_file(&path) {
+        Err(why) if why.kind() != ErrorKind::NotFound => {
+            return Err(Failure::new(format_args!("replace the socket {}: {why}", path.display())));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let listen = || {
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    listen().map_err(io(format_args!("listen at {}", path.display())))
+}
+
+/// What all threads of the daemon share.
+struct Daemon {
+    dirs: Dirs,
+    state: Mutex<State>,
+    /// Notified whenever a container may have ended.
+    changed: Condvar,
+    /// Wakes the watching thread: there may be a new deadline, or a reason to end.
+    wake: EventFd,
+    ends: OwnedFd,
+    started: Instant,
+}
+
+/// What the daemon knows, behind its one lock.
+struct State {
+    manager: Manager<Linux>,
+    /// `None` once the daemon ends.
+    engine: Option<Engine<PortLink>>,
+    stays: bool,
+    clients: usize,
+    had_client: bool,
+    ending: bool,
+}
+
+impl Daemon {
+    fn start(options: &Options) -> Result<(Arc<Self>, Vec<String>), Failure> {
+        let executable = "/proc/self/exe".into();
+        let mut backend = Linux::new(options.dirs.paths(), executable).map_err(netns::error::Error::from)?;
+        if let Some(count) = std::env::var(CRASH_AFTER_SAVES).ok().and_then(|count| count.parse().ok()) {
+            backend.crash_after_saves(count);
+        }
+        let ends = backend.ended_fd().try_clone_to_owned().map_err(io("watch for containers' ends"))?;
+        let wake = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+            .map_err(|why| Failure::new(format_args!("make an eventfd: {why}")))?;
+        let engine = Engine::spawn(Dataplane::new(PlaneSettings::default())).map_err(io("start the data plane"))?;
+        let started = Instant::now();
+        let settings = Settings { seed: seed()?, bip: options.bip };
+        tracing::info!(seed = settings.seed, "chance");
+        let (manager, warnings) = Manager::open(backend, &settings, now_since(started))?;
+        let mut state =
+            State { manager, engine: Some(engine), stays: options.stays, clients: 0, had_client: false, ending: false };
+        state.pump();
+        let daemon = Daemon {
+            dirs: options.dirs.clone(),
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            wake,
+            ends,
+            started,
+        };
+        Ok((Arc::new(daemon), warnings))
+    }
+
+    /// Watches for ends, deadlines, signals and clients until the daemon is to end.
+    fn watch(self: &Arc<Self>, listener: &UnixListener) -> Result<(), Failure> {
+        let signals = signals().map_err(io("watch for signals"))?;
+        loop {
+            let Some(timeout) = self.settle() else { return Ok(()) };
+            let mut ready = [listener.as_fd(), self.ends.as_fd(), self.wake.as_fd(), signals.as_fd()]
+                .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+            match poll(&mut ready, timeout) {
+                Ok(_) | Err(nix::Error::EINTR) => {}
+                Err(why) => return Err(Failure::new(format_args!("wait for events: {why}"))),
+            }
+            let [client, _, wake, signal] = ready.map(|fd| fd.any().unwrap_or(false));
+            if wake {
+                let _ = self.wake.read();
+            }
+            if signal {
+                tracing::info!("asked to end; containers go on");
+                return Ok(());
+            }
+            if client {
+                self.accept(listener);
+            }
+        }
+    }
+
+    /// Does what is due; says how long nothing more will be, or `None` if the daemon is to end.
+    fn settle(&self) -> Option<PollTimeout> {
+        let mut state = self.state();
+        let now = self.now();
+        let ended = state.manager.reap(now).len();
+        for failed in state.manager.handle_timeout(now) {
+            tracing::warn!("end of a container: {failed}");
+        }
+        state.note_lost_ports();
+        state.pump();
+        if ended > 0 {
+            tracing::debug!(ended, "containers ended");
+        }
+        self.changed.notify_all();
+        if state.is_done(self.started.elapsed()) {
+            state.ending = true;
+            return None;
+        }
+        let deadline = state.manager.poll_timeout().map(|at| at.since(now.instant));
+        let first_client = (!state.stays && !state.had_client).then_some(FIRST_CLIENT);
+        Some(match deadline.into_iter().chain(first_client).min() {
+            // One more millisecond: poll counts in whole ones, and too early is a turn in vain.
+            Some(soonest) => PollTimeout::try_from(soonest + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX),
+            None => PollTimeout::NONE,
+        })
+    }
+
+    fn accept(self: &Arc<Self>, listener: &UnixListener) {
+        while let Ok((stream, _)) = listener.accept() {
+            let _ = stream.set_nonblocking(false);
+            {
+                let mut state = self.state();
+                if state.clients == CLIENTS {
+                    tracing::warn!("a client is turned away: {CLIENTS} are connected");
+                    continue;
+                }
+                state.clients += 1;
+                state.had_client = true;
+            }
+            let daemon = Arc::clone(self);
+            let serve = move || {
+                serve::serve(&daemon, Channel::new(stream));
+                daemon.state().clients -= 1;
+                daemon.poke();
+            };
+            if let Err(why) = std::thread::Builder::new().name("pontoon-client".into()).spawn(serve) {
+                tracing::warn!("serve a client: {why}");
+                self.state().clients -= 1;
+            }
+        }
+    }
+
+    /// The state, whatever a thread that panicked was doing with it: a daemon that goes on is worth more.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until `done` holds of the state.
+    fn wait_until(&self, done: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        self.changed.wait_while(self.state(), |state| !done(state)).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn poke(&self) {
+        let _ = self.wake.write(1);
+    }
+
+    fn now(&self) -> Now {
+        now_since(self.started)
+    }
+}
+
+impl State {
+    /// Hands on to the data plane what the manager wants of it, in order.
+    fn pump(&mut self) {
+        while let Some(control) = self.manager.poll_control() {
+            let Some(engine) = &self.engine else { continue };
+            match engine.control(control) {
+                // Its link had ended before, and the port went with it.
+                Ok(()) | Err(EngineError::Control(ControlError::NoPort(_))) => {}
+                Err(why) => tracing::error!("the data plane: {why}"),
+            }
+        }
+    }
+
+    fn note_lost_ports(&mut self) {
+        let Some(engine) = &self.engine else { return };
+        for switch::dataplane::Event::PortDown { port } in engine.events().try_iter() {
+            self.manager.port_down(port);
+        }
+    }
+
+    fn is_done(&self, since_start: Duration) -> bool {
+        let may_end = self.ending || (!self.stays && self.manager.is_idle());
+        may_end && self.clients == 0 && (self.had_client || since_start >= FIRST_CLIENT)
+    }
+}
+
+/// A socket that becomes readable when the daemon is asked to end.
+fn signals() -> std::io::Result<UnixStream> {
+    let (ours, theirs) = UnixStream::pair()?;
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::low_level::pipe::register(signal, theirs.try_clone()?)?;
+    }
+    Ok(ours)
+}
+
+fn now_since(started: Instant) -> Now {
+    let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    Now { instant: switch::time::Instant::from_nanos(nanos), unix: unix_seconds() }
+}
+
+/// Seconds since 1970.
+#[must_use]
+pub fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Where chance begins: the kernel's.
+fn seed() -> Result<u64, Failure> {
+    let mut bytes = [0; 8];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut urandom| std::io::Read::read_exact(&mut urandom, &mut bytes))
+        .map_err(io("read /dev/urandom"))?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+/// Waits until the daemon of these directories, which is ending, has gone: its interfaces with it.
+///
+/// # Errors
+/// If it does not go.
+pub fn wait_until_gone(dirs: &Dirs) -> Result<(), Failure> {
+    let path = dirs.lock();
+    let file = File::options().write(true).open(&path);
+    let file = file.map_err(io(format_args!("open the lock file {}", path.display())))?;
+    match Flock::lock(file, FlockArg::LockExclusive) {
+        Ok(_) => Ok(()),
+        Err((_, why)) => Err(Failure::new(format_args!("wait for the daemon's end: {why}"))),
+    }
+}

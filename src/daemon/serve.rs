@@ -1,0 +1,245 @@
+//! One client: its requests, carried out in order. A client that talks nonsense is told so and shown the door; the daemon
+//! goes on.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use netns::linux::wire::{Channel, WireError};
+use netns::linux::{Command, Streams};
+use netns::manager::{GATEWAY_PORT, RunRequest};
+use netns::name::Id;
+use serde::Serialize;
+use serde_json::Value;
+use switch::dataplane::BridgeId;
+
+use super::{Daemon, State};
+use crate::api::{Answer, Bridge, Request, RunOrder, Running, Station, Status};
+use crate::failure::Failure;
+
+/// How long a client may take to say what it wants.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The one bridge there is so far.
+const BRIDGE: BridgeId = BridgeId(0);
+
+/// Serves one client until it goes, or says something that is no request.
+pub(super) fn serve(daemon: &Daemon, mut channel: Channel) {
+    if channel.set_timeouts(Some(PATIENCE), Some(PATIENCE)).is_err() {
+        return;
+    }
+    loop {
+        let (request, fds) = match channel.recv::<Request>() {
+            Ok(received) => received,
+            Err(WireError::Closed) => return,
+            Err(why) => {
+                tracing::debug!("a client: {why}");
+                let failure = Failure::new(format_args!("the request can not be understood: {why}"));
+                let _ = channel.send(&Answer::Failed(failure), &[]);
+                return;
+            }
+        };
+        // A daemon that is ending closes the door without a word: the client tries again, and finds the next one.
+        if daemon.state().ending {
+            return;
+        }
+        let answer = match request {
+            Request::Run(order) => match run(daemon, *order, fds, &mut channel) {
+                Ok(()) => continue,
+                Err(failure) => Answer::Failed(failure),
+            },
+            other => match carry_out(daemon, other) {
+                Ok(value) => Answer::Done(value),
+                Err(failure) => Answer::Failed(failure),
+            },
+        };
+        if channel.send(&answer, &[]).is_err() {
+            return;
+        }
+    }
+}
+
+fn carry_out(daemon: &Daemon, request: Request) -> Result<Value, Failure> {
+    let mut state = daemon.state();
+    let now = daemon.now();
+    match request {
+        Request::Hello => value(()),
+        Request::Status => value(status(daemon, &state)),
+        Request::Stay => {
+            state.stays = true;
+            value(())
+        }
+        Request::Down => {
+            drop(state);
+            down(daemon)
+        }
+        Request::Run(_) => unreachable!("carried out by its own function, which has the descriptors"),
+        Request::Locate(container) => {
+            state.manager.reap(now);
+            let record = state.manager.find(&container)?;
+            if record.is_live() {
+                value(&record.id)
+            } else {
+                Err(netns::error::Error::NotRunning(record.name.to_string()).into())
+            }
+        }
+        Request::Stop { container, grace } => {
+            let stopped = state.manager.stop(&container, Duration::from_secs(grace), now);
+            state.pump();
+            let id = stopped?;
+            drop(state);
+            daemon.poke();
+            await_end(daemon, &id);
+            value(())
+        }
+        Request::Kill { container, signal } => {
+            let killed = state.manager.kill(&container, signal, now);
+            state.pump();
+            daemon.poke();
+            killed?;
+            value(())
+        }
+        Request::Remove { container, force } => {
+            let removed = state.manager.remove(&container, force, now);
+            state.pump();
+            daemon.poke();
+            removed?;
+            value(())
+        }
+        Request::Containers { all } => {
+            state.manager.reap(now);
+            state.pump();
+            value(state.manager.containers(all))
+        }
+        Request::Inspect(container) => {
+            state.manager.reap(now);
+            state.note_lost_ports();
+            state.pump();
+            value(state.manager.inspect(&container)?)
+        }
+        Request::Log(container) => {
+            let record = state.manager.find(&container)?;
+            if !record.detached {
+                return Err(Failure::new(format_args!("container {} keeps no log", record.name))
+                    .with_hint("only containers started with -d do: the others write to their caller's terminal"));
+            }
+            value(daemon.dirs.paths().log(&record.id))
+        }
+        Request::Networks => value(state.manager.networks()),
+        Request::Statistics => value(ask_engine(&state, |dataplane, _| dataplane.statistics())?),
+        Request::Bridges => bridges(&state),
+        Request::Stations => stations(&state),
+    }
+}
+
+/// Runs a container. In the foreground the channel is its line to the daemon until it has ended.
+fn run(daemon: &Daemon, order: RunOrder, fds: Vec<OwnedFd>, channel: &mut Channel) -> Result<(), Failure> {
+    let in_foreground = !order.detach;
+    let (request, command) = understand(order, fds)?;
+    let mut state = daemon.state();
+    let started = state.manager.run(request, command, daemon.now());
+    state.pump();
+    drop(state);
+    daemon.poke();
+    let started = started.map_err(|error| {
+        let status = error.run_status();
+        Failure::from(error).with_status(status)
+    })?;
+    let running = Running { id: started.id.to_string(), name: started.name.to_string() };
+    // A client that has gone does not end its container.
+    let told = channel.send(&Answer::Done(value(running)?), &[]);
+    if in_foreground && told.is_ok() {
+        await_end(daemon, &started.id);
+        let _ = channel.send(&Answer::Ended, &[]);
+    }
+    Ok(())
+}
+
+/// What the manager and the backend are asked, from what the client sent.
+fn understand(order: RunOrder, fds: Vec<OwnedFd>) -> Result<(RunRequest, Command), Failure> {
+    let streams = match (order.detach, <[OwnedFd; 4]>::try_from(fds)) {
+        (true, _) => Streams::Log,
+        (false, Ok([stdin, stdout, stderr, attach])) => Streams::Caller { stdin, stdout, stderr, attach },
+        (false, Err(fds)) => {
+            return Err(Failure::new(format_args!("a foreground container needs 4 descriptors, {} came", fds.len())));
+        }
+    };
+    let request = RunRequest {
+        name: order.name,
+        mode: order.network,
+        ip: order.ip,
+        mac: order.mac,
+        mtu: order.mtu,
+        hostname: order.hostname,
+        offload: order.offload,
+        detached: order.detach,
+        auto_remove: order.auto_remove,
+        command: order.process.argv.iter().map(ToString::to_string).collect(),
+    };
+    Ok((request, Command { process: order.process, streams }))
+}
+
+/// Asks every container to end, sees to it, and then lets the daemon end.
+fn down(daemon: &Daemon) -> Result<Value, Failure> {
+    let mut errors = Vec::new();
+    let mut state = daemon.state();
+    let now = daemon.now();
+    let living = state.manager.living();
+    for id in &living {
+        errors.extend(state.manager.stop(id.as_str(), netns::manager::STOP_GRACE, now).err());
+    }
+    state.pump();
+    drop(state);
+    daemon.poke();
+    let mut state = daemon.wait_until(|state| living.iter().all(|id| state.manager.has_ended(id)));
+    state.ending = true;
+    drop(state);
+    daemon.poke();
+    match errors.first() {
+        None => value(()),
+        Some(_) => {
+            let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            Err(Failure::new(all.join("; ")))
+        }
+    }
+}
+
+fn await_end(daemon: &Daemon, id: &Id) {
+    drop(daemon.wait_until(|state| state.manager.has_ended(id)));
+}
+
+fn status(daemon: &Daemon, state: &State) -> Status {
+    Status {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        bridges: vec![state.manager.default_network().bridge.clone()],
+        running: state.manager.containers(false).len(),
+        containers: state.manager.containers(true).len(),
+        ends_by_itself: !state.stays,
+        runtime_dir: daemon.dirs.runtime.display().to_string(),
+        state_dir: daemon.dirs.state.display().to_string(),
+    }
+}
+
+fn bridges(state: &State) -> Result<Value, Failure> {
+    let statistics = ask_engine(state, |dataplane, _| dataplane.statistics())?;
+    value([Bridge::new(state.manager.default_network(), &statistics, GATEWAY_PORT)])
+}
+
+fn stations(state: &State) -> Result<Value, Failure> {
+    let master = &state.manager.default_network().bridge;
+    let rows = ask_engine(state, |dataplane, now| dataplane.fdb(BRIDGE, now))?;
+    value(rows.into_iter().map(|row| Station::new(row, master, GATEWAY_PORT)).collect::<Vec<_>>())
+}
+
+type Plane = switch::dataplane::Dataplane<switch::link::port::PortLink>;
+
+fn ask_engine<R: Send + 'static>(
+    state: &State,
+    question: impl FnOnce(&Plane, switch::time::Instant) -> R + Send + 'static,
+) -> Result<R, Failure> {
+    let engine = state.engine.as_ref().ok_or_else(|| Failure::new("the daemon is ending"))?;
+    engine.inspect(question).map_err(|why| Failure::new(format_args!("ask the data plane: {why}")))
+}
+
+fn value(of: impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(of).map_err(|why| Failure::new(format_args!("write the answer: {why}")))
+}

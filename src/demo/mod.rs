@@ -1,0 +1,156 @@
+//! `pontoon demo`: the four network modes side by side, told to somebody who has never seen the project.
+//!
+//! The tale is told once ([`tell`]); it is played on one of two stages: real namespaces and processes ([`host`]), or the
+//! simulator ([`simulated`]).
+
+mod host;
+pub mod probe;
+mod simulated;
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use netns::interface::InterfaceInfo;
+
+use crate::api::{Bridge, Station};
+use crate::cli::World;
+use crate::failure::Failure;
+use crate::show;
+
+/// How much is sent in the TCP transfer, in bytes.
+const TRANSFER: usize = 4 << 20;
+
+/// Where the tale is played.
+trait Stage {
+    /// What stands for the host here, in one sentence.
+    fn scenery(&self) -> String;
+    /// Starts a container that does nothing, in this network mode.
+    fn run(&mut self, name: &str, mode: &str) -> Result<(), Failure>;
+    /// What is seen from inside a container.
+    fn interfaces(&mut self, container: &str) -> Result<Vec<InterfaceInfo>, Failure>;
+    /// Sends one echo request from a container; how long the answer took.
+    fn ping(&mut self, from: &str, to: Ipv4Addr) -> Result<Duration, Failure>;
+    /// Sends [`TRANSFER`] bytes by TCP from one container to another's address, checked at the end; how long it took.
+    fn transfer(&mut self, from: &str, to: &str, address: Ipv4Addr) -> Result<Duration, Failure>;
+    /// The bridges.
+    fn bridges(&mut self) -> Result<Vec<Bridge>, Failure>;
+    /// The FDB.
+    fn stations(&mut self) -> Result<Vec<Station>, Failure>;
+    /// The statistics.
+    fn statistics(&mut self) -> Result<Vec<show::stats::Bridge>, Failure>;
+}
+
+/// Plays the tale in `world`, or wherever this machine allows.
+///
+/// # Errors
+/// If it can not be played, or does not go as it should.
+pub fn demo(world: Option<World>) -> Result<(), Failure> {
+    match world {
+        Some(World::Sim) => tell(&mut simulated::Simulated::new()?),
+        Some(World::Host) => tell(&mut host::Host::new()?),
+        None => match netns::linux::scratch::can_run() {
+            Ok(()) => tell(&mut host::Host::new()?),
+            Err(why) => {
+                println!("This machine allows no real namespaces here ({why}), so the demo runs in the simulator.\n");
+                tell(&mut simulated::Simulated::new()?)
+            }
+        },
+    }
+}
+
+fn tell(stage: &mut impl Stage) -> Result<(), Failure> {
+    chapter("Pontoon: four ways for a container to see the network");
+    println!("{}", stage.scenery());
+    println!(
+        "\nA container here is a process with a network of its own; it has the host's files. Before there is any,"
+    );
+    println!("the host has one bridge, and nothing is plugged into it:\n");
+    command("pontoon show");
+    indent(&show::bridges::brctl(&stage.bridges()?));
+
+    chapter("bridge: an interface and an address of its own, behind a switch");
+    command("pontoon run -d --name web -- sleep 300");
+    stage.run("web", "bridge")?;
+    println!("\nWhat web sees is its loopback and eth0, whose other end is a port of our switch:\n");
+    indent(&seen(&stage.interfaces("web")?));
+
+    chapter("host: no separation at all");
+    command("pontoon run -d --name monitor --network host -- sleep 300");
+    stage.run("monitor", "host")?;
+    println!("\nmonitor sees what the host sees; pontoon0 is the host's own interface on the bridge:\n");
+    indent(&seen(&stage.interfaces("monitor")?));
+
+    chapter("container:web: two containers in one network");
+    command("pontoon run -d --name sidecar --network container:web -- sleep 300");
+    stage.run("sidecar", "container:web")?;
+    println!("\nsidecar sees web's interfaces, the very same ones:\n");
+    indent(&seen(&stage.interfaces("sidecar")?));
+
+    chapter("none: nothing in, nothing out");
+    command("pontoon run -d --name vault --network none -- sleep 300");
+    stage.run("vault", "none")?;
+    println!("\nvault has its loopback and no more:\n");
+    indent(&seen(&stage.interfaces("vault")?));
+
+    across_the_bridge(stage)?;
+    afterwards(stage)?;
+    println!("\nThat is all. Everything that was made here is gone again, and this machine is as it was.");
+    Ok(())
+}
+
+fn across_the_bridge(stage: &mut impl Stage) -> Result<(), Failure> {
+    chapter("Across the bridge");
+    let web = address_of(&stage.interfaces("web")?, "eth0")?;
+    let host = address_of(&stage.interfaces("monitor")?, "pontoon0")?;
+    println!("web asks the host whether it is there. Neither has heard of the other; the switch learns both.\n");
+    let took = stage.ping("web", host)?;
+    println!("  web -> {host}: an echo came back after {took:.0?}\n");
+    println!("monitor, on the host, sends to web's address. sidecar answers there: it shares web's network.\n");
+    let took = stage.transfer("monitor", "sidecar", web)?;
+    println!("  monitor -> {web}: {} MiB by TCP in {took:.0?}, every byte as it was sent\n", TRANSFER >> 20);
+    println!("vault can reach nobody, and web has counted what it sent and received:\n");
+    indent(&seen(&stage.interfaces("web")?));
+    Ok(())
+}
+
+fn afterwards(stage: &mut impl Stage) -> Result<(), Failure> {
+    chapter("What the switch knows now");
+    command("pontoon show");
+    indent(&show::bridges::brctl(&stage.bridges()?));
+    println!("\nThe FDB: behind which port each station is.\n");
+    command("pontoon bridge fdb show");
+    indent(&show::stations::fdb(&stage.stations()?));
+    println!(
+        "\nThe statistics. What came in by a port was forwarded to another, flooded to all, for the host itself, or"
+    );
+    println!("dropped for a reason:\n");
+    command("pontoon stats");
+    let statistics = stage.statistics()?;
+    indent(&show::stats::ports_table(&statistics));
+    show::stats::check(&statistics).map_err(Failure::new)?;
+    println!("\n  rx = forwarded + flooded + local + dropped: it adds up for every port.");
+    Ok(())
+}
+
+fn address_of(interfaces: &[InterfaceInfo], name: &str) -> Result<Ipv4Addr, Failure> {
+    let address = interfaces.iter().find(|own| own.name == name).and_then(|own| own.ipv4.first());
+    address.map(ipnet::Ipv4Net::addr).ok_or_else(|| Failure::new(format_args!("there is no address on {name}")))
+}
+
+fn seen(interfaces: &[InterfaceInfo]) -> String {
+    interfaces.iter().map(|own| format!("{own}\n")).collect()
+}
+
+fn chapter(title: &str) {
+    println!("\n== {title} ==\n");
+}
+
+fn command(line: &str) {
+    println!("  $ {line}");
+}
+
+fn indent(text: &str) {
+    for line in text.lines() {
+        println!("    {line}");
+    }
+}

@@ -1,0 +1,87 @@
+//! The tale in the simulator: the same switch, the same manager, simulated hosts, and time that passes as it is needed.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use netns::interface::InterfaceInfo;
+use netns::manager::{GATEWAY_PORT, RunRequest};
+use sim::{Place, Program, World};
+
+use super::{Stage, TRANSFER};
+use crate::api::{Bridge, Station};
+use crate::failure::Failure;
+use crate::show;
+
+/// Where chance begins, so that every telling is the same.
+const SEED: u64 = 1;
+/// A port on which nobody else listens.
+const PORT: u16 = 8080;
+
+/// A simulated host with a daemon.
+pub(super) struct Simulated {
+    world: World,
+}
+
+impl Simulated {
+    pub(super) fn new() -> Result<Self, Failure> {
+        let world = World::builder().seed(SEED).up()?;
+        Ok(Simulated { world })
+    }
+
+    fn since(&self, start: Duration) -> Duration {
+        self.world.now().saturating_sub(start)
+    }
+}
+
+impl Stage for Simulated {
+    fn scenery(&self) -> String {
+        format!(
+            "The \"host\" here is a simulated one, with a virtual clock (seed {SEED}); switch and manager are the real ones."
+        )
+    }
+
+    fn run(&mut self, name: &str, mode: &str) -> Result<(), Failure> {
+        let mut request = RunRequest::new(vec!["sleep".into(), "300".into()]);
+        request.name = Some(name.parse().map_err(Failure::new)?);
+        request.mode = mode.parse().map_err(Failure::new)?;
+        request.detached = true;
+        self.world.run(request, Program::Sleep)?;
+        Ok(())
+    }
+
+    fn interfaces(&mut self, container: &str) -> Result<Vec<InterfaceInfo>, Failure> {
+        Ok(self.world.interfaces(&Place::container(container))?)
+    }
+
+    fn ping(&mut self, from: &str, to: Ipv4Addr) -> Result<Duration, Failure> {
+        let start = self.world.now();
+        let answered = self.world.ping(&Place::container(from), to);
+        if answered { Ok(self.since(start)) } else { Err(Failure::new(format_args!("no echo from {to}"))) }
+    }
+
+    fn transfer(&mut self, from: &str, to: &str, address: Ipv4Addr) -> Result<Duration, Failure> {
+        self.world.listen(&Place::container(to), Ipv4Addr::UNSPECIFIED, PORT).map_err(Failure::new)?;
+        let start = self.world.now();
+        let sent = super::probe::pattern(TRANSFER);
+        let received = self.world.transfer(&Place::container(from), address, PORT, &sent).map_err(Failure::new)?;
+        if received == sent {
+            Ok(self.since(start))
+        } else {
+            Err(Failure::new(format_args!("{} bytes came, not the {TRANSFER} that were sent", received.len())))
+        }
+    }
+
+    fn bridges(&mut self) -> Result<Vec<Bridge>, Failure> {
+        let network = self.world.default_network()?;
+        Ok(vec![Bridge::new(&network, &self.world.statistics(), GATEWAY_PORT)])
+    }
+
+    fn stations(&mut self) -> Result<Vec<Station>, Failure> {
+        let master = self.world.default_network()?.bridge;
+        Ok(self.world.fdb().into_iter().map(|row| Station::new(row, &master, GATEWAY_PORT)).collect())
+    }
+
+    fn statistics(&mut self) -> Result<Vec<show::stats::Bridge>, Failure> {
+        Ok(self.world.statistics())
+    }
+}

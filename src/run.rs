@@ -1,0 +1,222 @@
+//! The caller's side of a command in a container: what is passed in, what comes back.
+//!
+//! With a terminal, the container gets one of its own ([`crate::terminal`]); otherwise the caller's standard streams
+//! themselves go in, so that pipes and files behave as they do without us. Signals that reach us are sent on. The exit
+//! status comes from the container's shim, not from the daemon: a daemon that is killed meanwhile changes nothing.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use netns::linux::session::{Outcome, Session};
+use netns::linux::{NotStarted, Process};
+use netns::name::Id;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+use signal_hook::iterator::backend::SignalDelivery;
+use signal_hook::iterator::exfiltrator::SignalOnly;
+
+use crate::api::{Request, RunOrder, Running};
+use crate::cli::{ExecArgs, RunArgs};
+use crate::client::Client;
+use crate::failure::{Failure, OURS, io as io_failure};
+use crate::paths::Dirs;
+use crate::terminal::Terminal;
+
+/// The signals that are sent on to the command.
+const PASSED_ON: [i32; 7] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH];
+/// The exit status when the container was ended without one of its own, as if by `kill -9`.
+const LOST: u8 = 137;
+/// The exit status when there is no such command, and when it can not be executed.
+const NOT_FOUND: i32 = 127;
+const NOT_EXECUTABLE: i32 = 126;
+
+/// `run`: returns the exit status.
+///
+/// # Errors
+/// If there is no container.
+pub fn run(dirs: &Dirs, args: RunArgs) -> Result<u8, Failure> {
+    let mut client = connect(dirs)?;
+    let mut order = RunOrder {
+        name: args.name,
+        network: args.network,
+        ip: args.ip,
+        mac: args.mac_address,
+        mtu: args.mtu,
+        offload: !args.no_offload,
+        detach: args.detach,
+        auto_remove: args.rm,
+        process: process(args.command, args.env, args.hostname.as_deref())?,
+        hostname: args.hostname,
+    };
+    if args.detach {
+        let running: Running = client.ask(&Request::Run(Box::new(order)))?;
+        println!("{}", running.id);
+        return Ok(0);
+    }
+    let mut signals = Signals::register()?;
+    let (session, inner) = Session::pair().map_err(io_failure("make a socket pair"))?;
+    let (terminal, streams) = lend_streams()?;
+    order.process.tty = terminal.is_some();
+    let [stdin, stdout, stderr] = &streams;
+    let fds = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd(), inner.as_fd()];
+    let _: Running = client.ask_with(&Request::Run(Box::new(order)), &fds)?;
+    // Our copies of the container's ends are closed: what is written to their other ends ends with the container.
+    drop((streams, inner));
+    let status = attend(session, terminal, &mut signals)?;
+    // Its name, address and port are free when we return.
+    client.wait_for_end();
+    Ok(status)
+}
+
+/// `exec`: returns the exit status.
+///
+/// # Errors
+/// If the command can not be started.
+pub fn exec(dirs: &Dirs, args: ExecArgs) -> Result<u8, Failure> {
+    let id: Id = Client::connect(dirs)?.ask(&Request::Locate(args.container))?;
+    let mut process = process(args.command, args.env, None)?;
+    let mut signals = Signals::register()?;
+    let (terminal, streams) = lend_streams()?;
+    process.tty = terminal.is_some();
+    let session = netns::linux::exec(&dirs.paths(), &id, process, streams);
+    let session = session.map_err(|why| Failure::from(netns::error::Error::from(why)))?;
+    attend(session, terminal, &mut signals)
+}
+
+fn connect(dirs: &Dirs) -> Result<Client, Failure> {
+    match Client::connect(dirs) {
+        Ok(client) => Ok(client),
+        Err(_) => {
+            eprintln!("pontoon: starting a daemon, which ends after its last container");
+            Client::connect_or_start(dirs)
+        }
+    }
+}
+
+/// Waits for the command's end; meanwhile signals go in, and the terminal's bytes both ways. Returns its exit status.
+fn attend(mut session: Session, mut terminal: Option<Terminal>, signals: &mut Signals) -> Result<u8, Failure> {
+    loop {
+        while let Some(outcome) = session.try_wait() {
+            if let Some(status) = settled(outcome)? {
+                return Ok(status);
+            }
+        }
+        let ready = Ready::wait(&session, signals, terminal.as_ref())?;
+        if ready.signal {
+            for signal in signals.delivery.pending() {
+                pass_on(&mut session, terminal.as_ref(), signal);
+            }
+        }
+        let Some(lent) = &mut terminal else { continue };
+        if ready.input {
+            lent.carry_in();
+        }
+        if ready.output && !lent.carry_out() {
+            // No process has the terminal open any more; only the status is to come.
+            terminal = None;
+        }
+    }
+}
+
+/// The exit status, once it is known.
+fn settled(outcome: Outcome) -> Result<Option<u8>, Failure> {
+    match outcome {
+        Outcome::Started => Ok(None),
+        Outcome::Exited(status) => Ok(Some(u8::try_from(status & 0xff).unwrap_or(u8::MAX))),
+        Outcome::Lost => Ok(Some(LOST)),
+        Outcome::Failed(why) => {
+            let status = match why {
+                NotStarted::NotFound { .. } => NOT_FOUND,
+                NotStarted::NotExecutable { .. } => NOT_EXECUTABLE,
+                NotStarted::Other { .. } => OURS,
+            };
+            Err(Failure::new(why).with_status(status))
+        }
+    }
+}
+
+/// What there is to do.
+struct Ready {
+    signal: bool,
+    output: bool,
+    input: bool,
+}
+
+impl Ready {
+    fn wait(session: &Session, signals: &Signals, terminal: Option<&Terminal>) -> Result<Self, Failure> {
+        let stdin = io::stdin();
+        let watch = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let mut fds = vec![watch(session.as_fd()), watch(signals.delivery.get_read().as_fd())];
+        fds.extend(terminal.map(|terminal| watch(terminal.output())));
+        fds.extend(terminal.filter(|terminal| terminal.wants_input()).map(|_| watch(stdin.as_fd())));
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(nix::Error::EINTR) => {}
+            Err(why) => return Err(Failure::new(format_args!("wait for the container: {why}"))),
+        }
+        let is_ready = |index: usize| fds.get(index).is_some_and(|fd| fd.any().unwrap_or(false));
+        Ok(Ready { signal: is_ready(1), output: is_ready(2), input: is_ready(3) })
+    }
+}
+
+fn pass_on(session: &mut Session, terminal: Option<&Terminal>, signal: i32) {
+    match terminal {
+        Some(terminal) if signal == SIGWINCH => terminal.follow_size(),
+        None if signal == SIGWINCH => {}
+        _ => {
+            let _ = session.signal(signal);
+        }
+    }
+}
+
+/// What is to be executed: in the caller's working directory, with the caller's environment but for what `-e` says of it.
+/// HOSTNAME is the container's.
+fn process(
+    command: Vec<OsString>,
+    asked: Vec<(OsString, Option<OsString>)>,
+    host_name: Option<&str>,
+) -> Result<Process, Failure> {
+    let mut environment: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+    if let Some(host_name) = host_name {
+        environment.insert("HOSTNAME".into(), host_name.into());
+    }
+    environment.extend(asked.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    let cwd = std::env::current_dir().map_err(io_failure("find the working directory"))?;
+    Ok(Process {
+        argv: command.into_iter().map(Into::into).collect(),
+        env: environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        cwd: cwd.into_os_string().into(),
+        tty: false,
+    })
+}
+
+/// Standard input, output and error for a command: the caller's own, or the far end of a terminal that is lent to it.
+fn lend_streams() -> Result<(Option<Terminal>, [OwnedFd; 3]), Failure> {
+    let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map_err(io_failure("duplicate a standard stream"));
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    if !Terminal::is_there() {
+        return Ok((None, [own(stdin.as_fd())?, own(stdout.as_fd())?, own(stderr.as_fd())?]));
+    }
+    let (terminal, inside) = Terminal::lend().map_err(io_failure("open a terminal for the container"))?;
+    let errors = if stderr.is_terminal() { own(inside.as_fd())? } else { own(stderr.as_fd())? };
+    let streams = [own(inside.as_fd())?, own(inside.as_fd())?, errors];
+    Ok((Some(terminal), streams))
+}
+
+/// The signals that have reached us, to be waited for like everything else.
+struct Signals {
+    delivery: SignalDelivery<UnixStream, SignalOnly>,
+}
+
+impl Signals {
+    /// From now on the signals of [`PASSED_ON`] do not end us.
+    fn register() -> Result<Self, Failure> {
+        let register = || {
+            let (ours, theirs) = UnixStream::pair()?;
+            SignalDelivery::with_pipe(ours, theirs, SignalOnly, PASSED_ON)
+        };
+        register().map(|delivery| Signals { delivery }).map_err(io_failure("watch for signals"))
+    }
+}

@@ -1,0 +1,81 @@
+//! `ps` and `network ls`.
+
+use netns::manager::{ContainerView, NetworkView};
+use netns::name::Id;
+
+use super::{table, text};
+
+/// The table of `ps`. `now` in seconds since 1970.
+#[must_use]
+pub fn ps(containers: &[ContainerView], now: u64) -> String {
+    let mut rows = table(&["CONTAINER ID", "NAME", "PID", "NETWORK", "IP", "MAC", "PORTS", "STATUS"]);
+    for container in containers {
+        let interface = container.networks.values().next();
+        rows.add_row([
+            container.id[..Id::SHORT].to_owned(),
+            container.name.clone(),
+            if container.pid == 0 { String::new() } else { container.pid.to_string() },
+            container.network_mode.to_string(),
+            interface.map(|own| own.ip.addr().to_string()).unwrap_or_default(),
+            interface.map(|own| own.mac.to_string()).unwrap_or_default(),
+            container.published.join(", "),
+            status(container, now),
+        ]);
+    }
+    text(rows, &[])
+}
+
+/// The table of `network ls`.
+#[must_use]
+pub fn networks(networks: &[NetworkView]) -> String {
+    let mut rows = table(&["NETWORK ID", "NAME", "DRIVER", "SCOPE"]);
+    for network in networks {
+        rows.add_row([&network.id[..Id::SHORT], &network.name, &network.driver, &network.scope]);
+    }
+    text(rows, &[])
+}
+
+fn status(container: &ContainerView, now: u64) -> String {
+    let since = |then: u64| duration(now.saturating_sub(then));
+    match (container.exit_status, container.finished) {
+        (Some(status), Some(finished)) => format!("Exited ({status}) {} ago", since(finished)),
+        (Some(status), None) => format!("Exited ({status})"),
+        (None, _) if container.state == "running" => format!("Up {}", since(container.created)),
+        (None, _) => container.state.clone(),
+    }
+}
+
+/// A length of time in words, as Docker says it.
+fn duration(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0 => return "less than a second".into(),
+        1..=119 => (seconds, "second"),
+        120..=7199 => (seconds / 60, "minute"),
+        7200..=172_799 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_said_in_the_unit_that_fits() {
+        let said: Vec<_> = [0, 1, 59, 119, 120, 7199, 7200, 172_800].into_iter().map(duration).collect();
+        assert_eq!(
+            said,
+            [
+                "less than a second",
+                "1 second",
+                "59 seconds",
+                "119 seconds",
+                "2 minutes",
+                "119 minutes",
+                "2 hours",
+                "2 days"
+            ]
+        );
+    }
+}
