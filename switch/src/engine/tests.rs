@@ -1,1 +1,179 @@
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, setsockopt, socketpair, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike as _};
+
+use super::*;
+use crate::buffer::{Buffer, Pool};
+use crate::dataplane::{BridgeId, Settings};
+use crate::forward::Config;
+use crate::link::{Received, Transmit};
+use crate::port::PortConfig;
+use crate::vlan::Retag;
+
+#[test]
+fn carries_a_frame_from_port_to_port_and_counts_it_before_an_inspection() {
+    let (engine, [first, second]) = engine_with([PortId(1), PortId(2)]);
+    first.send(&frame(9));
+    assert_eq!(second.receive(), Some(frame(9)));
+    let counted = engine.inspect(|dataplane, _| dataplane.counters(PortId(1)).map(|it| it.rx.packets)).unwrap();
+    assert_eq!(counted, Some(1));
+}
+
+#[test]
+fn tells_of_a_port_that_went_down_by_itself() {
+    let (engine, [first, second]) = engine_with([PortId(1), PortId(2)]);
+    drop(first);
+    let event = engine.events().recv_timeout(Duration::from_secs(5));
+    assert_eq!(event, Ok(Event::PortDown { port: PortId(1) }));
+    let left: Vec<PortId> = engine.inspect(|dataplane, _| dataplane.ports().collect()).unwrap();
+    assert_eq!(left, [PortId(2)]);
+    drop(second);
+}
+
+#[test]
+fn plugs_another_link_into_the_number_of_one_that_was_unplugged_while_its_file_stays_open() {
+    let (engine, [first, second]) = engine_with([PortId(1), PortId(2)]);
+    let (link, third) = cable();
+    let still_open = link.fd.try_clone().unwrap();
+    engine.control(Control::Unplug { port: PortId(1) }).unwrap();
+    engine.control(plug(PortId(1), link)).unwrap();
+    third.send(&frame(7));
+    assert_eq!(second.receive(), Some(frame(7)));
+    engine.control(Control::Unplug { port: PortId(1) }).unwrap();
+    third.send(&frame(8));
+    engine.inspect(|_, _| ()).unwrap();
+    assert_eq!(Far(still_open).receive(), Some(frame(8)), "nobody else reads from it any more");
+    drop(first);
+}
+
+#[test]
+fn gives_every_port_a_turn_while_another_one_never_falls_silent() {
+    let (engine, [busy, quiet]) = engine_with([PortId(1), PortId(2)]);
+    for _ in 0..100 {
+        busy.send(&frame(1));
+    }
+    quiet.send(&frame(2));
+    assert_eq!(busy.receive(), Some(frame(2)));
+    drop(engine);
+}
+
+#[test]
+fn answers_a_change_that_the_data_plane_refuses_with_its_error() {
+    let (engine, _cables) = engine_with([PortId(1), PortId(2)]);
+    let taken = engine.control(plug(PortId(1), cable().0));
+    assert_eq!(taken, Err(EngineError::Control(ControlError::PortTaken(PortId(1)))));
+    let nowhere = engine.control(Control::Unplug { port: PortId(9) });
+    assert_eq!(nowhere, Err(EngineError::Control(ControlError::NoPort(PortId(9)))));
+}
+
+#[test]
+fn a_link_that_can_not_be_waited_for_is_unplugged_again() {
+    let (engine, _cables) = engine_with([PortId(1), PortId(2)]);
+    let directory = Wire { fd: std::fs::File::open("/").map(OwnedFd::from).unwrap() };
+    let refused = engine.control(plug(PortId(3), directory));
+    assert_eq!(refused, Err(EngineError::Watch { port: PortId(3), errno: Errno::EPERM }));
+    assert_eq!(engine.inspect(|dataplane, _| dataplane.ports().count()), Ok(2));
+}
+
+#[test]
+fn drops_all_links_when_it_is_dropped() {
+    let (engine, [first, _second]) = engine_with([PortId(1), PortId(2)]);
+    drop(engine);
+    assert_eq!(first.receive(), None, "the other end is closed");
+}
+
+/// A bridge with two ports, and the far ends of their cables.
+fn engine_with(ports: [PortId; 2]) -> (Engine<Wire>, [Far; 2]) {
+    let engine = Engine::spawn(Dataplane::new(Settings { batch: 4, buffers: 16 })).unwrap();
+    let bridge = Control::AddBridge { bridge: BridgeId(1), name: "test".to_owned(), config: Config::default() };
+    engine.control(bridge).unwrap();
+    let ends = ports.map(|port| {
+        let (link, far) = cable();
+        engine.control(plug(port, link)).unwrap();
+        far
+    });
+    (engine, ends)
+}
+
+fn plug(port: PortId, link: Wire) -> Control<Wire> {
+    Control::Plug { bridge: BridgeId(1), port, config: PortConfig::default(), link }
+}
+
+fn frame(last_byte: u8) -> Vec<u8> {
+    let mut frame = vec![0xff; 60];
+    frame[6..14].copy_from_slice(&[2, 0, 0, 0, 0, last_byte, 0x88, 0xb5]);
+    frame
+}
+
+/// A link that needs no privilege: one end of a pair of sockets that keep the bounds of frames.
+struct Wire {
+    fd: OwnedFd,
+}
+
+/// The other end, used by the test.
+struct Far(OwnedFd);
+
+fn cable() -> (Wire, Far) {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let (near, far) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap();
+    // A test that waits in vain fails, and does not hang.
+    setsockopt(&far, sockopt::ReceiveTimeout, &TimeVal::seconds(5)).unwrap();
+    (Wire { fd: near }, Far(far))
+}
+
+impl Far {
+    fn send(&self, frame: &[u8]) {
+        assert_eq!(send(self.0.as_raw_fd(), frame, MsgFlags::empty()), Ok(frame.len()));
+    }
+
+    /// The next frame; `None` when the other end is closed.
+    fn receive(&self) -> Option<Vec<u8>> {
+        let mut frame = vec![0; 2_000];
+        let len = recv(self.0.as_raw_fd(), &mut frame, MsgFlags::empty()).unwrap_or_default();
+        frame.truncate(len);
+        (len > 0).then_some(frame)
+    }
+}
+
+impl Link for Wire {
+    fn receive(&mut self, pool: &mut Pool, into: &mut Vec<Arc<Buffer>>, limit: usize) -> Received {
+        for _ in 0..limit {
+            let Some(mut buffer) = pool.take() else { return Received::More };
+            let room = Arc::get_mut(&mut buffer).unwrap();
+            match recv(self.fd.as_raw_fd(), room.room(), MsgFlags::MSG_DONTWAIT) {
+                Ok(len @ 1..) => {
+                    room.set_len(len);
+                    into.push(buffer);
+                    continue;
+                }
+                Err(Errno::EAGAIN) => {
+                    pool.give(buffer);
+                    return Received::WouldBlock;
+                }
+                Ok(0) | Err(_) => {
+                    pool.give(buffer);
+                    return Received::Down;
+                }
+            }
+        }
+        Received::More
+    }
+
+    fn transmit(&mut self, frame: &Arc<Buffer>, _retag: Retag) -> Transmit {
+        match send(self.fd.as_raw_fd(), frame.frame(), MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
+            Ok(_) => Transmit::Sent,
+            Err(Errno::EAGAIN) => Transmit::Full,
+            Err(_) => Transmit::Down,
+        }
+    }
+
+    fn flush(&mut self, _results: &mut Vec<Transmit>) {}
+}
+
+impl AsFd for Wire {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
