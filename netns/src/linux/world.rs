@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use rustix::event::epoll;
@@ -14,7 +15,7 @@ use switch::link::port::PortLink;
 use switch::link::tap::TapError;
 
 use super::failure::{Failure, Step};
-use super::handle::{Handle, KILLED, status_left};
+use super::handle::{Handle, KILLED, PATIENCE, is_over_within, status_left};
 use super::netlink::Netlink;
 use super::paths::Paths;
 use super::process::{Command, NotStarted, Streams};
@@ -75,6 +76,20 @@ impl Linux {
         self.watch.as_fd()
     }
 
+    /// Waits for the shims of containers that have ended: they tell of the end first and delete the interface then. To be
+    /// called by a daemon before it says that everything is gone.
+    pub fn wait_until_clean(&mut self) {
+        let leaving: Vec<u64> =
+            self.handles.iter().filter(|(_, handle)| handle.ended.is_some()).map(|(number, _)| *number).collect();
+        for number in leaving {
+            if let Some(mut handle) = self.handles.remove(&number)
+                && is_over_within(&handle.pidfd, PATIENCE).unwrap_or(true)
+            {
+                handle.reap();
+            }
+        }
+    }
+
     /// Where this instance keeps its things.
     #[must_use]
     pub fn paths(&self) -> &Paths {
@@ -119,7 +134,7 @@ impl Linux {
                 }
             }
         } else if let Some(init) = &handle.init
-            && super::handle::is_over_within(&handle.pidfd, std::time::Duration::ZERO).unwrap_or(true)
+            && is_over_within(&handle.pidfd, Duration::ZERO).unwrap_or(true)
         {
             // The shim was killed, and init is about to follow: that is what there is to wait for.
             let _ = epoll::delete(&self.watch, &handle.pidfd);
@@ -134,8 +149,9 @@ impl Linux {
             Namespace::New => NetworkNamespace::New,
             Namespace::Host => NetworkNamespace::Host,
             Namespace::Of(target) => {
-                let shim = &self.handle(target).ok_or(BackendError::Gone)?.pidfd;
-                fds.push(shim.try_clone().map_err(Step::JoinNamespace.on(target.short()))?);
+                let shim = self.handle(target).ok_or(BackendError::Gone)?;
+                shim.tell(&Request::Share).map_err(|why| Step::JoinNamespace.failed(target.short(), why))?;
+                fds.push(shim.pidfd.try_clone().map_err(Step::JoinNamespace.on(target.short()))?);
                 NetworkNamespace::Joined
             }
         };
@@ -263,6 +279,9 @@ impl Backend for Linux {
     }
 
     fn signal(&mut self, id: &Id, signal: i32) -> Result<(), BackendError> {
+        if rustix::process::Signal::from_named_raw(signal).is_none() {
+            return Err(Step::Signal.failed(id.short(), format!("{signal} is the number of no signal")).into());
+        }
         let handle = self.handle(id).ok_or(BackendError::Gone)?;
         handle.tell(&Request::Signal { signal }).map_err(|why| Step::Signal.failed(id.short(), why).into())
     }

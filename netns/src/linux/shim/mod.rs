@@ -4,7 +4,8 @@
 //! * It holds a descriptor of the TAP and one of the gateway's, so that neither vanishes with the daemon, and hands them to
 //!   whichever daemon asks on its socket.
 //! * As long as no command was started it lives for its creator alone: when that is gone, so is the shim.
-//! * When it is gone, so are the container's processes and its interface, in whatever way it went.
+//! * When it is gone, so are the container's processes. So is its interface, unless the shim was killed: then the interface
+//!   goes with the daemon's descriptor of it.
 //!
 //! One thread, one loop, which waits for descriptors only. It stays in the host's mount and PID namespaces: its `/proc` is
 //! the host's.
@@ -46,6 +47,7 @@ pub(super) fn main(directory: PathBuf) -> ExitCode {
     let _ = rustix::process::setsid();
     let _ = std::env::set_current_dir("/");
     let Ok(mut creator) = channel_on_stdin() else { return ExitCode::FAILURE };
+    let _ = creator.set_timeouts(None, Some(PATIENCE));
     let Ok((Request::Create(plan), fds)) = creator.recv::<Request>() else { return ExitCode::FAILURE };
     match Shim::make(plan, fds, directory) {
         Ok(shim) => shim.run(creator),
@@ -59,6 +61,8 @@ pub(super) fn main(directory: PathBuf) -> ExitCode {
 struct Shim {
     directory: PathBuf,
     own_sysfs: bool,
+    /// Whether other containers may be in the network namespace.
+    shared: bool,
     interface: Option<Interface>,
     gateway: Option<(String, OwnedFd)>,
     listener: UnixListener,
@@ -94,6 +98,7 @@ impl Shim {
         Ok(Shim {
             directory,
             own_sysfs: plan.namespace != NetworkNamespace::Host,
+            shared: false,
             interface,
             gateway: plan.gateway.zip(fds.next()),
             listener,
@@ -184,6 +189,7 @@ impl Shim {
             Request::Create(_) => self.peers.remove(&peer).map_or((), drop),
             Request::Start { process, attached } => self.start(peer, process, attached, fds),
             Request::Attach => self.attach(peer),
+            Request::Share => self.shared = true,
             Request::Signal { signal } => self.signal(FIRST, signal),
             Request::Kill => self.kill(),
             Request::Exec { process } => self.exec(process, fds),
@@ -279,20 +285,21 @@ impl Shim {
         }
     }
 
-    /// Init has ended, and with it every process of the container. First the world is made as if the container had never
-    /// been, then it is told.
+    /// Init has ended, and with it every process of the container.
+    ///
+    /// To delete a network interface takes the kernel some 25 ms, most of it spent waiting for RCU. Nobody is made to wait for
+    /// that but those who can see the interface: containers that joined the namespace.
     fn end(mut self) -> ExitCode {
         let mut tasks = std::mem::take(&mut self.tasks);
         let ends: Vec<i32> = tasks.values_mut().map(Task::wait).collect();
         let status = ends.first().copied().unwrap_or_default();
-        if let Some(interface) = self.interface.take() {
-            // The daemon still has a descriptor of it, and a joiner may keep the namespace.
-            let _ = Netlink::open().and_then(|mut netlink| netlink.delete_link(interface.index));
+        if self.shared {
+            self.delete_interface();
         }
-        self.gateway = None;
         if let Err(why) = self.leave_status(status) {
             eprintln!("pontoon: {}: status {status} is not kept: {why}", self.directory.display());
         }
+        // The daemon first: when a client hears of the end, the name and the address are free.
         for channel in self.peers.values_mut() {
             let _ = channel.send(&Reply::Ended { status }, &[]);
         }
@@ -300,7 +307,16 @@ impl Shim {
         for (task, status) in tasks.values_mut().zip(ends) {
             task.tell(&Event::Exited { status });
         }
+        drop(tasks);
+        self.delete_interface();
         ExitCode::SUCCESS
+    }
+
+    /// Not left to the last descriptor of it: that one is the daemon's, whose data plane has no time for it.
+    fn delete_interface(&mut self) {
+        if let Some(interface) = self.interface.take() {
+            let _ = Netlink::open().and_then(|mut netlink| netlink.delete_link(interface.index));
+        }
     }
 
     /// For the daemon that comes next, if there is none now.
