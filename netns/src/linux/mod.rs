@@ -30,6 +30,7 @@ pub mod session;
 mod setup;
 mod shim;
 mod survey;
+mod sys;
 pub mod text;
 pub mod wire;
 mod world;
@@ -49,8 +50,9 @@ pub use self::world::Linux;
 pub fn dispatch(argv: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let mut arguments = argv.into_iter().skip(1);
     match arguments.next()?.to_str()? {
-        // The id is there to be seen in the list of processes.
         protocol::SHIM => {
+            sys::close_inherited();
+            // The id before it is there to be seen in the list of processes.
             Some(arguments.nth(1).map_or(ExitCode::FAILURE, |directory| shim::main(PathBuf::from(directory))))
         }
         protocol::INIT => Some(init::main()),
