@@ -2,13 +2,12 @@
 //!
 //! The map, from the daemon inwards:
 //!
-//! * [`world`]: [`Linux`], the backend; [`handle`] is its hold on one container, [`records`] and [`paths`] are its disk,
-//!   [`survey`] its eyes;
-//! * [`shim`]: the process that makes a container and stands for it; [`setup`] is what it makes, [`netlink`] how;
-//! * [`init`]: PID 1 of a container; [`mounts`] is its view; [`exec`]: how other commands get in; [`program`]: which file a
-//!   command is;
-//! * [`session`]: the outer end of a command; [`process`], [`text`]: what is started;
-//! * [`protocol`] over [`wire`]: what all of them say to each other; [`failure`]: what went wrong, across processes;
+//! * `world`: [`Linux`], the backend; `handle` is its hold on one container, `records` and `paths` are its disk, `survey` its
+//!   eyes;
+//! * `shim`: the process that makes a container and stands for it; `setup` is what it makes, `netlink` how;
+//! * `init`: PID 1 of a container; `mounts` is its view; `exec`: how other commands get in; `program`: which file a command is;
+//! * [`session`]: the outer end of a command; `process`, [`text`]: what is started;
+//! * `protocol` over [`wire`]: what all of them say to each other; `failure`: what went wrong, across processes;
 //! * [`scratch`]: a namespace that stands for the host, for tests and demonstrations.
 //!
 //! Shim, init and trampoline are this same program: [`dispatch`] must be the first thing in its `main`. They are executed,
