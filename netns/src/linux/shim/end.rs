@@ -37,7 +37,8 @@ impl Shim {
         ExitCode::SUCCESS
     }
 
-    /// Not left to the last descriptor of it: that one is the daemon's, whose data plane has no time for it.
+    /// While this process still has its descriptor of the TAP, so that the daemon's is never the last: the kernel would make the
+    /// data plane wait until the interface is gone.
     fn delete_interface(&mut self) {
         if let Some(interface) = self.interface.take() {
             let _ = Netlink::open().and_then(|mut netlink| netlink.delete_link(interface.index));
