@@ -5,7 +5,7 @@
 //! * [`mode`], [`name`]: what a user types; [`pools`], [`network`], [`lease`]: who gets which address;
 //! * [`record`]: what is known of a container, which is also the journal;
 //! * [`manager`]: what is done, in order, and undone;
-//! * [`backend`]: what the manager asks of the world, the seam; `linux` is the real one, the simulator has its own.
+//! * [`backend`]: what the manager asks of the world, the seam; [`linux`] is the real one, the simulator has its own.
 //!
 //! One thing to know first: the manager never touches a frame and the switch never touches a container. Between them go
 //! [`switch::dataplane::Control`]s, one way.

@@ -124,7 +124,7 @@ impl Handle {
 
     /// Ends the shim and the container, and waits until both are gone.
     pub(super) fn end(&mut self) -> io::Result<()> {
-        let asked = self.tell(&Request::Kill).is_ok();
+        let asked = self.ended.is_some() || self.tell(&Request::Kill).is_ok();
         if !asked || !is_over_within(&self.pidfd, PATIENCE)? {
             let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
             if !is_over_within(&self.pidfd, PATIENCE)? {

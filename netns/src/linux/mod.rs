@@ -2,13 +2,12 @@
 //!
 //! The map, from the daemon inwards:
 //!
-//! * [`world`]: [`Linux`], the backend; [`handle`] is its hold on one container, [`records`] and [`paths`] are its disk,
-//!   [`survey`] its eyes;
-//! * [`shim`]: the process that makes a container and stands for it; [`setup`] is what it makes, [`netlink`] how;
-//! * [`init`]: PID 1 of a container; [`mounts`] is its view; [`exec`]: how other commands get in; [`program`]: which file a
-//!   command is;
-//! * [`session`]: the outer end of a command; [`process`], [`text`]: what is started;
-//! * [`protocol`] over [`wire`]: what all of them say to each other; [`failure`]: what went wrong, across processes;
+//! * `world`: [`Linux`], the backend; `handle` is its hold on one container, `records` and `paths` are its disk, `survey` its
+//!   eyes;
+//! * `shim`: the process that makes a container and stands for it; `setup` is what it makes, `netlink` how;
+//! * `init`: PID 1 of a container; `mounts` is its view; `exec`: how other commands get in; `program`: which file a command is;
+//! * [`session`]: the outer end of a command; `process`, [`text`]: what is started;
+//! * `protocol` over [`wire`]: what all of them say to each other; `failure`: what went wrong, across processes;
 //! * [`scratch`]: a namespace that stands for the host, for tests and demonstrations.
 //!
 //! Shim, init and trampoline are this same program: [`dispatch`] must be the first thing in its `main`. They are executed,
@@ -30,6 +29,7 @@ pub mod session;
 mod setup;
 mod shim;
 mod survey;
+mod sys;
 pub mod text;
 pub mod wire;
 mod world;
@@ -49,8 +49,9 @@ pub use self::world::Linux;
 pub fn dispatch(argv: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let mut arguments = argv.into_iter().skip(1);
     match arguments.next()?.to_str()? {
-        // The id is there to be seen in the list of processes.
         protocol::SHIM => {
+            sys::close_inherited();
+            // The id before it is there to be seen in the list of processes.
             Some(arguments.nth(1).map_or(ExitCode::FAILURE, |directory| shim::main(PathBuf::from(directory))))
         }
         protocol::INIT => Some(init::main()),

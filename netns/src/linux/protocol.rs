@@ -23,6 +23,8 @@ pub(super) enum Request {
     Start { process: Process, attached: bool },
     /// I am the new daemon.
     Attach,
+    /// Another container is about to join your network namespace.
+    Share,
     /// Send a signal to the command.
     Signal { signal: i32 },
     /// End every process.
@@ -52,7 +54,8 @@ pub(super) enum Reply {
         /// The bridge whose gateway's TAP is here.
         gateway: Option<String>,
     },
-    /// The command has ended with this status. No process and no interface of the container is left.
+    /// The command has ended with this status, and no process of the container is left. Its interface goes before the shim
+    /// does; before this is said, if the namespace was ever shared.
     Ended { status: i32 },
 }
 

@@ -3,26 +3,23 @@
 //! It holds no namespace open: a descriptor of one, as of a TAP in it, would keep it for ever. What stands for a container is
 //! its shim, and what is held of a shim is a channel and pidfds.
 
+mod verbs;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::time::Duration;
 
-use ipnet::Ipv4Net;
 use rustix::event::epoll;
-use switch::link::port::PortLink;
-use switch::link::tap::TapError;
 
 use super::failure::{Failure, Step};
-use super::handle::{Handle, KILLED, status_left};
-use super::netlink::Netlink;
+use super::handle::{Handle, KILLED, PATIENCE, is_over_within, status_left};
 use super::paths::Paths;
-use super::process::{Command, NotStarted, Streams};
-use super::protocol::{InterfacePlan, NetworkNamespace, Plan, Reply, Request};
-use super::records::{Records, absent_is_fine, make_directory};
-use super::survey::{index_of, prefixes};
-use super::{setup, wire::WireError};
-use crate::backend::{Adopted, Backend, BackendError, Created, Gateway, Interface, Namespace, Spec, StartError};
+use super::process::Streams;
+use super::protocol::{InterfacePlan, NetworkNamespace, Plan, Request};
+use super::records::{Records, make_directory};
+use crate::backend::{BackendError, Interface, Namespace, Spec};
 use crate::name::Id;
 
 /// Containers in namespaces of the kernel, TAPs as links. It acts in the network and mount namespace of the thread that
@@ -69,10 +66,24 @@ impl Linux {
         })
     }
 
-    /// Becomes readable when [`Backend::poll_ended`] should be asked.
+    /// Becomes readable when [`crate::backend::Backend::poll_ended`] should be asked.
     #[must_use]
     pub fn ended_fd(&self) -> BorrowedFd<'_> {
         self.watch.as_fd()
+    }
+
+    /// Waits for the shims of containers that have ended: they tell of the end first and delete the interface then. To be
+    /// called by a daemon before it says that everything is gone.
+    pub fn wait_until_clean(&mut self) {
+        let leaving: Vec<u64> =
+            self.handles.iter().filter(|(_, handle)| handle.ended.is_some()).map(|(number, _)| *number).collect();
+        for number in leaving {
+            if let Some(mut handle) = self.handles.remove(&number)
+                && is_over_within(&handle.pidfd, PATIENCE).unwrap_or(true)
+            {
+                handle.reap();
+            }
+        }
     }
 
     /// Where this instance keeps its things.
@@ -119,7 +130,7 @@ impl Linux {
                 }
             }
         } else if let Some(init) = &handle.init
-            && super::handle::is_over_within(&handle.pidfd, std::time::Duration::ZERO).unwrap_or(true)
+            && is_over_within(&handle.pidfd, Duration::ZERO).unwrap_or(true)
         {
             // The shim was killed, and init is about to follow: that is what there is to wait for.
             let _ = epoll::delete(&self.watch, &handle.pidfd);
@@ -134,8 +145,9 @@ impl Linux {
             Namespace::New => NetworkNamespace::New,
             Namespace::Host => NetworkNamespace::Host,
             Namespace::Of(target) => {
-                let shim = &self.handle(target).ok_or(BackendError::Gone)?.pidfd;
-                fds.push(shim.try_clone().map_err(Step::JoinNamespace.on(target.short()))?);
+                let shim = self.handle(target).ok_or(BackendError::Gone)?;
+                shim.tell(&Request::Share).map_err(|why| Step::JoinNamespace.failed(target.short(), why))?;
+                fds.push(shim.pidfd.try_clone().map_err(Step::JoinNamespace.on(target.short()))?);
                 NetworkNamespace::Joined
             }
         };
@@ -167,183 +179,6 @@ impl Linux {
     }
 }
 
-impl Backend for Linux {
-    type Link = PortLink;
-    type Command = Command;
-
-    fn host_prefixes(&mut self, except: Option<&str>) -> Result<Vec<Ipv4Net>, BackendError> {
-        Ok(prefixes(except).map_err(Step::ReadHost.on("the host's addresses and routes"))?)
-    }
-
-    fn open_gateway(&mut self, gateway: &Gateway<'_>) -> Result<PortLink, BackendError> {
-        let Gateway { name, lease } = *gateway;
-        let kept = std::mem::take(&mut self.gateways).remove(name);
-        let link = match kept {
-            // As it was configured. Only if it still is there: the host may have deleted it.
-            Some(fd) if index_of(name).is_some() => {
-                PortLink::from_fd(fd, true).map_err(|why| Step::AdoptTap.failed(name, why))?
-            }
-            Some(_) | None => {
-                let link = PortLink::create(name, true).map_err(|why| match why {
-                    TapError::NameTaken { name } => BackendError::NameTaken(name),
-                    why => Step::CreateTap.failed(name, why).into(),
-                })?;
-                setup::disable_ipv6(name)?;
-                let mut netlink = Netlink::open().map_err(Step::Configure.on(name))?;
-                setup::configure(&mut netlink, name, lease.mac, lease.mtu, lease.ip, None)?;
-                link
-            }
-        };
-        let dup = link.try_clone_fd().map_err(Step::AdoptTap.on(name))?;
-        self.gateways.insert(name.to_owned(), dup);
-        Ok(link)
-    }
-
-    fn create(&mut self, spec: &Spec<'_>) -> Result<Created<PortLink>, BackendError> {
-        let (plan, fds) = self.plan(spec)?;
-        let mut handle = Handle::spawn(&self.paths, &self.exe, spec.id, &self.shim_log)?;
-        let pid = handle.pid;
-        let answer = handle.ask(&Request::Create(plan), &fds);
-        self.keep(handle)?;
-        match answer {
-            Ok((Reply::Created, mut fds)) => Ok(Created { pid, link: link_from(fds.pop(), spec)? }),
-            Ok((Reply::Failed { failure }, _)) => Err(failure.into()),
-            Ok((other, _)) => Err(unexpected(spec.id, &other).into()),
-            Err(why) => Err(Step::AskShim.failed(spec.id.short(), why).into()),
-        }
-    }
-
-    fn start(&mut self, id: &Id, command: Command) -> Result<(), StartError> {
-        let attached = matches!(command.streams, Streams::Caller { .. });
-        let fds = self.streams(id, command.streams).map_err(BackendError::from)?;
-        let handle = self.handle(id).ok_or(BackendError::Gone)?;
-        let answer = handle.ask(&Request::Start { process: command.process, attached }, &fds);
-        match answer {
-            Ok((Reply::Started, mut fds)) => {
-                handle.init = fds.pop();
-                Ok(())
-            }
-            Ok((Reply::NotStarted { why }, _)) => Err(start_error(why)),
-            Ok((other, _)) => Err(BackendError::from(unexpected(id, &other)).into()),
-            Err(why) => Err(BackendError::from(Step::AskShim.failed(id.short(), why)).into()),
-        }
-    }
-
-    fn adopt(&mut self, spec: &Spec<'_>) -> Result<Adopted<PortLink>, BackendError> {
-        let ended = |backend: &Self| Adopted::Ended { status: status_left(&backend.paths, spec.id) };
-        let found = Handle::connect(&self.paths, spec.id).map_err(Step::Attach.on(spec.id.short()))?;
-        let Some(mut handle) = found else {
-            end_unknown(&self.paths, spec.id).map_err(Step::EndShim.on(spec.id.short()))?;
-            return Ok(ended(self));
-        };
-        let (init, tap, gateway, fds) = match handle.ask(&Request::Attach, &[]) {
-            Ok((Reply::Attached { init, tap, gateway }, fds)) => (init, tap, gateway, fds),
-            Ok((Reply::Ended { .. }, _)) | Err(WireError::Closed) => {
-                handle.end().map_err(Step::EndShim.on(spec.id.short()))?;
-                return Ok(ended(self));
-            }
-            Ok((other, _)) => return Err(unexpected(spec.id, &other).into()),
-            Err(why) => return Err(Step::AskShim.failed(spec.id.short(), why).into()),
-        };
-        if !init {
-            // Its creator died before the command was started, so it is on its way out.
-            handle.end().map_err(Step::EndShim.on(spec.id.short()))?;
-            return Ok(Adopted::Ended { status: None });
-        }
-        let mut fds = fds.into_iter();
-        handle.init = fds.next();
-        let link = link_from(if tap { fds.next() } else { None }, spec);
-        if let Some((bridge, fd)) = gateway.zip(fds.next()) {
-            self.gateways.entry(bridge).or_insert(fd);
-        }
-        let pid = handle.pid;
-        self.keep(handle)?;
-        // An interface that was deleted inside is no reason to doubt the container.
-        Ok(Adopted::Running { pid, link: link.unwrap_or_default() })
-    }
-
-    fn signal(&mut self, id: &Id, signal: i32) -> Result<(), BackendError> {
-        let handle = self.handle(id).ok_or(BackendError::Gone)?;
-        handle.tell(&Request::Signal { signal }).map_err(|why| Step::Signal.failed(id.short(), why).into())
-    }
-
-    fn destroy(&mut self, id: &Id) -> Result<Option<i32>, BackendError> {
-        let known: Vec<u64> = self.handles.iter().filter(|(_, handle)| handle.id == *id).map(|(n, _)| *n).collect();
-        let mut said = None;
-        for number in &known {
-            if let Some(handle) = self.handles.get_mut(number) {
-                handle.end().map_err(Step::EndShim.on(id.short()))?;
-                said = handle.ended;
-            }
-            self.handles.remove(number);
-        }
-        self.ended.retain(|(ended, _)| ended != id);
-        if known.is_empty() && self.paths.container(id).exists() {
-            end_unknown(&self.paths, id).map_err(Step::EndShim.on(id.short()))?;
-        }
-        let socket = self.paths.socket(id);
-        absent_is_fine(std::fs::remove_file(&socket)).map_err(Step::Delete.on(socket.display()))?;
-        // The status stays where it is until `discard`: whoever asked may die before it is saved elsewhere.
-        Ok(said.or_else(|| status_left(&self.paths, id)))
-    }
-
-    fn poll_ended(&mut self) -> Option<(Id, i32)> {
-        loop {
-            if let Some(ended) = self.ended.pop_front() {
-                return Some(ended);
-            }
-            let mut events = Vec::with_capacity(16);
-            let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-            let waited = epoll::wait(&self.watch, rustix::buffer::spare_capacity(&mut events), Some(&now));
-            if !waited.is_ok_and(|found| found > 0) {
-                return None;
-            }
-            for event in &events {
-                self.observe(event.data.u64());
-            }
-        }
-    }
-
-    fn discard(&mut self, id: &Id) -> Result<(), BackendError> {
-        let (log, directory) = (self.paths.log(id), self.paths.container(id));
-        absent_is_fine(std::fs::remove_file(&log)).map_err(Step::Delete.on(log.display()))?;
-        absent_is_fine(std::fs::remove_dir_all(&directory)).map_err(Step::Delete.on(directory.display()))?;
-        Ok(())
-    }
-
-    fn save(&mut self, key: &str, text: &str) -> Result<(), BackendError> {
-        Ok(self.records.save(key, text).map_err(Step::SaveRecord.on(key))?)
-    }
-
-    fn forget(&mut self, key: &str) -> Result<(), BackendError> {
-        Ok(self.records.forget(key).map_err(Step::DeleteRecord.on(key))?)
-    }
-
-    fn load(&mut self) -> Result<Vec<(String, String)>, BackendError> {
-        Ok(self.records.load().map_err(Step::ReadRecords.on(self.paths.records().display()))?)
-    }
-
-    fn set_aside(&mut self, key: &str) -> Result<String, BackendError> {
-        let place = self.records.set_aside(key).map_err(Step::SetAside.on(key))?;
-        Ok(place.display().to_string())
-    }
-}
-
-/// Ends the shim of an earlier daemon, if there is one, whatever it has come to.
-fn end_unknown(paths: &Paths, id: &Id) -> std::io::Result<()> {
-    if let Some(mut handle) = Handle::connect(paths, id)? {
-        // For init's pidfd. One that has nothing to say any more is ended all the same.
-        if let Ok((Reply::Attached { init: true, .. }, fds)) = handle.ask(&Request::Attach, &[]) {
-            handle.init = fds.into_iter().next();
-        }
-        handle.end()?;
-    }
-    match Handle::find(paths, id)? {
-        Some(mut handle) => handle.end(),
-        None => Ok(()),
-    }
-}
-
 fn interface_plan(interface: &Interface<'_>) -> InterfacePlan {
     let lease = interface.lease;
     InterfacePlan {
@@ -353,26 +188,5 @@ fn interface_plan(interface: &Interface<'_>) -> InterfacePlan {
         mtu: lease.mtu,
         gateway: lease.gateway,
         offload: interface.offload,
-    }
-}
-
-fn link_from(tap: Option<OwnedFd>, spec: &Spec<'_>) -> Result<Option<PortLink>, Failure> {
-    let Some((tap, interface)) = tap.zip(spec.interface) else { return Ok(None) };
-    let link = PortLink::from_fd(tap, interface.offload).map_err(|why| Step::AdoptTap.failed(interface.name, why))?;
-    Ok(Some(link))
-}
-
-fn unexpected(id: &Id, reply: &Reply) -> Failure {
-    Step::AskShim.failed(id.short(), format!("it answers what was not asked: {reply:?}"))
-}
-
-fn start_error(why: NotStarted) -> StartError {
-    match why {
-        NotStarted::NotFound { command } => StartError::NotFound(command),
-        NotStarted::NotExecutable { command, cause } => StartError::NotExecutable(command, cause),
-        other @ NotStarted::Other { .. } => {
-            let (object, cause) = ("the command".to_owned(), other.to_string());
-            StartError::Backend(BackendError::Failed { operation: "start", object, cause, hint: None })
-        }
     }
 }

@@ -21,7 +21,9 @@ crate::trials![
     the_path_in_the_environment_counts,
     arguments_need_not_be_utf8,
     the_environment_is_what_was_asked_for,
+    a_command_inherits_nothing_of_ours,
     a_signal_reaches_the_command,
+    a_signal_that_does_not_exist_is_refused,
     a_terminal_controls_its_command,
     a_log_has_what_was_written,
     exec_runs_inside,
@@ -119,6 +121,36 @@ fn the_environment_is_what_was_asked_for() {
     let mut lines: Vec<&str> = output.lines().collect();
     lines.sort_unstable();
     assert_eq!(lines, ["A=b=c", "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"]);
+}
+
+/// Its descriptors (one is `ls`'s own) and its signals: none blocked, SIGPIPE not ignored.
+const INHERITED: [&str; 3] =
+    ["sh", "-c", "ls /proc/self/fd | tr '\\n' ' '; grep -E 'SigBlk|SigIgn' /proc/self/status; umask"];
+
+fn inherits_nothing(output: &str) {
+    assert!(output.starts_with("0 1 2 3 SigBlk:\t0000000000000000\n"), "{output}");
+    let ignored = output.lines().nth(1).and_then(|line| line.strip_prefix("SigIgn:\t"));
+    let ignored = u64::from_str_radix(ignored.expect("the ignored signals"), 16).expect("a mask");
+    assert_eq!(ignored & 1 << (13 - 1), 0, "SIGPIPE is ignored: {output}");
+    assert!(output.ends_with("0022\n"), "{output}");
+}
+
+fn a_command_inherits_nothing_of_ours() {
+    let mut world = World::new();
+    let (_, output) = world.run_to_end("bridge", &INHERITED);
+    inherits_nothing(&output);
+    let id = world.run_detached("bridge", &["sleep", "1000"]);
+    let mut inside = world.exec(&id, process(&INHERITED));
+    inherits_nothing(&inside.output());
+}
+
+fn a_signal_that_does_not_exist_is_refused() {
+    let mut world = World::new();
+    let id = world.run_detached("none", &["sleep", "1000"]);
+    let now = Now { instant: switch::time::Instant::ZERO, unix: 0 };
+    for number in [0, -1, 1000] {
+        assert!(world.manager().kill(id.as_str(), number, now).is_err(), "{number}");
+    }
 }
 
 fn a_signal_reaches_the_command() {

@@ -9,6 +9,7 @@ use crate::world::{World, family, kill_nine, living, traces};
 crate::trials![
     nothing_is_left_behind,
     orphans_end_with_the_command,
+    the_name_is_free_when_the_client_hears_of_the_end,
     stop_asks_first_and_ends_what_does_not_listen,
     kill_nine_of_the_shim_ends_everything,
     kill_nine_of_init_ends_everything,
@@ -47,6 +48,20 @@ fn orphans_end_with_the_command() {
     let processes = family(pid);
     assert_eq!(world.finish(running).0, 1);
     assert_eq!(living(&processes), [0; 0]);
+}
+
+fn the_name_is_free_when_the_client_hears_of_the_end() {
+    let mut world = World::new();
+    for _ in 0..10 {
+        let request = netns::manager::RunRequest {
+            name: Some("web".parse().expect("a name")),
+            ip: Some(std::net::Ipv4Addr::new(172, 17, 0, 9)),
+            ..crate::world::request("bridge")
+        };
+        let mut running = world.try_run(request, crate::world::process(&["true"])).expect("nobody else is called so");
+        assert_eq!(running.session.wait(), netns::linux::Outcome::Started);
+        assert_eq!(running.session.wait(), netns::linux::Outcome::Exited(0));
+    }
 }
 
 fn stop_asks_first_and_ends_what_does_not_listen() {

@@ -140,6 +140,9 @@ fn sysfs_agrees_with_the_kernel() {
         let (_, listed) = world.run_to_end(network, &["ls", "/sys/class/net"]);
         assert_eq!(listed, expected, "{network}");
     }
+    let first = world.run_detached("bridge", &["sleep", "1000"]);
+    let (_, listed) = world.run_to_end(&format!("container:{}", first.short()), &["ls", "/sys/class/net"]);
+    assert_eq!(listed, "eth0\nlo\n");
 }
 
 fn what_is_mounted_below_sysfs_is_still_there() {

@@ -143,6 +143,7 @@ impl World {
             let ended = self.manager().reap(NOW);
             self.drive();
             if let Some(ended) = ended.into_iter().next() {
+                self.manager().backend().wait_until_clean();
                 return ended;
             }
             assert!(Instant::now() < deadline, "nothing has ended");

@@ -4,16 +4,17 @@
 //! * It holds a descriptor of the TAP and one of the gateway's, so that neither vanishes with the daemon, and hands them to
 //!   whichever daemon asks on its socket.
 //! * As long as no command was started it lives for its creator alone: when that is gone, so is the shim.
-//! * When it is gone, so are the container's processes and its interface, in whatever way it went.
+//! * When it is gone, so are the container's processes. So is its interface, unless the shim was killed: then the interface
+//!   goes with the daemon's descriptor of it.
 //!
 //! One thread, one loop, which waits for descriptors only. It stays in the host's mount and PID namespaces: its `/proc` is
 //! the host's.
 
+mod end;
+mod serve;
 mod task;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -25,8 +26,6 @@ use rustix::event::{PollFd, PollFlags};
 use self::task::Task;
 use super::exec::channel_on_stdin;
 use super::failure::{Failure, Step};
-use super::netlink::Netlink;
-use super::process::{NotStarted, Process};
 use super::protocol::{Event, NetworkNamespace, Plan, Reply, Request};
 use super::setup::{self, Interface};
 use super::wire::{Channel, WireError};
@@ -46,6 +45,7 @@ pub(super) fn main(directory: PathBuf) -> ExitCode {
     let _ = rustix::process::setsid();
     let _ = std::env::set_current_dir("/");
     let Ok(mut creator) = channel_on_stdin() else { return ExitCode::FAILURE };
+    let _ = creator.set_timeouts(None, Some(PATIENCE));
     let Ok((Request::Create(plan), fds)) = creator.recv::<Request>() else { return ExitCode::FAILURE };
     match Shim::make(plan, fds, directory) {
         Ok(shim) => shim.run(creator),
@@ -59,6 +59,8 @@ pub(super) fn main(directory: PathBuf) -> ExitCode {
 struct Shim {
     directory: PathBuf,
     own_sysfs: bool,
+    /// Whether other containers may be in the network namespace.
+    shared: bool,
     interface: Option<Interface>,
     gateway: Option<(String, OwnedFd)>,
     listener: UnixListener,
@@ -94,6 +96,7 @@ impl Shim {
         Ok(Shim {
             directory,
             own_sysfs: plan.namespace != NetworkNamespace::Host,
+            shared: false,
             interface,
             gateway: plan.gateway.zip(fds.next()),
             listener,
@@ -179,87 +182,6 @@ impl Shim {
         }
     }
 
-    fn serve(&mut self, peer: u64, request: Request, fds: Vec<OwnedFd>) {
-        match request {
-            Request::Create(_) => self.peers.remove(&peer).map_or((), drop),
-            Request::Start { process, attached } => self.start(peer, process, attached, fds),
-            Request::Attach => self.attach(peer),
-            Request::Signal { signal } => self.signal(FIRST, signal),
-            Request::Kill => self.kill(),
-            Request::Exec { process } => self.exec(process, fds),
-        }
-    }
-
-    fn start(&mut self, peer: u64, process: Process, attached: bool, mut fds: Vec<OwnedFd>) {
-        let mut attached = if attached { fds.pop().map(Channel::from) } else { None };
-        let started = if peer == FIRST && !self.tasks.contains_key(&FIRST) {
-            Task::init(process, &fds, self.own_sysfs)
-        } else {
-            Err(NotStarted::other("start", "the command", "only its creator can, once"))
-        };
-        match started {
-            Ok(task) => {
-                let init = task.pidfd.try_clone();
-                let task = self.tasks.entry(FIRST).or_insert(task);
-                task.attached = attached;
-                task.tell(&Event::Started);
-                if let Ok(init) = init {
-                    self.reply(peer, &Reply::Started, &[init.as_fd()]);
-                }
-            }
-            Err(why) => {
-                refuse(attached.as_mut(), &why);
-                self.reply(peer, &Reply::NotStarted { why }, &[]);
-            }
-        }
-    }
-
-    fn attach(&mut self, peer: u64) {
-        let init = self.tasks.get(&FIRST).map(|task| task.pidfd.try_clone());
-        let tap = self.interface.as_ref().map(|interface| interface.link.as_fd().try_clone_to_owned());
-        let gateway = self.gateway.as_ref().map(|(_, fd)| fd.try_clone());
-        let fds: Result<Vec<OwnedFd>, io::Error> = [init, tap, gateway].into_iter().flatten().collect();
-        let Ok(fds) = fds else { return drop(self.peers.remove(&peer)) };
-        let reply = Reply::Attached {
-            init: self.tasks.contains_key(&FIRST),
-            tap: self.interface.is_some(),
-            gateway: self.gateway.as_ref().map(|(bridge, _)| bridge.clone()),
-        };
-        self.reply(peer, &reply, &fds.iter().map(AsFd::as_fd).collect::<Vec<_>>());
-    }
-
-    fn exec(&mut self, process: Process, mut fds: Vec<OwnedFd>) {
-        let mut attached = fds.pop().map(Channel::from);
-        let room = self.tasks.len() < MAX_TASKS;
-        let started = match self.tasks.get(&FIRST) {
-            Some(init) if room => Task::exec(process, &fds, &init.pidfd),
-            Some(_) => Err(NotStarted::other("start", "the command", "the container has too many already")),
-            None => Err(NotStarted::other("start", "the command", "the container does not run")),
-        };
-        match started {
-            Ok(mut task) => {
-                task.attached = attached;
-                let number = self.number();
-                self.tasks.insert(number, task);
-            }
-            Err(why) => refuse(attached.as_mut(), &why),
-        }
-    }
-
-    fn signal(&mut self, task: u64, signal: i32) {
-        if let Some(task) = self.tasks.get(&task) {
-            task.signal(signal);
-        }
-    }
-
-    /// Ends init, and every process with it. Without one there is nothing to wait for.
-    fn kill(&mut self) {
-        match self.tasks.get(&FIRST) {
-            Some(init) => init.kill(),
-            None => drop(self.peers.remove(&FIRST)),
-        }
-    }
-
     fn hear_launch(&mut self, number: u64) {
         if let Some(task) = self.tasks.get_mut(&number) {
             task.hear_launch();
@@ -279,41 +201,6 @@ impl Shim {
         }
     }
 
-    /// Init has ended, and with it every process of the container. First the world is made as if the container had never
-    /// been, then it is told.
-    fn end(mut self) -> ExitCode {
-        let mut tasks = std::mem::take(&mut self.tasks);
-        let ends: Vec<i32> = tasks.values_mut().map(Task::wait).collect();
-        let status = ends.first().copied().unwrap_or_default();
-        if let Some(interface) = self.interface.take() {
-            // The daemon still has a descriptor of it, and a joiner may keep the namespace.
-            let _ = Netlink::open().and_then(|mut netlink| netlink.delete_link(interface.index));
-        }
-        self.gateway = None;
-        if let Err(why) = self.leave_status(status) {
-            eprintln!("pontoon: {}: status {status} is not kept: {why}", self.directory.display());
-        }
-        for channel in self.peers.values_mut() {
-            let _ = channel.send(&Reply::Ended { status }, &[]);
-        }
-        self.leave();
-        for (task, status) in tasks.values_mut().zip(ends) {
-            task.tell(&Event::Exited { status });
-        }
-        ExitCode::SUCCESS
-    }
-
-    /// For the daemon that comes next, if there is none now.
-    fn leave_status(&self, status: i32) -> io::Result<()> {
-        let beside = self.directory.join("status.new");
-        fs::write(&beside, status.to_string())?;
-        fs::rename(beside, self.directory.join("status"))
-    }
-
-    fn leave(&self) {
-        let _ = fs::remove_file(self.directory.join("shim.sock"));
-    }
-
     fn reply(&mut self, peer: u64, reply: &Reply, fds: &[BorrowedFd<'_>]) {
         if let Some(channel) = self.peers.get_mut(&peer)
             && channel.send(reply, fds).is_err()
@@ -325,12 +212,5 @@ impl Shim {
     fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
-    }
-}
-
-/// Tells whoever asked for a command that there is none.
-fn refuse(attached: Option<&mut Channel>, why: &NotStarted) {
-    if let Some(attached) = attached {
-        let _ = attached.send(&Event::NotStarted { why: why.clone() }, &[]);
     }
 }

@@ -1,0 +1,101 @@
+//! What a shim does when it is asked to.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::task::Task;
+use super::{FIRST, MAX_TASKS, Shim};
+use crate::linux::process::{NotStarted, Process};
+use crate::linux::protocol::{Event, Reply, Request};
+use crate::linux::wire::Channel;
+
+impl Shim {
+    pub(super) fn serve(&mut self, peer: u64, request: Request, fds: Vec<OwnedFd>) {
+        match request {
+            Request::Create(_) => self.peers.remove(&peer).map_or((), drop),
+            Request::Start { process, attached } => self.start(peer, process, attached, fds),
+            Request::Attach => self.attach(peer),
+            Request::Share => self.shared = true,
+            Request::Signal { signal } => self.signal(FIRST, signal),
+            Request::Kill => self.kill(),
+            Request::Exec { process } => self.exec(process, fds),
+        }
+    }
+
+    fn start(&mut self, peer: u64, process: Process, attached: bool, mut fds: Vec<OwnedFd>) {
+        let mut attached = if attached { fds.pop().map(Channel::from) } else { None };
+        let started = if peer == FIRST && !self.tasks.contains_key(&FIRST) {
+            Task::init(process, &fds, self.own_sysfs)
+        } else {
+            Err(NotStarted::other("start", "the command", "only its creator can, once"))
+        };
+        match started {
+            Ok(task) => {
+                let init = task.pidfd.try_clone();
+                let task = self.tasks.entry(FIRST).or_insert(task);
+                task.attached = attached;
+                task.tell(&Event::Started);
+                if let Ok(init) = init {
+                    self.reply(peer, &Reply::Started, &[init.as_fd()]);
+                }
+            }
+            Err(why) => {
+                refuse(attached.as_mut(), &why);
+                self.reply(peer, &Reply::NotStarted { why }, &[]);
+            }
+        }
+    }
+
+    fn attach(&mut self, peer: u64) {
+        let init = self.tasks.get(&FIRST).map(|task| task.pidfd.try_clone());
+        let tap = self.interface.as_ref().map(|interface| interface.link.as_fd().try_clone_to_owned());
+        let gateway = self.gateway.as_ref().map(|(_, fd)| fd.try_clone());
+        let fds: Result<Vec<OwnedFd>, io::Error> = [init, tap, gateway].into_iter().flatten().collect();
+        let Ok(fds) = fds else { return drop(self.peers.remove(&peer)) };
+        let reply = Reply::Attached {
+            init: self.tasks.contains_key(&FIRST),
+            tap: self.interface.is_some(),
+            gateway: self.gateway.as_ref().map(|(bridge, _)| bridge.clone()),
+        };
+        self.reply(peer, &reply, &fds.iter().map(AsFd::as_fd).collect::<Vec<_>>());
+    }
+
+    fn exec(&mut self, process: Process, mut fds: Vec<OwnedFd>) {
+        let mut attached = fds.pop().map(Channel::from);
+        let room = self.tasks.len() < MAX_TASKS;
+        let started = match self.tasks.get(&FIRST) {
+            Some(init) if room => Task::exec(process, &fds, &init.pidfd),
+            Some(_) => Err(NotStarted::other("start", "the command", "the container has too many already")),
+            None => Err(NotStarted::other("start", "the command", "the container does not run")),
+        };
+        match started {
+            Ok(mut task) => {
+                task.attached = attached;
+                let number = self.number();
+                self.tasks.insert(number, task);
+            }
+            Err(why) => refuse(attached.as_mut(), &why),
+        }
+    }
+
+    fn signal(&mut self, task: u64, signal: i32) {
+        if let Some(task) = self.tasks.get(&task) {
+            task.signal(signal);
+        }
+    }
+
+    /// Ends init, and every process with it. Without one there is nothing to wait for.
+    fn kill(&mut self) {
+        match self.tasks.get(&FIRST) {
+            Some(init) => init.kill(),
+            None => drop(self.peers.remove(&FIRST)),
+        }
+    }
+}
+
+/// Tells whoever asked for a command that there is none.
+fn refuse(attached: Option<&mut Channel>, why: &NotStarted) {
+    if let Some(attached) = attached {
+        let _ = attached.send(&Event::NotStarted { why: why.clone() }, &[]);
+    }
+}
