@@ -19,18 +19,20 @@ use crate::buffer::{Buffer, Pool};
 use crate::counters::{PortCounters, Traffic};
 use crate::fdb::FdbEvent;
 use crate::forward::Switch;
-use crate::frame::{Frame, Tag};
+use crate::frame::Frame;
 use crate::link::{Link, Received, Transmit};
 use crate::slots::Slots;
 use crate::time::Instant;
 use crate::verdict::{DropReason, PortId, Verdict};
-use crate::vlan::{Retag, VlanId};
 
 mod control;
+mod port;
 mod report;
 
 pub use control::{Control, ControlError};
 pub use report::{BridgeStatistics, Event, FdbRow, PortStatistics, Unbalanced};
+
+use port::{Copy, Port};
 
 /// The number of a bridge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -84,17 +86,6 @@ struct Bridge {
     name: String,
     switch: Switch,
     departed: PortCounters,
-}
-
-#[derive(Debug)]
-struct Port<L> {
-    bridge: BridgeId,
-    link: L,
-    counters: PortCounters,
-    /// Copies that the link has queued and not answered for. The link's own bound is its bound.
-    queued: VecDeque<Traffic>,
-    is_touched: bool,
-    has_ended: bool,
 }
 
 impl<L: Link> Dataplane<L> {
@@ -233,16 +224,13 @@ impl<L: Link> Dataplane<L> {
     /// Ends a batch: flushes the links that were given frames, counts what became of them, and takes away the ports
     /// whose links have ended.
     pub fn flush(&mut self) {
-        while let Some(touched) = self.touched.pop() {
-            self.flush_link(touched);
-        }
-        while let Some(ended) = self.ended.pop() {
-            // (Unless it was unplugged since, and its number is another port's.)
-            if self.ports.get(ended.0).is_some_and(|port| port.has_ended) {
-                self.remove_port(ended);
-                self.events.push_back(Event::PortDown { port: ended });
-            }
-        }
+        // (In the order in which they were touched, and ended: a flood starts on its links by their numbers.)
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.drain(..).for_each(|port| self.flush_link(port));
+        self.touched = touched;
+        let mut ended = std::mem::take(&mut self.ended);
+        ended.drain(..).for_each(|port| self.clear_up(port));
+        self.ended = ended;
         debug_assert_eq!(self.check(), Ok(()));
     }
 
@@ -299,60 +287,6 @@ impl<L: Link> Dataplane<L> {
         self.bridges.get_mut(bridge.0).map(|bridge| &mut bridge.switch)
     }
 
-    /// The counters of a port.
-    #[must_use]
-    pub fn counters(&self, port: PortId) -> Option<&PortCounters> {
-        self.ports.get(port.0).map(|port| &port.counters)
-    }
-
-    /// All counters of all bridges.
-    #[must_use]
-    pub fn statistics(&self) -> Vec<BridgeStatistics> {
-        let of_port = |bridge: &Bridge, port: PortId| PortStatistics {
-            port,
-            name: bridge.port_name(port),
-            stations: bridge.switch.fdb().stations(port),
-            counters: self.counters(port).cloned().unwrap_or_default(),
-        };
-        let of_bridge = |(id, bridge): (u16, &Bridge)| BridgeStatistics {
-            bridge: BridgeId(id),
-            name: bridge.name.clone(),
-            fdb: bridge.switch.fdb().counters(),
-            stations: bridge.switch.fdb().len(),
-            ports: bridge.switch.ports().map(|port| of_port(bridge, port)).collect(),
-            departed: bridge.departed.clone(),
-        };
-        self.bridges.iter().map(of_bridge).collect()
-    }
-
-    /// The stations of a bridge, by VLAN and address; none if there is no such bridge.
-    #[must_use]
-    pub fn fdb(&self, bridge: BridgeId, now: Instant) -> Vec<FdbRow> {
-        let Some(bridge) = self.bridges.get(bridge.0) else { return Vec::new() };
-        let entries = bridge.switch.fdb().entries(now).into_iter();
-        entries
-            .map(|entry| FdbRow {
-                vlan: entry.vlan,
-                station: entry.station,
-                port: entry.port,
-                name: bridge.port_name(entry.port),
-                kind: entry.kind,
-                age: entry.age.as_secs(),
-            })
-            .collect()
-    }
-
-    /// Whether the law of the counters holds for every port, and for those that have gone.
-    ///
-    /// # Errors
-    /// The first port whose counters do not add up.
-    pub fn check(&self) -> Result<(), Unbalanced> {
-        let check = |(port, it): (u16, &Port<L>)| {
-            it.counters.check().map_err(|imbalance| Unbalanced { port: PortId(port), imbalance })
-        };
-        self.ports.iter().try_for_each(check)
-    }
-
     fn bridge(&mut self, bridge: BridgeId) -> Result<&mut Bridge, ControlError> {
         self.bridges.get_mut(bridge.0).ok_or(ControlError::NoBridge(bridge))
     }
@@ -385,6 +319,14 @@ impl<L: Link> Dataplane<L> {
         }
     }
 
+    /// Takes away a port whose link has ended; not one that was plugged in under its number since.
+    fn clear_up(&mut self, port: PortId) {
+        if self.ports.get(port.0).is_some_and(|it| it.has_ended) {
+            self.remove_port(port);
+            self.events.push_back(Event::PortDown { port });
+        }
+    }
+
     /// Takes a port out of everything. Copies that its link still had queued have not left.
     fn remove_port(&mut self, port: PortId) -> Option<L> {
         let mut it = self.ports.remove(port.0)?;
@@ -394,86 +336,6 @@ impl<L: Link> Dataplane<L> {
             bridge.departed += &it.counters;
         }
         Some(it.link)
-    }
-}
-
-impl Bridge {
-    fn port_name(&self, port: PortId) -> String {
-        self.switch.port(port).map(|config| config.name.clone()).unwrap_or_default()
-    }
-}
-
-impl<L> Port<L> {
-    fn new(bridge: BridgeId, link: L) -> Self {
-        Port {
-            bridge,
-            link,
-            counters: PortCounters::default(),
-            queued: VecDeque::new(),
-            is_touched: false,
-            has_ended: false,
-        }
-    }
-
-    #[inline]
-    fn touch(&mut self, own: PortId, touched: &mut Vec<PortId>) {
-        if !self.is_touched {
-            self.is_touched = true;
-            touched.push(own);
-        }
-    }
-
-    #[cold]
-    fn end(&mut self, own: PortId, ended: &mut Vec<PortId>) {
-        if !self.has_ended {
-            self.has_ended = true;
-            ended.push(own);
-        }
-    }
-
-    #[inline]
-    fn conclude(&mut self, own: PortId, traffic: Traffic, result: Transmit, ended: &mut Vec<PortId>) {
-        match result {
-            Transmit::Sent => self.counters.tx.count(traffic),
-            Transmit::Queued => self.queued.push_back(traffic),
-            Transmit::Full => self.counters.tx.drop(DropReason::LinkFull),
-            Transmit::Refused => self.counters.tx.drop(DropReason::LinkRefused),
-            Transmit::NotSegmentable => self.counters.tx.drop(DropReason::NotSegmentable),
-            Transmit::Down => {
-                self.counters.tx.drop(DropReason::LinkDown);
-                self.end(own, ended);
-            }
-        }
-    }
-}
-
-/// The parts of a data plane that sending a copy needs, while the verdict lends the rest.
-struct Copy<'a, L> {
-    switch: &'a Switch,
-    ports: &'a mut Slots<Port<L>>,
-    touched: &'a mut Vec<PortId>,
-    ended: &'a mut Vec<PortId>,
-}
-
-impl<L: Link> Copy<'_, L> {
-    #[inline]
-    fn send(&mut self, egress: PortId, buffer: &Arc<Buffer>, frame: &Frame<'_>, vlan: VlanId, traffic: Traffic) {
-        let Some(port) = self.ports.get_mut(egress.0) else { return };
-        if port.has_ended {
-            return port.counters.tx.drop(DropReason::LinkDown);
-        }
-        let retag = match self.switch.egress(egress, frame, vlan) {
-            Ok(retag) => retag,
-            Err(reason) => return port.counters.tx.drop(reason),
-        };
-        let traffic = match retag {
-            Retag::Keep | Retag::Replace(_) => traffic,
-            Retag::Push(_) => traffic.longer_by(Tag::LEN as i32),
-            Retag::Pop => traffic.longer_by(-(Tag::LEN as i32)),
-        };
-        port.touch(egress, self.touched);
-        let result = port.link.transmit(buffer, retag);
-        port.conclude(egress, traffic, result, self.ended);
     }
 }
 

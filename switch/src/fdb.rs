@@ -12,9 +12,7 @@
 //! * With an ageing time of zero nothing is learned, and the switch floods like a hub.
 //! * Every change is an event, in a bounded queue.
 //!
-//! The sweep keeps one check per entry, not one per refresh: a frame of a known station writes one word, and the check,
-//! when it comes, finds out that the entry was used and looks again later. Nothing depends on the hash map's order, and
-//! its seed is given.
+//! Nothing depends on the hash map's order, and its seed is given.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -30,9 +28,12 @@ use crate::vlan::VlanId;
 
 mod entry;
 mod event;
+mod snapshot;
+mod sweep;
 
-pub use entry::{EntryKind, FdbCounters, FdbEntry, FdbSnapshot};
+pub use entry::{EntryKind, FdbCounters, FdbEntry};
 pub use event::FdbEvent;
+pub use snapshot::FdbSnapshot;
 
 use entry::{Entry, Share, pack, unpack};
 use event::EventQueue;
@@ -86,8 +87,6 @@ impl Fdb {
     pub const DEFAULT_AGEING: Duration = Duration::from_secs(300);
     /// The longest ageing time, as in the standard; a longer one is taken for this.
     pub const MAX_AGEING: Duration = Duration::from_secs(1_000_000);
-    /// Checks in one call of `handle_timeout`, so that no sweep holds the frames up for long.
-    const SWEEP: usize = 4096;
 
     /// An empty table.
     #[must_use]
@@ -190,36 +189,6 @@ impl Fdb {
         self.shares.or_default(port.0).quota = quota;
     }
 
-    /// Sets the ageing time, for the entries that are there as well.
-    pub fn set_ageing(&mut self, ageing: Duration, now: Instant) {
-        let before = std::mem::replace(&mut self.ageing, ageing.min(Fdb::MAX_AGEING));
-        self.entries.values_mut().for_each(|entry| {
-            let left = self.ageing.saturating_sub(entry.age(before, now));
-            entry.expires = now + left;
-            entry.check = if entry.kind.ages() { entry.expires } else { Instant::FAR_FUTURE };
-        });
-        self.rebuild_checks();
-    }
-
-    /// Takes away entries that have expired; at most a few thousand at once, after which [`Fdb::poll_timeout`] still
-    /// tells a moment that has passed.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        for _ in 0..Fdb::SWEEP {
-            let Some(&Reverse((check, key))) = self.checks.peek() else { return };
-            if check > now {
-                return;
-            }
-            self.checks.pop();
-            self.check(key, check, now);
-        }
-    }
-
-    /// When [`Fdb::handle_timeout`] wants to be called next.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.checks.peek().map(|Reverse((check, _))| *check)
-    }
-
     /// The next change of the table.
     pub fn poll_event(&mut self) -> Option<FdbEvent> {
         self.events.pop()
@@ -259,43 +228,6 @@ impl Fdb {
     #[must_use]
     pub fn ageing(&self) -> Duration {
         self.ageing
-    }
-
-    /// The entries by VLAN and address, without those that have expired.
-    #[must_use]
-    pub fn entries(&self, now: Instant) -> Vec<FdbEntry> {
-        let mut alive: Vec<(u64, Entry)> =
-            self.entries.iter().filter(|(_, entry)| entry.is_alive(now)).map(|(key, entry)| (*key, *entry)).collect();
-        alive.sort_unstable_by_key(|(key, _)| *key);
-        let row = |(key, entry): (u64, Entry)| {
-            let (vlan, station) = unpack(key);
-            FdbEntry { vlan, station, port: entry.port, kind: entry.kind, age: entry.age(self.ageing, now) }
-        };
-        alive.into_iter().map(row).collect()
-    }
-
-    /// The table as plain data.
-    #[must_use]
-    pub fn snapshot(&self, now: Instant) -> FdbSnapshot {
-        FdbSnapshot { entries: self.entries(now), counters: self.counters }
-    }
-
-    /// Puts the entries of a snapshot in the place of all that is here. No events: whoever mirrors the table reads it
-    /// whole after a restore. What has no room is left out, and counts as evicted.
-    pub fn restore(&mut self, snapshot: &FdbSnapshot, now: Instant) {
-        self.entries.clear();
-        self.checks.clear();
-        self.ageing_entries = 0;
-        self.shares.iter_mut().for_each(|(_, share)| share.used = 0);
-        for row in &snapshot.entries {
-            let left = self.ageing.saturating_sub(row.age);
-            if self.has_room(row.kind) && (!left.is_zero() || !row.kind.ages()) {
-                self.insert(pack(row.vlan, row.station), row.port, row.kind, now + left);
-            }
-        }
-        self.counters = snapshot.counters;
-        let made = self.counters.learned + self.counters.set;
-        self.counters.evicted = made.saturating_sub(self.counters.expired + self.entries.len() as u64);
     }
 
     /// A station that is in the table, but not alive behind this port.
@@ -391,13 +323,6 @@ impl Fdb {
         true
     }
 
-    fn expire(&mut self, key: u64) {
-        let Some(Entry { port, .. }) = self.take_out(key) else { return };
-        self.counters.expired += 1;
-        let (vlan, station) = unpack(key);
-        self.events.push(FdbEvent::Expired { vlan, station, port });
-    }
-
     /// Evicts in the order of the keys, not of the map.
     fn evict_where(&mut self, leaves: impl Fn(&Entry) -> bool) {
         let mut keys: Vec<u64> = self.entries.iter().filter(|(_, entry)| leaves(entry)).map(|(key, _)| *key).collect();
@@ -405,32 +330,6 @@ impl Fdb {
         for key in keys {
             self.evict(key);
         }
-    }
-
-    fn check(&mut self, key: u64, check: Instant, now: Instant) {
-        let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.check == check) else { return };
-        if entry.is_alive(now) {
-            entry.check = entry.expires;
-            let next = entry.check;
-            self.push_check(next, key);
-        } else {
-            self.expire(key);
-        }
-    }
-
-    /// Void checks are swept out when they outnumber the valid ones, which keeps the queue in bounds at a constant cost
-    /// per entry.
-    fn push_check(&mut self, check: Instant, key: u64) {
-        if self.checks.len() > 2 * self.ageing_entries + 64 {
-            self.rebuild_checks();
-        } else {
-            self.checks.push(Reverse((check, key)));
-        }
-    }
-
-    fn rebuild_checks(&mut self) {
-        let valid = self.entries.iter().filter(|(_, entry)| entry.kind.ages());
-        self.checks = valid.map(|(key, entry)| Reverse((entry.check, *key))).collect();
     }
 }
 

@@ -2,10 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::BridgeId;
+use super::port::Port;
+use super::{Bridge, BridgeId, Dataplane};
 use crate::counters::{Imbalance, PortCounters};
 use crate::fdb::{EntryKind, FdbCounters};
+use crate::link::Link;
 use crate::mac::MacAddr;
+use crate::time::Instant;
 use crate::verdict::PortId;
 use crate::vlan::VlanId;
 
@@ -76,4 +79,66 @@ pub struct Unbalanced {
     pub port: PortId,
     /// How.
     pub imbalance: Imbalance,
+}
+
+impl<L: Link> Dataplane<L> {
+    /// The counters of a port.
+    #[must_use]
+    pub fn counters(&self, port: PortId) -> Option<&PortCounters> {
+        self.ports.get(port.0).map(|port| &port.counters)
+    }
+
+    /// All counters of all bridges.
+    #[must_use]
+    pub fn statistics(&self) -> Vec<BridgeStatistics> {
+        let of_port = |bridge: &Bridge, port: PortId| PortStatistics {
+            port,
+            name: bridge.port_name(port),
+            stations: bridge.switch.fdb().stations(port),
+            counters: self.counters(port).cloned().unwrap_or_default(),
+        };
+        let of_bridge = |(id, bridge): (u16, &Bridge)| BridgeStatistics {
+            bridge: BridgeId(id),
+            name: bridge.name.clone(),
+            fdb: bridge.switch.fdb().counters(),
+            stations: bridge.switch.fdb().len(),
+            ports: bridge.switch.ports().map(|port| of_port(bridge, port)).collect(),
+            departed: bridge.departed.clone(),
+        };
+        self.bridges.iter().map(of_bridge).collect()
+    }
+
+    /// The stations of a bridge, by VLAN and address; none if there is no such bridge.
+    #[must_use]
+    pub fn fdb(&self, bridge: BridgeId, now: Instant) -> Vec<FdbRow> {
+        let Some(bridge) = self.bridges.get(bridge.0) else { return Vec::new() };
+        let entries = bridge.switch.fdb().entries(now).into_iter();
+        entries
+            .map(|entry| FdbRow {
+                vlan: entry.vlan,
+                station: entry.station,
+                port: entry.port,
+                name: bridge.port_name(entry.port),
+                kind: entry.kind,
+                age: entry.age.as_secs(),
+            })
+            .collect()
+    }
+
+    /// Whether the law of the counters holds for every port, and for those that have gone.
+    ///
+    /// # Errors
+    /// The first port whose counters do not add up.
+    pub fn check(&self) -> Result<(), Unbalanced> {
+        let check = |(port, it): (u16, &Port<L>)| {
+            it.counters.check().map_err(|imbalance| Unbalanced { port: PortId(port), imbalance })
+        };
+        self.ports.iter().try_for_each(check)
+    }
+}
+
+impl Bridge {
+    fn port_name(&self, port: PortId) -> String {
+        self.switch.port(port).map(|config| config.name.clone()).unwrap_or_default()
+    }
 }

@@ -65,15 +65,6 @@ pub struct FdbCounters {
     pub refused: u64,
 }
 
-/// The whole table as plain data. Ages, not moments: the clock of another process has another origin.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FdbSnapshot {
-    /// The entries, by VLAN and address.
-    pub entries: Vec<FdbEntry>,
-    /// The counters.
-    pub counters: FdbCounters,
-}
-
 /// An entry as the table keeps it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {

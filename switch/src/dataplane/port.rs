@@ -1,0 +1,107 @@
+//! [`Port`]: what the data plane keeps for a port, and how one copy leaves by it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::BridgeId;
+use crate::buffer::Buffer;
+use crate::counters::{PortCounters, Traffic};
+use crate::forward::Switch;
+use crate::frame::{Frame, Tag};
+use crate::link::{Link, Transmit};
+use crate::slots::Slots;
+use crate::verdict::{DropReason, PortId};
+use crate::vlan::{Retag, VlanId};
+
+/// A port: its link, its counters, and the copies whose fate is not known yet.
+#[derive(Debug)]
+pub(super) struct Port<L> {
+    pub(super) bridge: BridgeId,
+    pub(super) link: L,
+    pub(super) counters: PortCounters,
+    /// Copies that the link has queued and not answered for. The link's own bound is its bound.
+    pub(super) queued: VecDeque<Traffic>,
+    pub(super) is_touched: bool,
+    pub(super) has_ended: bool,
+}
+
+impl<L> Port<L> {
+    pub(super) fn new(bridge: BridgeId, link: L) -> Self {
+        Port {
+            bridge,
+            link,
+            counters: PortCounters::default(),
+            queued: VecDeque::new(),
+            is_touched: false,
+            has_ended: false,
+        }
+    }
+
+    #[inline]
+    pub(super) fn touch(&mut self, own: PortId, touched: &mut Vec<PortId>) {
+        if !self.is_touched {
+            self.is_touched = true;
+            touched.push(own);
+        }
+    }
+
+    #[cold]
+    pub(super) fn end(&mut self, own: PortId, ended: &mut Vec<PortId>) {
+        if !self.has_ended {
+            self.has_ended = true;
+            ended.push(own);
+        }
+    }
+
+    #[inline]
+    pub(super) fn conclude(&mut self, own: PortId, traffic: Traffic, result: Transmit, ended: &mut Vec<PortId>) {
+        match result {
+            Transmit::Sent => self.counters.tx.count(traffic),
+            Transmit::Queued => self.queued.push_back(traffic),
+            Transmit::Full => self.counters.tx.drop(DropReason::LinkFull),
+            Transmit::Refused => self.counters.tx.drop(DropReason::LinkRefused),
+            Transmit::NotSegmentable => self.counters.tx.drop(DropReason::NotSegmentable),
+            Transmit::Down => {
+                self.counters.tx.drop(DropReason::LinkDown);
+                self.end(own, ended);
+            }
+        }
+    }
+}
+
+/// The parts of a data plane that sending a copy needs, while the verdict lends the rest.
+pub(super) struct Copy<'a, L> {
+    pub(super) switch: &'a Switch,
+    pub(super) ports: &'a mut Slots<Port<L>>,
+    pub(super) touched: &'a mut Vec<PortId>,
+    pub(super) ended: &'a mut Vec<PortId>,
+}
+
+impl<L: Link> Copy<'_, L> {
+    #[inline]
+    pub(super) fn send(
+        &mut self,
+        egress: PortId,
+        buffer: &Arc<Buffer>,
+        frame: &Frame<'_>,
+        vlan: VlanId,
+        traffic: Traffic,
+    ) {
+        let Some(port) = self.ports.get_mut(egress.0) else { return };
+        if port.has_ended {
+            return port.counters.tx.drop(DropReason::LinkDown);
+        }
+        let retag = match self.switch.egress(egress, frame, vlan) {
+            Ok(retag) => retag,
+            Err(reason) => return port.counters.tx.drop(reason),
+        };
+        let traffic = match retag {
+            Retag::Keep | Retag::Replace(_) => traffic,
+            Retag::Push(_) => traffic.longer_by(Tag::LEN as i32),
+            Retag::Pop => traffic.longer_by(-(Tag::LEN as i32)),
+        };
+        port.touch(egress, self.touched);
+        let result = port.link.transmit(buffer, retag);
+        port.conclude(egress, traffic, result, self.ended);
+    }
+}

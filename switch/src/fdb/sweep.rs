@@ -1,0 +1,80 @@
+//! Forgetting: how entries expire.
+//!
+//! There is one check per entry, not one per refresh: a frame of a known station writes one word, and the check, when it
+//! comes, finds out that the entry was used and looks again later. Checks come in the order of their moments, then of the
+//! keys. An entry that goes leaves its check behind; it is void, since a check is valid only if its entry names it.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use super::entry::{Entry, unpack};
+use super::{Fdb, FdbEvent};
+use crate::time::Instant;
+
+/// Checks in one call of `handle_timeout`, so that no sweep holds the frames up for long.
+const SWEEP: usize = 4096;
+
+impl Fdb {
+    /// Sets the ageing time, for the entries that are there as well.
+    pub fn set_ageing(&mut self, ageing: Duration, now: Instant) {
+        let before = std::mem::replace(&mut self.ageing, ageing.min(Fdb::MAX_AGEING));
+        self.entries.values_mut().for_each(|entry| {
+            let left = self.ageing.saturating_sub(entry.age(before, now));
+            entry.expires = now + left;
+            entry.check = if entry.kind.ages() { entry.expires } else { Instant::FAR_FUTURE };
+        });
+        self.rebuild_checks();
+    }
+
+    /// Takes away entries that have expired; at most a few thousand at once, after which [`Fdb::poll_timeout`] still
+    /// tells a moment that has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for _ in 0..SWEEP {
+            let Some(&Reverse((check, key))) = self.checks.peek() else { return };
+            if check > now {
+                return;
+            }
+            self.checks.pop();
+            self.check(key, check, now);
+        }
+    }
+
+    /// When [`Fdb::handle_timeout`] wants to be called next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.checks.peek().map(|Reverse((check, _))| *check)
+    }
+
+    pub(super) fn expire(&mut self, key: u64) {
+        let Some(Entry { port, .. }) = self.take_out(key) else { return };
+        self.counters.expired += 1;
+        let (vlan, station) = unpack(key);
+        self.events.push(FdbEvent::Expired { vlan, station, port });
+    }
+
+    fn check(&mut self, key: u64, check: Instant, now: Instant) {
+        let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.check == check) else { return };
+        if entry.is_alive(now) {
+            entry.check = entry.expires;
+            let next = entry.check;
+            self.push_check(next, key);
+        } else {
+            self.expire(key);
+        }
+    }
+
+    /// Void checks are swept out when they outnumber the valid ones, which keeps the queue in bounds at a constant cost
+    /// per entry.
+    pub(super) fn push_check(&mut self, check: Instant, key: u64) {
+        if self.checks.len() > 2 * self.ageing_entries + 64 {
+            self.rebuild_checks();
+        } else {
+            self.checks.push(Reverse((check, key)));
+        }
+    }
+
+    fn rebuild_checks(&mut self) {
+        let valid = self.entries.iter().filter(|(_, entry)| entry.kind.ages());
+        self.checks = valid.map(|(key, entry)| Reverse((entry.check, *key))).collect();
+    }
+}
