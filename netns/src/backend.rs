@@ -36,11 +36,11 @@ pub trait Backend {
     /// The step that failed; what was made is to be undone by [`Backend::destroy`].
     fn create(&mut self, spec: &Spec<'_>) -> Result<Created<Self::Link>, BackendError>;
 
-    /// Starts the command of a container that was created.
+    /// Starts the command of a container that was created. Returns its process, as the host numbers it.
     ///
     /// # Errors
     /// If it does not run: not found, not executable, or something of ours.
-    fn start(&mut self, id: &Id, command: Self::Command) -> Result<(), StartError>;
+    fn start(&mut self, id: &Id, command: Self::Command) -> Result<u32, StartError>;
 
     /// Finds a container that an earlier daemon made, and takes over its interface.
     ///
@@ -159,7 +159,7 @@ pub struct Created<L> {
 pub enum Adopted<L> {
     /// Its command runs.
     Running {
-        /// The process that stands for it.
+        /// The process of the command.
         pid: u32,
         /// The switch's end of its interface, if it still has one.
         link: Option<L>,

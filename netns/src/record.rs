@@ -51,12 +51,12 @@ pub enum Phase {
     },
     /// The command runs. Found later: take it over, or note its end.
     Running {
-        /// The shim.
+        /// The command's process.
         pid: u32,
     },
     /// It was told to stop. Found later: end it.
     Stopping {
-        /// The shim.
+        /// The command's process.
         pid: u32,
     },
     /// It has ended; its lease is free. Found later: nothing to do.
@@ -80,7 +80,7 @@ impl Record {
         }
     }
 
-    /// The shim's process, while there is one.
+    /// The process that stands for it, while there is one: the command's, as soon as it runs.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         match self.phase {

@@ -82,7 +82,7 @@ impl Backend for SimBackend {
         Ok(Created { pid, link })
     }
 
-    fn start(&mut self, id: &Id, command: Program) -> Result<(), StartError> {
+    fn start(&mut self, id: &Id, command: Program) -> Result<u32, StartError> {
         self.change(&Change::Other, |machine| machine.start(id, command))?
     }
 

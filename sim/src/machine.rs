@@ -162,7 +162,7 @@ impl Machine {
         Ok((self.next_pid, link))
     }
 
-    pub(crate) fn start(&mut self, id: &Id, program: Program) -> Result<(), StartError> {
+    pub(crate) fn start(&mut self, id: &Id, program: Program) -> Result<u32, StartError> {
         match program {
             Program::NotFound(name) => return Err(StartError::NotFound(name)),
             Program::NotExecutable(name) => return Err(StartError::NotExecutable(name, "Permission denied".into())),
@@ -177,7 +177,7 @@ impl Machine {
             container.log.push_str(program.output());
         }
         container.state = State::Running(program);
-        Ok(())
+        Ok(container.pid)
     }
 
     pub(crate) fn signal(&mut self, id: &Id, signal: i32) -> Result<(), BackendError> {

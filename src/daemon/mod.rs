@@ -147,7 +147,11 @@ pub fn run(options: &Options, listens: impl FnOnce(&[String])) -> Result<Outcome
     // again, and start the next daemon, which waits for the lock.
     let _ = std::fs::remove_file(options.dirs.socket());
     drop(listener);
-    daemon.state().engine.take();
+    let mut state = daemon.state();
+    state.engine.take();
+    // Shims of containers that have just ended still hold our gateway: the next daemon is to find it gone.
+    state.manager.backend().wait_until_clean();
+    drop(state);
     drop(daemon);
     drop(lock);
     ended.map(|()| Outcome::Ended)

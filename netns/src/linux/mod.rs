@@ -44,13 +44,21 @@ pub use self::session::{Outcome, Session, exec};
 pub use self::survey::interfaces;
 pub use self::world::Linux;
 
+/// What the first argument of every process that this program starts for itself begins with, whether it is one of ours or
+/// of the command's own. Such a process keeps no descriptor that it inherited but the three standard streams.
+pub const HIDDEN: &str = "__";
+
 /// Does what a hidden first argument says, and returns the exit code; `None` if there is no such argument. `argv` begins with
 /// the name of the program.
 pub fn dispatch(argv: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let mut arguments = argv.into_iter().skip(1);
-    match arguments.next()?.to_str()? {
+    let role = arguments.next()?;
+    let role = role.to_str()?;
+    if role.starts_with(HIDDEN) {
+        sys::close_inherited();
+    }
+    match role {
         protocol::SHIM => {
-            sys::close_inherited();
             // The id before it is there to be seen in the list of processes.
             Some(arguments.nth(1).map_or(ExitCode::FAILURE, |directory| shim::main(PathBuf::from(directory))))
         }

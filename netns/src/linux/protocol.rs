@@ -41,14 +41,16 @@ pub(super) enum Reply {
     Created,
     /// The step asked for failed.
     Failed { failure: Failure },
-    /// The command runs. Descriptor: a pidfd of the container's init.
-    Started,
+    /// The command runs, as this process of the host's. Descriptor: a pidfd of the container's init.
+    Started { command: Option<u32> },
     /// The command does not run.
     NotStarted { why: NotStarted },
     /// To the new daemon. Descriptors: those that are said to be there, in this order.
     Attached {
         /// Init's pidfd, which means that the command was started.
         init: bool,
+        /// The command's process, as the host numbers it, if it still runs.
+        command: Option<u32>,
         /// The TAP.
         tap: bool,
         /// The bridge whose gateway's TAP is here.

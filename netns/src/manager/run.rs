@@ -186,8 +186,8 @@ impl<B: Backend> Manager<B> {
             self.plug(id, link)?;
         }
         self.enter(id, Phase::Starting { pid: created.pid })?;
-        self.backend.start(id, command).map_err(Error::Start)?;
-        self.enter(id, Phase::Running { pid: created.pid })
+        let pid = self.backend.start(id, command).map_err(Error::Start)?;
+        self.enter(id, Phase::Running { pid })
     }
 
     /// Saves that `phase` is next, and enters it.

@@ -58,7 +58,7 @@ pub struct ContainerView {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// The process that stands for it (the shim), as the host sees it; 0 when it does not run.
+    /// The process of its command, as the host numbers it; 0 when it does not run.
     pub pid: u32,
     /// `created`, `running` or `exited`.
     pub state: String,

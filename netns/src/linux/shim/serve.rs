@@ -31,12 +31,12 @@ impl Shim {
         };
         match started {
             Ok(task) => {
-                let init = task.pidfd.try_clone();
+                let (init, command) = (task.pidfd.try_clone(), task.command_pid());
                 let task = self.tasks.entry(FIRST).or_insert(task);
                 task.attached = attached;
                 task.tell(&Event::Started);
                 if let Ok(init) = init {
-                    self.reply(peer, &Reply::Started, &[init.as_fd()]);
+                    self.reply(peer, &Reply::Started { command }, &[init.as_fd()]);
                 }
             }
             Err(why) => {
@@ -54,6 +54,7 @@ impl Shim {
         let Ok(fds) = fds else { return drop(self.peers.remove(&peer)) };
         let reply = Reply::Attached {
             init: self.tasks.contains_key(&FIRST),
+            command: self.tasks.get(&FIRST).and_then(Task::command_pid),
             tap: self.interface.is_some(),
             gateway: self.gateway.as_ref().map(|(bridge, _)| bridge.clone()),
         };

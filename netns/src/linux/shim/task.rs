@@ -1,7 +1,7 @@
 //! [`Task`]: a process that the shim has started: the container's init, or a command from outside.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Child;
 use std::time::Duration;
@@ -78,6 +78,13 @@ impl Task {
         if let Some(signal) = Signal::from_named_raw(signal) {
             let _ = rustix::process::pidfd_send_signal(&self.command, signal);
         }
+    }
+
+    /// The command, as the host numbers processes; `None` once it has ended.
+    pub(super) fn command_pid(&self) -> Option<u32> {
+        let info = format!("/proc/self/fdinfo/{}", self.command.as_raw_fd());
+        let text = std::fs::read_to_string(info).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())
     }
 
     /// Ends the process itself.

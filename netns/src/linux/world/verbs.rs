@@ -69,15 +69,15 @@ impl Backend for Linux {
         }
     }
 
-    fn start(&mut self, id: &Id, command: Command) -> Result<(), StartError> {
+    fn start(&mut self, id: &Id, command: Command) -> Result<u32, StartError> {
         let attached = matches!(command.streams, Streams::Caller { .. });
         let fds = self.streams(id, command.streams).map_err(BackendError::from)?;
         let handle = self.handle(id).ok_or(BackendError::Gone)?;
         let answer = handle.ask(&Request::Start { process: command.process, attached }, &fds);
         match answer {
-            Ok((Reply::Started, mut fds)) => {
+            Ok((Reply::Started { command }, mut fds)) => {
                 handle.init = fds.pop();
-                Ok(())
+                Ok(command.unwrap_or(handle.pid))
             }
             Ok((Reply::NotStarted { why }, _)) => Err(start_error(why)),
             Ok((other, _)) => Err(BackendError::from(unexpected(id, &other)).into()),
@@ -92,8 +92,8 @@ impl Backend for Linux {
             end_unknown(&self.paths, spec.id).map_err(Step::EndShim.on(spec.id.short()))?;
             return Ok(ended(self));
         };
-        let (init, tap, gateway, fds) = match handle.ask(&Request::Attach, &[]) {
-            Ok((Reply::Attached { init, tap, gateway }, fds)) => (init, tap, gateway, fds),
+        let (init, command, tap, gateway, fds) = match handle.ask(&Request::Attach, &[]) {
+            Ok((Reply::Attached { init, command, tap, gateway }, fds)) => (init, command, tap, gateway, fds),
             Ok((Reply::Ended { .. }, _)) | Err(WireError::Closed) => {
                 handle.end().map_err(Step::EndShim.on(spec.id.short()))?;
                 return Ok(ended(self));
@@ -112,7 +112,7 @@ impl Backend for Linux {
         if let Some((bridge, fd)) = gateway.zip(fds.next()) {
             self.gateways.entry(bridge).or_insert(fd);
         }
-        let pid = handle.pid;
+        let pid = command.unwrap_or(handle.pid);
         self.keep(handle)?;
         // An interface that was deleted inside is no reason to doubt the container.
         Ok(Adopted::Running { pid, link: link.unwrap_or_default() })
