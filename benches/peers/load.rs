@@ -1,15 +1,15 @@
-//! What is measured, and the load that measures it: plain sockets of threads that entered the containers' namespaces.
+//! What is measured, and the load that measures it: iperf3 for bulk and floods, plain sockets for round trips.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
-use nix::sys::socket::{setsockopt, sockopt};
 
 use super::systems::System;
 
@@ -64,9 +64,9 @@ impl Measure {
     pub fn take(self, system: &dyn System, length: Duration) -> f64 {
         let busy = busy_seconds();
         let result = match self {
-            Measure::Tcp1 => bulk(system, &[(0, 1)], length),
-            Measure::Tcp4 => bulk(system, &[(0, 1); 4], length),
-            Measure::TcpPairs => bulk(system, &PAIRS, length),
+            Measure::Tcp1 => bulk(system, &PAIRS[..1], 1, length),
+            Measure::Tcp4 => bulk(system, &PAIRS[..1], 4, length),
+            Measure::TcpPairs => bulk(system, &PAIRS, 1, length),
             Measure::UdpFlood => flood(system, length),
             Measure::PingPong => ping_pong(system, &PAIRS[..1], length),
             Measure::PingPongPairs => ping_pong(system, &PAIRS, length),
@@ -88,72 +88,59 @@ impl Measure {
 
 static LAST_EFFICIENCY: AtomicU64 = AtomicU64::new(0);
 const PAIRS: [(usize, usize); 8] = [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9), (10, 11), (12, 13), (14, 15)];
-const CHUNK: usize = 128 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Sends as fast as TCP can over each pair; Gbit/s received in all.
-fn bulk(system: &dyn System, pairs: &[(usize, usize)], length: Duration) -> f64 {
-    let stop = Arc::new(AtomicBool::new(false));
-    let received = Arc::new(AtomicU64::new(0));
-    let mut threads = Vec::new();
-    for (from, to) in pairs {
-        let (address, receiver) = serve(system, *to, {
-            let received = Arc::clone(&received);
-            move |mut stream: TcpStream| {
-                let mut chunk = vec![0; 2 * CHUNK];
-                while let Ok(count @ 1..) = stream.read(&mut chunk) {
-                    received.fetch_add(count as u64, Ordering::Relaxed);
-                }
-            }
-        });
-        let stop = Arc::clone(&stop);
-        let sender = within(system.pid(*from), move || {
-            let mut stream = connect(address);
-            let chunk = vec![0x5a; CHUNK];
-            while !stop.load(Ordering::Relaxed) && stream.write_all(&chunk).is_ok() {}
-        });
-        threads.extend([receiver, sender]);
-    }
-    let bytes = per_second(&received, length);
-    stop.store(true, Ordering::Relaxed);
-    join(threads);
-    bytes * 8.0 / 1e9
+/// Sends as fast as TCP can over each pair, with so many streams; Gbit/s received in all.
+fn bulk(system: &dyn System, pairs: &[(usize, usize)], streams: usize, length: Duration) -> f64 {
+    // A machine's default congestion control may pace; all systems are compared with the same.
+    let streams = streams.to_string();
+    let results = iperf3(system, pairs, length, &["-C", "cubic", "-P", &streams]);
+    results.iter().map(|result| result["end"]["sum_received"]["bits_per_second"].as_f64().expect("a rate")).sum::<f64>()
+        / 1e9
 }
 
 /// One sender of small datagrams; thousands received a second.
 fn flood(system: &dyn System, length: Duration) -> f64 {
-    let stop = Arc::new(AtomicBool::new(false));
-    let received = Arc::new(AtomicU64::new(0));
-    let (ready, bound) = std::sync::mpsc::channel();
-    let receiver = within(system.pid(1), {
-        let (stop, received) = (Arc::clone(&stop), Arc::clone(&received));
-        move || {
-            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("bind");
-            socket.set_read_timeout(Some(Duration::from_millis(100))).expect("timeout");
-            ready.send(socket.local_addr().expect("address").port()).expect("the sender waits");
-            let mut datagram = [0; 128];
-            while !stop.load(Ordering::Relaxed) {
-                if socket.recv(&mut datagram).is_ok() {
-                    received.fetch_add(1, Ordering::Relaxed);
-                }
-            }
+    let results = iperf3(system, &PAIRS[..1], length, &["-u", "-b", "0", "-l", "64"]);
+    let sum = &results[0]["end"]["sum"];
+    let number = |name: &str| sum[name].as_f64().expect("a number");
+    (number("packets") - number("lost_packets")) / number("seconds") / 1e3
+}
+
+/// Runs iperf3 from the first to the second container of each pair, all at once; what the clients report.
+fn iperf3(system: &dyn System, pairs: &[(usize, usize)], length: Duration, options: &[&str]) -> Vec<serde_json::Value> {
+    let seconds = length.as_secs().max(1).to_string();
+    let start = |(from, to): (usize, usize)| {
+        let mut server = in_container(system, to, &["-s", "-1"]);
+        let mut line = String::new();
+        let stdout = server.stdout.as_mut().expect("a pipe");
+        // It says that it listens; until then nobody can connect.
+        let mut said = BufReader::new(stdout);
+        while !line.contains("listening") {
+            line.clear();
+            assert_ne!(said.read_line(&mut line).expect("iperf3 says something"), 0, "iperf3 -s ended");
         }
-    });
-    let target = SocketAddr::from((system.address(1), bound.recv().expect("a port")));
-    let sender = within(system.pid(0), {
-        let stop = Arc::clone(&stop);
-        move || {
-            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("bind");
-            socket.connect(target).expect("connect");
-            while !stop.load(Ordering::Relaxed) {
-                let _ = socket.send(&[0x5a; 64]);
-            }
-        }
-    });
-    let datagrams = per_second(&received, length);
-    stop.store(true, Ordering::Relaxed);
-    join(vec![sender, receiver]);
-    datagrams / 1e3
+        (server, from, to)
+    };
+    let servers: Vec<_> = pairs.iter().copied().map(start).collect();
+    let run = |(server, from, to): (Child, usize, usize)| {
+        let address = system.address(to).to_string();
+        let client = in_container(system, from, &[&["-c", &address, "-t", &seconds, "-J"], options].concat());
+        (client, server)
+    };
+    let running: Vec<(Child, Child)> = servers.into_iter().map(run).collect();
+    let finish = |(client, mut server): (Child, Child)| {
+        let output = client.wait_with_output().expect("iperf3");
+        let _ = server.wait();
+        serde_json::from_slice(&output.stdout).expect("iperf3 reports in JSON")
+    };
+    running.into_iter().map(finish).collect()
+}
+
+fn in_container(system: &dyn System, container: usize, arguments: &[&str]) -> Child {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/proc/{}/ns/net", system.pid(container))).args(["iperf3", "--forceflush"]);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("nsenter")
 }
 
 /// One byte to and fro over each pair; round trips a second in all.
@@ -211,10 +198,8 @@ fn serve(
     (SocketAddr::from((system.address(container), bound.recv().expect("a port"))), server)
 }
 
-/// A machine's default congestion control may pace; all systems are compared with the same.
 fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("connect");
-    setsockopt(&stream, sockopt::TcpCongestion, &"cubic".into()).expect("cubic");
     stream.set_nodelay(true).expect("nodelay");
     stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
     stream.set_write_timeout(Some(PATIENCE)).expect("timeout");

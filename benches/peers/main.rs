@@ -1,8 +1,9 @@
-//! Pontoon against the kernel bridge, end to end, in one run: `cargo bench --bench peers [-- --rounds N --seconds S]`.
+//! Pontoon against the kernel bridge, end to end, in one run: `cargo bench --bench peers [-- --rounds N --seconds S --only MEASURE]`.
 //!
 //! Each system has containers of its own in a scratch namespace that stands for the host, with the same MTU and the same
-//! congestion control. Rounds are interleaved (A B A B …); what counts is the ratio of the medians. Needs root and iproute2.
+//! congestion control. Rounds are interleaved (A B A B …); what counts is the ratio of the medians. Needs root, iproute2 and iperf3.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+#![expect(unreachable_pub, reason = "a program has no outside: `pub` is for its other modules")]
 
 mod load;
 mod systems;
@@ -24,6 +25,7 @@ fn main() {
         at.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(otherwise)
     };
     let rounds = number("--rounds", 5);
+    let only = arguments.iter().position(|argument| argument == "--only").and_then(|at| arguments.get(at + 1));
     let length = Duration::from_secs(number("--seconds", 3));
     if let Err(why) = netns::linux::scratch::can_run() {
         eprintln!("the peers can not be measured here: {why}");
@@ -33,7 +35,8 @@ fn main() {
     let mut peers: Vec<Box<dyn System>> = vec![Box::new(KernelBridge::new()), Box::new(Pontoon::new())];
     let mut results: BTreeMap<(Measure, &'static str), Vec<f64>> = BTreeMap::new();
     for round in 1..=rounds {
-        for measure in Measure::ALL {
+        for measure in Measure::ALL.into_iter().filter(|measure| only.is_none_or(|only| measure.name().contains(only)))
+        {
             for peer in &mut peers {
                 let result = measure.take(peer.as_ref(), length);
                 eprintln!("round {round}/{rounds}  {:<24} {:<14} {result:.2}", measure.name(), peer.name());

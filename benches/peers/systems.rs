@@ -155,6 +155,8 @@ impl Drop for Pontoon {
 /// What one would type without Pontoon, to run `true` on a bridge.
 pub struct ByHand {
     host: Child,
+    /// A veth outlives its namespace by a moment, and its name with it.
+    times: usize,
 }
 
 impl ByHand {
@@ -163,15 +165,19 @@ impl ByHand {
         // `ip netns` keeps its names below /run: one of our own, in this scratch mount namespace.
         shell("mount -t tmpfs pontoon-bench /run");
         within(host.id(), "ip link add br0 type bridge && ip addr add 10.77.0.1/16 dev br0 && ip link set br0 up");
-        ByHand { host }
+        ByHand { host, times: 0 }
     }
 
     pub fn run_true(&mut self) {
+        self.times += 1;
+        let veth = format!("v{}", self.times);
         within(
             self.host.id(),
-            "ip netns add c && ip link add v0 type veth peer name eth0 netns c && ip link set v0 master br0 up && \
-             ip -n c link set lo up && ip -n c addr add 10.77.0.2/16 dev eth0 && ip -n c link set eth0 up && \
-             ip -n c route add default via 10.77.0.1 && ip netns exec c true && ip netns del c",
+            &format!(
+                "ip netns add c && ip link add {veth} type veth peer name eth0 netns c && ip link set {veth} master br0 up && \
+                 ip -n c link set lo up && ip -n c addr add 10.77.0.2/16 dev eth0 && ip -n c link set eth0 up && \
+                 ip -n c route add default via 10.77.0.1 && ip netns exec c true && ip netns del c"
+            ),
         );
     }
 }

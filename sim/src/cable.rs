@@ -124,7 +124,7 @@ impl Link for CableEnd {
             let Some(frame) = cable.to_switch.pop(now) else { return Received::WouldBlock };
             buffer.room()[..frame.len()].copy_from_slice(&frame);
             buffer.set_len(frame.len());
-            buffer.vnet = VnetHeader::default();
+            buffer.set_vnet(VnetHeader::default());
             cable.counters.tx_packets += 1;
             cable.counters.tx_bytes += frame.len() as u64;
             cable.clock.note(u64::from(cable.id.0) << 8, &frame);
@@ -137,7 +137,7 @@ impl Link for CableEnd {
         let cable = &mut *self.0.borrow_mut();
         let outcome = if cable.gone {
             Transmit::Down
-        } else if frame.vnet.is_gso() || frame.vnet.needs_checksum() {
+        } else if frame.vnet().is_gso() || frame.vnet().needs_checksum() {
             Transmit::Refused
         } else if !cable.up || cable.to_interface.frames.len() >= QUEUE {
             Transmit::Full

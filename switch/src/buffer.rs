@@ -5,50 +5,81 @@
 
 use std::sync::Arc;
 
+use zerocopy::{FromBytes, IntoBytes};
+
 use crate::vnet::VnetHeader;
 
 /// The longest frame: an Ethernet header, two tags, and the longest IP packet.
 pub const MAX_FRAME: usize = 14 + 8 + 65_535;
 
+const HEADER: usize = VnetHeader::LEN;
+
 /// One frame and what the kernel said of it.
+///
+/// The offload header stands right before the frame, as in the file of a TAP: so one plain `read` or `write` moves both.
+/// Behind the room for the frame is one byte more: a link that finds it written knows that the frame did not fit.
 #[derive(Debug)]
 pub struct Buffer {
     bytes: Box<[u8]>,
     len: usize,
-    /// The offload header of the frame; all zeros for a plain one.
-    pub vnet: VnetHeader,
 }
 
 impl Buffer {
     /// An empty buffer of full size.
     #[must_use]
     pub fn new() -> Self {
-        Buffer { bytes: vec![0; MAX_FRAME].into_boxed_slice(), len: 0, vnet: VnetHeader::default() }
+        Buffer { bytes: vec![0; HEADER + MAX_FRAME + 1].into_boxed_slice(), len: 0 }
     }
 
     /// A buffer just large enough for `frame`, with a copy of it.
     #[must_use]
     pub fn holding(frame: &[u8], vnet: VnetHeader) -> Self {
-        Buffer { bytes: frame.into(), len: frame.len(), vnet }
+        Buffer { bytes: [vnet.as_bytes(), frame, &[0]].concat().into_boxed_slice(), len: frame.len() }
     }
 
     /// The frame.
+    #[inline]
     #[must_use]
     pub fn frame(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        &self.bytes[HEADER..HEADER + self.len]
     }
 
-    /// All the room there is, to be written by a link; `set_len` says how much of it was.
+    /// The offload header of the frame; all zeros for a plain one.
+    #[inline]
+    #[must_use]
+    pub fn vnet(&self) -> VnetHeader {
+        VnetHeader::read_from_prefix(&self.bytes).map_or(VnetHeader::default(), |(vnet, _)| vnet)
+    }
+
+    /// The offload header and the frame.
+    #[inline]
+    #[must_use]
+    pub fn with_header(&self) -> &[u8] {
+        &self.bytes[..HEADER + self.len]
+    }
+
+    /// Sets the offload header.
+    pub fn set_vnet(&mut self, vnet: VnetHeader) {
+        self.bytes[..HEADER].copy_from_slice(vnet.as_bytes());
+    }
+
+    /// All the room there is for a frame, and the byte behind it, to be written by a link; `set_len` says how much of it was.
     pub fn room(&mut self) -> &mut [u8] {
+        &mut self.bytes[HEADER..]
+    }
+
+    /// The same, with the room for the offload header before it.
+    pub fn room_with_header(&mut self) -> &mut [u8] {
         &mut self.bytes
     }
 
-    /// Says that the first `len` bytes are the frame.
+    /// Says that the first `len` bytes of the room are the frame.
     ///
     /// # Panics
-    /// If `len` is more than the room: a link claimed to have written past the end.
+    /// If `len` is more than the room: a link took a frame that was cut off.
     pub fn set_len(&mut self, len: usize) {
-        assert!(len <= self.bytes.len(), "a frame of {len} bytes in a buffer of {}", self.bytes.len());
+        let longest = self.bytes.len() - HEADER - 1;
+        assert!(len <= longest, "a frame of {len} bytes in a buffer of {longest}");
         self.len = len;
     }
 }

@@ -195,7 +195,7 @@ impl<L: Link> Dataplane<L> {
     pub fn forward(&mut self, ingress: PortId, buffer: &Arc<Buffer>, now: Instant) -> Option<Verdict> {
         let port = self.ports.get_mut(ingress.0)?;
         let switch = &mut self.bridges.get_mut(port.bridge.0)?.switch;
-        let frame = match Frame::parse(buffer.frame(), buffer.vnet) {
+        let frame = match Frame::parse(buffer.frame(), buffer.vnet()) {
             Ok(frame) => frame,
             Err(reason) => {
                 port.counters.rx.count_unreadable(buffer.frame().len(), reason);

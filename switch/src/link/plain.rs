@@ -86,13 +86,13 @@ impl PlainTap {
     }
 
     fn transmit_finished(&mut self, frame: &Buffer, retag: Retag) -> Transmit {
-        let Ok(mut segments) = self.segmenter.begin(frame.frame(), &frame.vnet) else {
+        let Ok(mut segments) = self.segmenter.begin(frame.frame(), &frame.vnet()) else {
             return Transmit::NotSegmentable;
         };
         while let Some(segment) = segments.next() {
             let Some(header) = Retagged::new(segment.header, retag) else { return Transmit::Refused };
             let [before, tag, after] = header.pieces().map(IoSlice::new);
-            let result = tun::write(self.fd.as_fd(), &[before, tag, after, IoSlice::new(segment.payload)]);
+            let result = tun::write_pieces(self.fd.as_fd(), &[before, tag, after, IoSlice::new(segment.payload)]);
             if result != Transmit::Sent {
                 return result;
             }
@@ -116,9 +116,9 @@ impl Link for PlainTap {
         for _ in 0..limit {
             let Some(mut shared) = pool.take() else { return Received::More };
             let buffer = Arc::get_mut(&mut shared).expect("a buffer from the pool is nobody else's");
-            let read = tun::read(self.fd.as_fd(), &mut [], buffer.room());
+            let read = tun::read(self.fd.as_fd(), buffer.room());
             if let Read::Frame(len) = read {
-                buffer.vnet = VnetHeader::default();
+                buffer.set_vnet(VnetHeader::default());
                 buffer.set_len(len);
                 into.push(shared);
                 continue;
@@ -134,11 +134,14 @@ impl Link for PlainTap {
     }
 
     fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit {
-        if frame.vnet.is_gso() || frame.vnet.needs_checksum() {
+        if frame.vnet().is_gso() || frame.vnet().needs_checksum() {
             return self.transmit_finished(frame, retag);
         }
+        if retag == Retag::Keep {
+            return tun::write(self.fd.as_fd(), frame.frame());
+        }
         let Some(retagged) = Retagged::new(frame.frame(), retag) else { return Transmit::Refused };
-        tun::write(self.fd.as_fd(), &retagged.pieces().map(IoSlice::new))
+        tun::write_pieces(self.fd.as_fd(), &retagged.pieces().map(IoSlice::new))
     }
 
     fn flush(&mut self, _results: &mut Vec<Transmit>) {}

@@ -155,11 +155,9 @@ impl Link for Tap {
         for _ in 0..limit {
             let Some(mut shared) = pool.take() else { return Received::More };
             let buffer = Arc::get_mut(&mut shared).expect("a buffer from the pool is nobody else's");
-            let mut vnet = VnetHeader::default();
-            let read = tun::read(self.fd.as_fd(), vnet.as_mut_bytes(), buffer.room());
+            let read = tun::read(self.fd.as_fd(), buffer.room_with_header());
             if let Read::Frame(len) = read {
-                buffer.vnet = vnet;
-                buffer.set_len(len);
+                buffer.set_len(len.saturating_sub(VnetHeader::LEN));
                 into.push(shared);
                 continue;
             }
@@ -175,13 +173,12 @@ impl Link for Tap {
 
     fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit {
         if retag == Retag::Keep {
-            let pieces = [IoSlice::new(frame.vnet.as_bytes()), IoSlice::new(frame.frame())];
-            return tun::write(self.fd.as_fd(), &pieces);
+            return tun::write(self.fd.as_fd(), frame.with_header());
         }
         let Some(retagged) = Retagged::new(frame.frame(), retag) else { return Transmit::Refused };
-        let vnet = frame.vnet.shifted(retagged.shift());
+        let vnet = frame.vnet().shifted(retagged.shift());
         let [before, tag, after] = retagged.pieces().map(IoSlice::new);
-        tun::write(self.fd.as_fd(), &[IoSlice::new(vnet.as_bytes()), before, tag, after])
+        tun::write_pieces(self.fd.as_fd(), &[IoSlice::new(vnet.as_bytes()), before, tag, after])
     }
 
     fn flush(&mut self, _results: &mut Vec<Transmit>) {}

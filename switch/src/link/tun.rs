@@ -7,17 +7,17 @@
 //! * a bad offload header, or less than an Ethernet header: a write gives EINVAL. The device does not mind;
 //! * a frame longer than the reader's buffer is cut off without a sign: hence the guard byte.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
-use nix::sys::uio::{readv, writev};
+use nix::sys::uio::writev;
 
 use crate::link::Transmit;
 
 /// How the read of one frame ended.
 pub(super) enum Read {
-    /// A frame of this many bytes, what stands before it not counted.
+    /// So many bytes: the frame, and what stands before it.
     Frame(usize),
     /// A frame that is longer than the room for it; the rest of it is lost.
     TooLong,
@@ -27,16 +27,12 @@ pub(super) enum Read {
     Down,
 }
 
-/// Reads one frame into `room`, and what stands before it into `prefix`.
-pub(super) fn read(fd: BorrowedFd<'_>, prefix: &mut [u8], room: &mut [u8]) -> Read {
-    let (before, longest) = (prefix.len(), room.len());
-    // A byte that is written only if the frame did not fit.
-    let mut guard = [0];
-    let mut pieces = [IoSliceMut::new(prefix), IoSliceMut::new(room), IoSliceMut::new(&mut guard)];
+/// Reads one frame, and the offload header before it where the device has one. The last byte of `into` must stay unwritten.
+pub(super) fn read(fd: BorrowedFd<'_>, into: &mut [u8]) -> Read {
     loop {
-        match readv(fd, &mut pieces) {
-            Ok(len) if len > before + longest => return Read::TooLong,
-            Ok(len) => return Read::Frame(len.saturating_sub(before)),
+        match nix::unistd::read(fd, into) {
+            Ok(len) if len == into.len() => return Read::TooLong,
+            Ok(len) => return Read::Frame(len),
             Err(Errno::EAGAIN) => return Read::WouldBlock,
             Err(Errno::EINTR) => {}
             // EBADFD, and whatever else: a device that can not be read is no port, and asking it again would never end.
@@ -45,18 +41,34 @@ pub(super) fn read(fd: BorrowedFd<'_>, prefix: &mut [u8], room: &mut [u8]) -> Re
     }
 }
 
-/// Writes one frame, given in pieces.
-pub(super) fn write(fd: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> Transmit {
+/// Writes one frame, with the offload header before it where the device has one.
+pub(super) fn write(fd: BorrowedFd<'_>, frame: &[u8]) -> Transmit {
     loop {
-        return match writev(fd, pieces) {
-            Ok(_) => Transmit::Sent,
-            Err(Errno::EINTR) => continue,
-            // EIO: it is set down.
-            Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM | Errno::EIO) => Transmit::Full,
-            Err(Errno::EBADFD | Errno::ENODEV | Errno::ENXIO | Errno::EBADF) => Transmit::Down,
-            // EINVAL, and whatever else the kernel finds wrong with this frame: should the device itself be broken, the
-            // next read tells.
-            Err(_) => Transmit::Refused,
-        };
+        match nix::unistd::write(fd, frame) {
+            Err(Errno::EINTR) => {}
+            result => return outcome(result),
+        }
+    }
+}
+
+/// Writes one frame, given in pieces.
+pub(super) fn write_pieces(fd: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> Transmit {
+    loop {
+        match writev(fd, pieces) {
+            Err(Errno::EINTR) => {}
+            result => return outcome(result),
+        }
+    }
+}
+
+fn outcome(written: nix::Result<usize>) -> Transmit {
+    match written {
+        Ok(_) => Transmit::Sent,
+        // EIO: it is set down.
+        Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM | Errno::EIO) => Transmit::Full,
+        Err(Errno::EBADFD | Errno::ENODEV | Errno::ENXIO | Errno::EBADF) => Transmit::Down,
+        // EINVAL, and whatever else the kernel finds wrong with this frame: should the device itself be broken, the
+        // next read tells.
+        Err(_) => Transmit::Refused,
     }
 }
