@@ -21,6 +21,7 @@ use crate::machine::{self, Crash, Machine};
 mod builder;
 mod containers;
 mod daemon;
+mod outside;
 mod places;
 mod talk;
 
