@@ -38,9 +38,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let simulated = scenarios::all().map(|scenario| Trial::test(format!("sim::{}", scenario.name), || play_simulated(scenario)));
     let properties = properties::ALL.into_iter().map(|(name, run)| Trial::test(format!("properties::{name}"), run));
-    let anywhere = black_box::ANYWHERE.iter().map(|(name, run)| {
+    let anywhere = black_box::anywhere().map(|Caged { name, test }| {
         Trial::test(format!("black_box::{name}"), || {
-            run();
+            test();
             Ok(())
         })
     });
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 /// The names of the tests that need a real kernel.
 fn caged() -> impl Iterator<Item = String> {
     let scenarios = scenarios::all().map(|scenario| format!("linux::{}", scenario.name));
-    scenarios.chain(black_box::CAGED.iter().map(|test| format!("black_box::{}", test.name)))
+    scenarios.chain(black_box::caged().map(|test| format!("black_box::{}", test.name)))
 }
 
 fn run_caged(name: &str) -> bool {
@@ -62,7 +62,7 @@ fn run_caged(name: &str) -> bool {
         lab.finish();
         return true;
     }
-    let test = black_box::CAGED.iter().find(|test| name.strip_prefix("black_box::") == Some(test.name));
+    let test = black_box::caged().find(|test| name.strip_prefix("black_box::") == Some(test.name));
     test.is_some_and(|Caged { test, .. }| {
         test();
         true
