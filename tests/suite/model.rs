@@ -28,6 +28,9 @@ impl Model {
 
     pub fn plug(&mut self, port: PortId, config: PortConfig) {
         self.ports.insert(port, config);
+        // Its own address is no longer one that was heard somewhere.
+        let own: Vec<_> = self.heard.keys().copied().filter(|(vlan, mac)| self.local_of(*vlan, *mac).is_some()).collect();
+        self.heard.retain(|station, _| !own.contains(station));
     }
 
     pub fn unplug(&mut self, port: PortId) {
