@@ -36,7 +36,7 @@ const BULK: u64 = 300_000_000;
 /// A world of namespaces and processes.
 pub struct Linux {
     dir: PathBuf,
-    /// Processes that stand for containers, as last seen.
+    /// The processes of commands, as last seen.
     pids: BTreeMap<String, i32>,
     /// Somebody who waits for a container in the foreground, each.
     clients: Vec<Child>,
@@ -188,7 +188,7 @@ impl Linux {
         }
     }
 
-    /// The process that stands for a container, also while there is no daemon to ask.
+    /// The process of a container's command, also while there is no daemon to ask.
     pub fn pid_of(&mut self, container: &str) -> i32 {
         if !self.pids.contains_key(container) {
             self.note_pid(container);
@@ -284,14 +284,12 @@ impl Lab for Linux {
     }
 
     fn kill_shim(&mut self, container: &str) {
-        processes::kill_and_wait(self.pid_of(container));
+        let shim = processes::grandparent_of(self.pid_of(container));
+        processes::kill_and_wait(shim.expect("a command is under an init, and that under a shim"));
     }
 
     fn kill_command(&mut self, container: &str) {
-        let shim = self.pid_of(container);
-        if let Some(command) = processes::grandchild_of(shim) {
-            processes::kill(command);
-        }
+        processes::kill(self.pid_of(container));
     }
 
     fn wait_ended(&mut self, container: &str) {
@@ -348,6 +346,9 @@ impl Lab for Linux {
     }
 
     fn census(&mut self) -> Census {
+        // A shim tells of the end first, and lets the kernel take its interface and namespace away then.
+        let is_settled = waited_for(|| processes::shims_without_a_command().is_empty().then_some(()));
+        assert!(is_settled.is_some(), "these do not end: {:?}", processes::shims_without_a_command());
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("read the mounts");
         let lease = |view: ContainerView| Some((view.name, view.networks.get("bridge")?.ip.addr()));
         Census {
@@ -454,8 +455,8 @@ impl Lab for Linux {
 impl Linux {
     /// After `down`: no process, no interface of ours and no socket is left, only records.
     pub fn assert_nothing_is_left(&mut self) {
-        let left = processes::others();
-        assert!(left.is_empty(), "processes are left: {left:?}");
+        let left = waited_for(|| processes::others().is_empty().then_some(()));
+        assert!(left.is_some(), "processes are left: {:?}", processes::others());
         let interfaces: BTreeSet<String> = self.interfaces(Place::Host).into_iter().map(|own| own.name).collect();
         assert!(interfaces.iter().all(|name| !name.starts_with("pontoon")), "interfaces are left: {interfaces:?}");
         let sockets = processes::sockets_below(&self.runtime_dir());

@@ -32,22 +32,27 @@ pub fn kill_and_wait(pid: i32) {
     assert_eq!(ended, 1, "process {pid} does not end");
 }
 
-/// The first child of the first child that has one: the command, under an init, under a shim.
-pub fn grandchild_of(shim: i32) -> Option<i32> {
-    let parents: Vec<(i32, i32)> = all().into_iter().filter_map(|pid| Some((pid, parent_of(pid)?))).collect();
-    let children = |of: i32| parents.iter().filter(move |(_, parent)| *parent == of).map(|(pid, _)| *pid);
-    children(shim).flat_map(children).next()
+/// The shim of a command: between them is an init.
+pub fn grandparent_of(command: i32) -> Option<i32> {
+    parent_of(parent_of(command)?)
+}
+
+/// Shims that have no child: their containers have ended.
+pub fn shims_without_a_command() -> Vec<i32> {
+    let all = all();
+    let parents: BTreeSet<i32> = all.iter().filter_map(|pid| parent_of(*pid)).collect();
+    all.into_iter().filter(|pid| !parents.contains(pid) && words_of(*pid).contains("__shim")).collect()
 }
 
 /// The commands of all processes but this one and the cage's init; zombies aside.
 pub fn others() -> Vec<String> {
     let own = std::process::id().cast_signed();
-    let command = |pid: &i32| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let lines = all().into_iter().filter(|pid| *pid != own).map(|pid| {
-        let words = command(&pid).split(|byte| *byte == 0).map(super::text).collect::<Vec<_>>().join(" ");
-        format!("{pid} {words}")
-    });
-    lines.collect()
+    all().into_iter().filter(|pid| *pid != own).map(|pid| format!("{pid} {}", words_of(pid))).collect()
+}
+
+fn words_of(pid: i32) -> String {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split(|byte| *byte == 0).map(super::text).collect::<Vec<_>>().join(" ")
 }
 
 /// The network namespaces that processes live in.
