@@ -92,9 +92,8 @@ fn serve_as_init(name: &str) -> ExitCode {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(1);
     });
-    let test = std::env::current_exe().and_then(|program| {
-        Command::new(program).args([TEST, name]).stdin(Stdio::null()).spawn()
-    });
+    let test = std::env::current_exe()
+        .and_then(|program| Command::new(program).args([TEST, name]).stdin(Stdio::null()).spawn());
     match test {
         Ok(test) => reap_until(Pid::from_raw(test.id().cast_signed())),
         Err(why) => {
@@ -128,6 +127,7 @@ fn enter() {
     netns::linux::scratch::enter().expect("enter a scratch namespace");
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>).expect("mount /proc");
-    mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, None::<&str>).expect("mount /run");
+    mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, None::<&str>)
+        .expect("mount /run");
     std::fs::create_dir(DIR).expect("make the directory of the test");
 }

@@ -36,7 +36,8 @@ fn main() -> ExitCode {
         return ended;
     }
     let arguments = Arguments::from_args();
-    let simulated = scenarios::all().map(|scenario| Trial::test(format!("sim::{}", scenario.name), || play_simulated(scenario)));
+    let simulated =
+        scenarios::all().map(|scenario| Trial::test(format!("sim::{}", scenario.name), || play_simulated(scenario)));
     let properties = properties::ALL.into_iter().map(|(name, run)| Trial::test(format!("properties::{name}"), run));
     let anywhere = black_box::anywhere().map(|Caged { name, test }| {
         Trial::test(format!("black_box::{name}"), || {

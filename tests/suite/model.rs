@@ -29,7 +29,8 @@ impl Model {
     pub fn plug(&mut self, port: PortId, config: PortConfig) {
         self.ports.insert(port, config);
         // Its own address is no longer one that was heard somewhere.
-        let own: Vec<_> = self.heard.keys().copied().filter(|(vlan, mac)| self.local_of(*vlan, *mac).is_some()).collect();
+        let own: Vec<_> =
+            self.heard.keys().copied().filter(|(vlan, mac)| self.local_of(*vlan, *mac).is_some()).collect();
         self.heard.retain(|station, _| !own.contains(station));
     }
 
@@ -55,7 +56,11 @@ impl Model {
             return Verdict::Drop(DropReason::ReservedDestination);
         }
         if let Some(local) = self.local_of(vlan, to) {
-            return if local == port { Verdict::Drop(DropReason::Hairpin) } else { Verdict::Local { vlan, egress: local } };
+            return if local == port {
+                Verdict::Drop(DropReason::Hairpin)
+            } else {
+                Verdict::Local { vlan, egress: local }
+            };
         }
         match self.heard.get(&(vlan, to)) {
             Some((behind, _)) if *behind == port => Verdict::Drop(DropReason::Hairpin),
@@ -101,7 +106,8 @@ impl Model {
     }
 
     fn local_of(&self, vlan: VlanId, station: MacAddr) -> Option<PortId> {
-        let is_it = |(port, config): &(&PortId, &PortConfig)| config.local == Some(station) && self.carries(**port, vlan);
+        let is_it =
+            |(port, config): &(&PortId, &PortConfig)| config.local == Some(station) && self.carries(**port, vlan);
         self.ports.iter().find(is_it).map(|(port, _)| *port)
     }
 

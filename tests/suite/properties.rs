@@ -29,8 +29,10 @@ const KNOWN: [u64; 2] = [1, 0x9e37_79b9_7f4a_7c15];
 const AGEING: Duration = Duration::from_secs(300);
 const PORTS: u16 = 5;
 
+type Run = fn() -> Result<(), Failed>;
+
 /// The trials of this file.
-pub const ALL: [(&str, fn() -> Result<(), Failed>); 6] = [
+pub const ALL: [(&str, Run); 6] = [
     ("decides_as_the_model_does", || decides_as_the_model_does(Plan::any(false))),
     ("decides_as_the_model_does_with_vlans", || decides_as_the_model_does(Plan::any(true))),
     ("catches_a_switch_that_breaks_one_rule", catches_every_broken_switch),
@@ -42,12 +44,31 @@ pub const ALL: [(&str, fn() -> Result<(), Failed>); 6] = [
 /// One thing that happens to a switch.
 #[derive(Clone, Debug)]
 enum Step {
-    Plug { port: u16, vlans: PortVlans, local: bool, quota: usize },
-    Unplug { port: u16 },
-    Send { port: u16, from: MacAddr, to: MacAddr, tag: Option<u16> },
+    Plug {
+        port: u16,
+        vlans: PortVlans,
+        local: bool,
+        quota: usize,
+    },
+    Unplug {
+        port: u16,
+    },
+    Send {
+        port: u16,
+        from: MacAddr,
+        to: MacAddr,
+        tag: Option<u16>,
+    },
     /// A station is heard at one port, at another, and then spoken to.
-    Move { station: MacAddr, first: u16, then: u16, asker: u16 },
-    Wait { seconds: u64 },
+    Move {
+        station: MacAddr,
+        first: u16,
+        then: u16,
+        asker: u16,
+    },
+    Wait {
+        seconds: u64,
+    },
 }
 
 /// What happens to a switch, in order.
@@ -232,7 +253,8 @@ impl Decides for Saboteur {
 
 fn decides_as_the_model_does(plans: impl Strategy<Value = Plan>) -> Result<(), Failed> {
     holds(&plans, |plan| {
-        let config = forward::Config { ageing: AGEING, vlan_filtering: plan.vlan_filtering, ..forward::Config::default() };
+        let config =
+            forward::Config { ageing: AGEING, vlan_filtering: plan.vlan_filtering, ..forward::Config::default() };
         agrees(&plan, &mut Switch::new(config))
     })
 }
@@ -245,7 +267,11 @@ fn catches_every_broken_switch() -> Result<(), Failed> {
         Broken::IgnoresThatAStationMoves,
         Broken::FloodsOutsideTheVlan,
     ] {
-        let mut runner = TestRunner::new(Config { rng_seed: RngSeed::Fixed(KNOWN[0]), failure_persistence: None, ..Config::default() });
+        let mut runner = TestRunner::new(Config {
+            rng_seed: RngSeed::Fixed(KNOWN[0]),
+            failure_persistence: None,
+            ..Config::default()
+        });
         let found = runner.run(&Plan::either(), |plan| agrees(&plan, &mut Saboteur::new(rule, plan.vlan_filtering)));
         match found {
             Err(TestError::Fail(why, plan)) => println!("{rule:?} is caught in {} steps: {why}", plan.steps.len()),
@@ -371,7 +397,8 @@ fn every_frame_is_counted_once() -> Result<(), Failed> {
 
 fn a_snapshot_restored_decides_alike() -> Result<(), Failed> {
     holds(&(Plan::either(), 0..120_usize), |(plan, pause)| {
-        let config = forward::Config { ageing: AGEING, vlan_filtering: plan.vlan_filtering, ..forward::Config::default() };
+        let config =
+            forward::Config { ageing: AGEING, vlan_filtering: plan.vlan_filtering, ..forward::Config::default() };
         let (mut one, mut other) = (Switch::new(config.clone()), Switch::new(config));
         let mut count = 0;
         follow(&plan, |event| {
@@ -390,7 +417,8 @@ fn a_snapshot_restored_decides_alike() -> Result<(), Failed> {
 
 fn the_order_of_the_hash_decides_nothing() -> Result<(), Failed> {
     holds(&(Plan::either(), any::<u64>()), |(plan, hash_seed)| {
-        let config = forward::Config { ageing: AGEING, vlan_filtering: plan.vlan_filtering, ..forward::Config::default() };
+        let config =
+            forward::Config { ageing: AGEING, vlan_filtering: plan.vlan_filtering, ..forward::Config::default() };
         let mut one = Switch::new(config.clone());
         let mut other = Switch::new(forward::Config { hash_seed, ..config });
         follow(&plan, |event| both(&mut one, &mut other, event))
@@ -432,10 +460,7 @@ fn stations(switch: &Switch, now: Instant) -> Vec<FdbEntry> {
 }
 
 /// Whether something holds for all that the strategy makes: with the seeds that failed once, then with a new one.
-fn holds<S: Strategy>(
-    strategy: &S,
-    test: impl Fn(S::Value) -> Result<(), TestCaseError>,
-) -> Result<(), Failed>
+fn holds<S: Strategy>(strategy: &S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) -> Result<(), Failed>
 where
     S::Value: fmt::Debug,
 {

@@ -118,7 +118,9 @@ fn twenty_containers_started_at_once_all_run() {
     let names: Vec<String> = (10..30).map(|number| format!("c{number}")).collect();
     let clients: Vec<_> = names
         .iter()
-        .map(|name| lab.command(&["run", "-d", "--name", name, "--", "sleep", "infinity"]).spawn().expect("run pontoon"))
+        .map(|name| {
+            lab.command(&["run", "-d", "--name", name, "--", "sleep", "infinity"]).spawn().expect("run pontoon")
+        })
         .collect();
     for client in clients {
         let output = client.wait_with_output().expect("wait");

@@ -27,7 +27,8 @@ fn standard_streams_pass_through() {
     let mut lab = Linux::new();
     lab.up();
     let script = "read line; echo \"heard $line\"; echo 'and an error' >&2; exit 3";
-    let mut client = lab.command(&["run", "--", "sh", "-c", script]).stdin(Stdio::piped()).spawn().expect("run pontoon");
+    let mut client =
+        lab.command(&["run", "--", "sh", "-c", script]).stdin(Stdio::piped()).spawn().expect("run pontoon");
     client.stdin.take().expect("a pipe").write_all(b"a line\n").expect("write");
     let said: Said = client.wait_with_output().expect("wait").into();
     assert_eq!((said.status, said.stdout.as_str(), said.stderr.as_str()), (3, "heard a line\n", "and an error\n"));
@@ -144,7 +145,8 @@ fn the_status_comes_even_when_the_daemon_is_killed() {
     let mut lab = Linux::new();
     lab.up();
     let script = "echo ready; read line; exit 11";
-    let mut client = lab.command(&["run", "--", "sh", "-c", script]).stdin(Stdio::piped()).spawn().expect("run pontoon");
+    let mut client =
+        lab.command(&["run", "--", "sh", "-c", script]).stdin(Stdio::piped()).spawn().expect("run pontoon");
     let mut line = [0; 6];
     client.stdout.as_mut().expect("a pipe").read_exact(&mut line).expect("read");
     lab.kill_daemon();

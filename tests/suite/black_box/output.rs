@@ -31,7 +31,9 @@ fn ps_is_a_table_as_dockers() {
         // Three blanks part columns; the pid and the time differ between runs.
         let mut rows: Vec<Vec<String>> = table
             .lines()
-            .map(|line| line.split("   ").map(str::trim).filter(|cell| !cell.is_empty()).map(ToString::to_string).collect())
+            .map(|line| {
+                line.split("   ").map(str::trim).filter(|cell| !cell.is_empty()).map(ToString::to_string).collect()
+            })
             .collect();
         rows[1..].sort_by(|one, other| one[1].cmp(&other[1]));
         rows

@@ -42,7 +42,11 @@ fn bad_targets_addresses_and_names_are_told_with_a_hint() {
         (&["--ip", "10.0.0.1"], "network bridge: address 10.0.0.1 is not in the subnet 172.17.0.0/16", ""),
         (&["--ip", "172.17.0.2"], "network bridge: address 172.17.0.2 is in use by another container", who_has_it),
         (&["--ip", "172.17.0.0"], "network bridge: address 172.17.0.0 is the network address of the subnet", ""),
-        (&["--ip", "172.17.255.255"], "network bridge: address 172.17.255.255 is the broadcast address of the subnet", ""),
+        (
+            &["--ip", "172.17.255.255"],
+            "network bridge: address 172.17.255.255 is the broadcast address of the subnet",
+            "",
+        ),
         (&["--ip", "172.17.0.1"], "network bridge: address 172.17.0.1 is the gateway's", ""),
         (
             &["--name", "web"],
@@ -61,11 +65,7 @@ fn bad_targets_addresses_and_names_are_told_with_a_hint() {
         ),
         (&["--mtu", "67"], "an MTU of 67 is out of range: 68 to 65521 bytes", ""),
         (&["--mtu", "65522"], "an MTU of 65522 is out of range: 68 to 65521 bytes", ""),
-        (
-            &["--network", "backend"],
-            "no such network: backend",
-            "hint: `pontoon network ls` lists the networks\n",
-        ),
+        (&["--network", "backend"], "no such network: backend", "hint: `pontoon network ls` lists the networks\n"),
     ];
     for (options, message, hint) in bad {
         for detach in [&["run", "-d"][..], &["run"]] {
@@ -84,7 +84,12 @@ fn a_command_that_does_not_run_is_told() {
     fs::write(&file, "no program").expect("write a file");
     let file = file.display().to_string();
     for detach in [&["run", "-d"][..], &["run"]] {
-        fails(&lab, &[detach, &["--", "no-such-command"]].concat(), 127, "pontoon: no-such-command: command not found\n");
+        fails(
+            &lab,
+            &[detach, &["--", "no-such-command"]].concat(),
+            127,
+            "pontoon: no-such-command: command not found\n",
+        );
         fails(&lab, &[detach, &["--", "/no/such"]].concat(), 127, "pontoon: /no/such: command not found\n");
         fails(&lab, &[detach, &["--", &file]].concat(), 126, "pontoon: [DIR]/plain: Permission denied\n");
     }
@@ -149,7 +154,9 @@ fn what_is_not_there_is_told() {
     let mut lab = Linux::new();
     lab.up();
     let nobody = "pontoon: no such container: nobody\nhint: `pontoon ps -a` lists all containers\n";
-    for arguments in [&["stop", "nobody"][..], &["kill", "nobody"], &["rm", "nobody"], &["inspect", "nobody"], &["logs", "nobody"]] {
+    for arguments in
+        [&["stop", "nobody"][..], &["kill", "nobody"], &["rm", "nobody"], &["inspect", "nobody"], &["logs", "nobody"]]
+    {
         fails(&lab, arguments, 1, nobody);
     }
     fails(&lab, &["exec", "nobody", "--", "true"], 125, nobody);

@@ -43,7 +43,8 @@ fn what_is_typed_reaches_the_command() {
 fn ctrl_c_interrupts_the_command() {
     let mut lab = Linux::new();
     lab.up();
-    let mut session = Session::start(&lab, "trap 'echo interrupted; exit 9' INT; echo ready; while :; do sleep 0.01; done");
+    let mut session =
+        Session::start(&lab, "trap 'echo interrupted; exit 9' INT; echo ready; while :; do sleep 0.01; done");
     session.read_until("ready");
     session.type_in("\x03");
     session.read_until("interrupted");

@@ -53,8 +53,8 @@ fn help_tells_of_every_command() {
     let said = pontoon(&["--help"]);
     assert_eq!((said.status, said.stderr.as_str()), (0, ""));
     for command in [
-        "run", "exec", "ps", "stop", "kill", "inspect", "logs", "rm", "network", "show", "bridge", "stats", "demo", "up",
-        "down", "status", "version",
+        "run", "exec", "ps", "stop", "kill", "inspect", "logs", "rm", "network", "show", "bridge", "stats", "demo",
+        "up", "down", "status", "version",
     ] {
         assert!(said.stdout.lines().any(|line| line.trim_start().starts_with(command)), "{command}: {}", said.stdout);
         let own = pontoon(&[command, "--help"]);

@@ -55,7 +55,14 @@ impl Linux {
     pub fn called(name: &str) -> Self {
         let dir = Path::new(DIR).join(name);
         std::fs::create_dir(&dir).unwrap_or_else(|why| panic!("make {}: {why}", dir.display()));
-        Linux { dir, pids: BTreeMap::new(), clients: Vec::new(), listeners: Vec::new(), ears: Vec::new(), names_made: 0 }
+        Linux {
+            dir,
+            pids: BTreeMap::new(),
+            clients: Vec::new(),
+            listeners: Vec::new(),
+            ears: Vec::new(),
+            names_made: 0,
+        }
     }
 
     pub fn runtime_dir(&self) -> PathBuf {
@@ -168,7 +175,8 @@ impl Linux {
             if client.try_wait().expect("wait for the client").is_some() {
                 return Some(None);
             }
-            let view = self.inspect(&name).ok().filter(|view| view.state == "running" && view.command == words(order, self));
+            let view =
+                self.inspect(&name).ok().filter(|view| view.state == "running" && view.command == words(order, self));
             view.map(|view| Some(view.id))
         });
         match found {

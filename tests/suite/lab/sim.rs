@@ -141,7 +141,8 @@ impl Lab for Sim {
 
     fn fdb(&mut self) -> Vec<Station> {
         let rows = self.world.fdb().into_iter();
-        rows.map(|row| Station { mac: row.station, port: row.name, is_permanent: row.kind == EntryKind::Static }).collect()
+        rows.map(|row| Station { mac: row.station, port: row.name, is_permanent: row.kind == EntryKind::Static })
+            .collect()
     }
 
     fn statistics(&mut self) -> Vec<BridgeStatistics> {

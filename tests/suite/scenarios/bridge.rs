@@ -55,7 +55,10 @@ fn counters_move_as_traffic_flows(lab: &mut dyn Lab) {
     assert!(lab.ping(Place::In("web"), db, 1000));
     let after = interface(lab, Place::In("web"), "eth0");
     assert!(after.tx_packets > before.tx_packets && after.rx_packets > before.rx_packets, "{before:?} {after:?}");
-    assert!(after.tx_bytes >= before.tx_bytes + 1042 && after.rx_bytes >= before.rx_bytes + 1042, "{before:?} {after:?}");
+    assert!(
+        after.tx_bytes >= before.tx_bytes + 1042 && after.rx_bytes >= before.rx_bytes + 1042,
+        "{before:?} {after:?}"
+    );
     let before = interface(lab, Place::In("web"), "lo");
     assert!(lab.ping(Place::In("web"), address("127.0.0.1"), 1000));
     let after = interface(lab, Place::In("web"), "lo");

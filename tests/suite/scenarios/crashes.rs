@@ -4,9 +4,7 @@
 //! The n-th change is counted from the daemon's start, so the first ones are those of taking over.
 
 use super::scenarios;
-use crate::lab::{
-    Census, Lab, Order, Program, address, assert_all_reach_each_other, inspect, names, run, run_all,
-};
+use crate::lab::{Census, Lab, Order, Program, address, assert_all_reach_each_other, inspect, names, run, run_all};
 
 scenarios![
     a_daemon_killed_at_any_step_of_run_leaves_all_or_nothing,

@@ -221,13 +221,7 @@ fn bulk(lab: &mut dyn Lab, sender_offloads: bool, receiver_offloads: bool) {
     assert_transferred(lab, Place::In("from"), Place::In("to"), at, length);
 }
 
-fn assert_transferred(
-    lab: &mut dyn Lab,
-    from: Place<'_>,
-    to: Place<'_>,
-    at: std::net::Ipv4Addr,
-    length: u64,
-) {
+fn assert_transferred(lab: &mut dyn Lab, from: Place<'_>, to: Place<'_>, at: std::net::Ipv4Addr, length: u64) {
     let transferred = lab.transfer(from, to, at, length);
     assert_eq!(transferred.length, length, "{from:?} to {to:?}");
     assert_eq!(transferred.received, transferred.sent, "{from:?} to {to:?}");

@@ -2,8 +2,7 @@
 
 use super::scenarios;
 use crate::lab::{
-    Lab, Order, Place, Program, address, assert_all_reach_each_other, inspect, interface, ip_of, names, run,
-    run_all,
+    Lab, Order, Place, Program, address, assert_all_reach_each_other, inspect, interface, ip_of, names, run, run_all,
 };
 
 scenarios![

@@ -115,14 +115,18 @@ impl Inside {
     }
 
     pub fn sniff(&self, interface: &str) -> Ear {
-        self.enter(|| Ear { socket: packet_socket(Some(SockProtocol::EthAll)), index: link_address(interface).ifindex() })
+        self.enter(|| Ear {
+            socket: packet_socket(Some(SockProtocol::EthAll)),
+            index: link_address(interface).ifindex(),
+        })
     }
 }
 
 impl Ear {
     /// What has come in by the interface, up to and with `last`.
     pub fn heard_until(&mut self, last: &[u8]) -> Vec<Vec<u8>> {
-        setsockopt(&self.socket, ReceiveTimeout, &TimeVal::seconds(PATIENCE.as_secs().cast_signed())).expect("set a deadline");
+        setsockopt(&self.socket, ReceiveTimeout, &TimeVal::seconds(PATIENCE.as_secs().cast_signed()))
+            .expect("set a deadline");
         let mut heard: Vec<Vec<u8>> = Vec::new();
         let mut buffer = vec![0; 1 << 17];
         while heard.last().is_none_or(|frame| frame != last) {
@@ -139,8 +143,10 @@ impl Ear {
 }
 
 fn exchange_echo(to: Ipv4Addr, echo: IcmpEchoHeader, payload: &[u8]) -> bool {
-    let socket = socket(AddressFamily::Inet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::Icmp).expect("make a raw socket");
-    setsockopt(&socket, ReceiveTimeout, &TimeVal::seconds(ECHO_PATIENCE.as_secs().cast_signed())).expect("set a deadline");
+    let socket = socket(AddressFamily::Inet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::Icmp)
+        .expect("make a raw socket");
+    setsockopt(&socket, ReceiveTimeout, &TimeVal::seconds(ECHO_PATIENCE.as_secs().cast_signed()))
+        .expect("set a deadline");
     let header = Icmpv4Header::with_checksum(Icmpv4Type::EchoRequest(echo), payload);
     let request = [&header.to_bytes()[..], payload].concat();
     let [a, b, c, d] = to.octets();
@@ -153,7 +159,9 @@ fn exchange_echo(to: Ipv4Addr, echo: IcmpEchoHeader, payload: &[u8]) -> bool {
         let Ok((length, _)) = recvfrom::<SockaddrIn>(socket.as_raw_fd(), &mut packet) else { return false };
         let header_length = usize::from(packet[0] & 0x0f) * 4;
         let message = packet.get(header_length..length).and_then(|bytes| Icmpv4Slice::from_slice(bytes).ok());
-        if message.is_some_and(|message| message.icmp_type() == Icmpv4Type::EchoReply(echo) && message.payload() == payload) {
+        if message
+            .is_some_and(|message| message.icmp_type() == Icmpv4Type::EchoReply(echo) && message.payload() == payload)
+        {
             return true;
         }
     }
