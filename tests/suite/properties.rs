@@ -4,6 +4,7 @@
 //! Every run prints its seed; `PROPTEST_RNG_SEED` repeats it, `PROPTEST_CASES` makes it longer. A plan that once failed is
 //! a line of [`KNOWN`], or better a scenario.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -21,7 +22,9 @@ use switch::verdict::{DropReason, PortId, Verdict};
 use switch::vlan::{PortVlans, VlanId};
 use switch::vnet::VnetHeader;
 
-use crate::frames::{EXPERIMENTAL, ethernet, tagged};
+use crate::frames::{EXPERIMENTAL, ethernet, llc, pattern, tagged};
+use crate::lab::sim::Sim;
+use crate::lab::{Lab, Place, run_all};
 use crate::model::Model;
 
 /// Seeds of runs that have failed once.
@@ -32,13 +35,14 @@ const PORTS: u16 = 5;
 type Run = fn() -> Result<(), Failed>;
 
 /// The trials of this file.
-pub const ALL: [(&str, Run); 6] = [
+pub const ALL: [(&str, Run); 7] = [
     ("decides_as_the_model_does", || decides_as_the_model_does(Plan::any(false))),
     ("decides_as_the_model_does_with_vlans", || decides_as_the_model_does(Plan::any(true))),
     ("catches_a_switch_that_breaks_one_rule", catches_every_broken_switch),
     ("every_frame_is_counted_once", every_frame_is_counted_once),
     ("a_snapshot_restored_decides_alike", a_snapshot_restored_decides_alike),
     ("the_order_of_the_hash_decides_nothing", the_order_of_the_hash_decides_nothing),
+    ("no_frame_is_invented_altered_or_doubled", no_frame_is_invented_altered_or_doubled),
 ];
 
 /// One thing that happens to a switch.
@@ -186,7 +190,7 @@ enum Broken {
 struct Saboteur {
     rule: Broken,
     switch: Switch,
-    ports: std::collections::BTreeMap<PortId, PortConfig>,
+    ports: BTreeMap<PortId, PortConfig>,
     started: Instant,
 }
 
@@ -194,7 +198,7 @@ impl Saboteur {
     fn new(rule: Broken, vlan_filtering: bool) -> Self {
         let ageing = if rule == Broken::NeverAges { Duration::from_secs(1_000_000) } else { AGEING };
         let config = forward::Config { ageing, vlan_filtering, ..forward::Config::default() };
-        Saboteur { rule, switch: Switch::new(config), ports: std::collections::BTreeMap::new(), started: Instant::ZERO }
+        Saboteur { rule, switch: Switch::new(config), ports: BTreeMap::new(), started: Instant::ZERO }
     }
 
     /// As if every group address were a station's: with the bit that makes it a group taken away from the source.
@@ -274,7 +278,7 @@ fn catches_every_broken_switch() -> Result<(), Failed> {
         });
         let found = runner.run(&Plan::either(), |plan| agrees(&plan, &mut Saboteur::new(rule, plan.vlan_filtering)));
         match found {
-            Err(TestError::Fail(why, plan)) => println!("{rule:?} is caught in {} steps: {why}", plan.steps.len()),
+            Err(TestError::Fail(_, plan)) => println!("{rule:?} is caught in {} steps", plan.steps.len()),
             other => return Err(format!("{rule:?} is not caught: {other:?}").into()),
         }
     }
@@ -328,7 +332,7 @@ enum Event {
 
 /// Turns the steps of a plan into events: what can not be (a frame from a port that is not there) is left out.
 fn follow(plan: &Plan, mut each: impl FnMut(Event) -> Result<(), TestCaseError>) -> Result<(), TestCaseError> {
-    let mut plugged = std::collections::BTreeSet::new();
+    let mut plugged = BTreeSet::new();
     let mut now = Instant::ZERO;
     for step in &plan.steps {
         match step.clone() {
@@ -423,6 +427,47 @@ fn the_order_of_the_hash_decides_nothing() -> Result<(), Failed> {
         let mut other = Switch::new(forward::Config { hash_seed, ..config });
         follow(&plan, |event| both(&mut one, &mut other, event))
     })
+}
+
+/// Three containers and the host send each other frames of all kinds through a whole simulated world.
+fn no_frame_is_invented_altered_or_doubled() -> Result<(), Failed> {
+    let frame = (0..4_usize, destination(), source(), 0..1500_usize, any::<bool>());
+    let frames = proptest::collection::vec(frame, 1..40);
+    holds(&frames, |frames| {
+        let mut lab = Sim::new();
+        lab.up();
+        run_all(&mut lab, &["a", "b", "c"]);
+        let places =
+            [(Place::Host, "pontoon0"), (Place::In("a"), "eth0"), (Place::In("b"), "eth0"), (Place::In("c"), "eth0")];
+        let ears = places.map(|(place, interface)| lab.sniff(place, interface));
+        let mut sent = Vec::new();
+        for (number, (sender, to, from, length, is_llc)) in frames.into_iter().enumerate() {
+            let payload = [&number.to_be_bytes()[..], &pattern(length.min(1400))].concat();
+            let frame = if is_llc { llc(to, from, &payload) } else { ethernet(to, from, EXPERIMENTAL, &payload) };
+            lab.inject(places[sender].0, places[sender].1, &frame);
+            sent.push((sender, frame));
+        }
+        lab.settle();
+        for (at, ear) in ears.into_iter().enumerate() {
+            let heard: Vec<Vec<u8>> = lab.heard(ear).into_iter().filter(|frame| is_made_here(frame)).collect();
+            for frame in &heard {
+                let found = sent.iter().find(|(_, own)| own == frame);
+                prop_assert!(found.is_some(), "invented or altered: {:02x?}", frame);
+                prop_assert_ne!(found.map(|(sender, _)| *sender), Some(at), "sent back: {:02x?}", frame);
+            }
+            // Each frame has a number in it, so that no two are the same.
+            let different: BTreeSet<&Vec<u8>> = heard.iter().collect();
+            prop_assert_eq!(different.len(), heard.len(), "doubled");
+        }
+        prop_assert_eq!(lab.check_law(), Ok(()));
+        Ok(())
+    })
+}
+
+/// Not ARP of a simulated host.
+fn is_made_here(frame: &[u8]) -> bool {
+    let ethertype = u16::from_be_bytes([frame[12], frame[13]]);
+    ethertype == EXPERIMENTAL || ethertype <= 1500
 }
 
 /// The same happens to two switches, which decide alike.

@@ -41,6 +41,19 @@ impl Sim {
     }
 }
 
+impl Sim {
+    /// Lets everything arrive that is on its way.
+    pub fn settle(&mut self) {
+        self.world.advance(Duration::from_secs(1));
+    }
+
+    /// What has come in so far.
+    pub fn heard(&mut self, sniffer: Sniffer) -> Vec<Vec<u8>> {
+        let (place, interface) = self.ears[sniffer.0].clone();
+        self.world.sniff(&place, &interface).expect("the interface is there")
+    }
+}
+
 impl Lab for Sim {
     fn host_address(&mut self, address: Ipv4Net) {
         self.uplinks += 1;
