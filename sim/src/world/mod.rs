@@ -263,6 +263,15 @@ impl World {
     }
 }
 
+impl Drop for World {
+    /// A test that fails says how it can be repeated; one that passes says nothing.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the simulator's seed is {}", self.seed);
+        }
+    }
+}
+
 /// What everybody gets who asks for a daemon that is not there.
 fn no_daemon() -> Error {
     Error::Backend(BackendError::Failed {
