@@ -74,7 +74,7 @@ fn a_command_that_needs_a_daemon_says_that_there_is_none() {
 
 fn the_demo_runs_in_the_simulator() {
     let said = pontoon(&["demo", "--world", "sim"]);
-    assert_eq!(said.status, 0, "{}", said.stderr);
+    assert_eq!((said.status, said.stderr.as_str()), (0, ""));
     for heading in ["bridge", "host", "container:web", "none"] {
         assert!(said.stdout.contains(&format!("== {heading}")), "{heading}: {}", said.stdout);
     }
