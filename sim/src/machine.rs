@@ -189,6 +189,14 @@ impl Machine {
         Ok(())
     }
 
+    /// The shim of a container is killed: all of it ends, and nobody is left to tell the status of its command.
+    pub(crate) fn kill_shim(&mut self, id: &Id) {
+        if self.living(id).is_ok() {
+            self.end(id, None);
+            self.ended.push_back((id.clone(), SIGNALLED + SIGKILL));
+        }
+    }
+
     /// The time of a command that ends by itself is over.
     pub(crate) fn run_out(&mut self, pid: u32) {
         let Some((id, container)) = self.containers.iter().find(|(_, container)| container.pid == pid) else { return };

@@ -125,6 +125,8 @@ impl Linux {
             if let Some(mut handle) = self.handles.remove(&number) {
                 handle.reap();
                 if handle.ended.is_none() {
+                    // It was killed, and could not clear up behind itself.
+                    let _ = std::fs::remove_file(self.paths.socket(&handle.id));
                     let status = status_left(&self.paths, &handle.id).unwrap_or(KILLED);
                     self.ended.push_back((handle.id, status));
                 }

@@ -2,7 +2,7 @@
 //!
 //! The rules it keeps:
 //!
-//! * Intent is saved before a step is taken ([`Phase`]). To undo a step that failed and to recover from a crash are the
+//! * Intent is saved before a step is taken ([`crate::record::Phase`]). To undo a step that failed and to recover from a crash are the
 //!   same code: [`Manager::open`] calls what [`Manager::run`] calls on failure.
 //! * A lease is not stored beside the container, it is part of its record: it can not outlive it. The port and the FDB
 //!   entries end with it in the same call.

@@ -137,6 +137,7 @@ impl World {
     }
 
     /// Waits for the next container that ends.
+    #[expect(clippy::disallowed_methods, reason = "a deadline bounds how long a failure hangs")]
     pub(crate) fn wait_for_end(&mut self) -> Ended {
         let deadline = Instant::now() + PATIENCE;
         loop {

@@ -69,8 +69,6 @@ impl WorldBuilder {
     /// The world, without a daemon yet.
     #[must_use]
     pub fn build(self) -> World {
-        // Shown by the test harness when the test fails.
-        eprintln!("the simulator's seed is {}", self.seed);
         let clock = Clock::default();
         let machine = Machine::new(clock.clone(), mix(self.seed), self.latency, &self.host);
         World {

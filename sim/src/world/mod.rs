@@ -21,6 +21,7 @@ use crate::machine::{self, Crash, Machine};
 mod builder;
 mod containers;
 mod daemon;
+mod outside;
 mod places;
 mod talk;
 
@@ -259,6 +260,15 @@ impl World {
         }
         daemon.take_events();
         daemon.schedule(&self.clock);
+    }
+}
+
+impl Drop for World {
+    /// A test that fails says how it can be repeated; one that passes says nothing.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the simulator's seed is {}", self.seed);
+        }
     }
 }
 

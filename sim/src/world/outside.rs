@@ -1,0 +1,64 @@
+//! What happens on the machine behind the daemon's back, whether there is one or not.
+
+use ipnet::Ipv4Net;
+
+use super::{Place, World};
+use crate::interface::Kind;
+use crate::socket::SocketError;
+
+const SIGKILL: i32 = 9;
+
+impl World {
+    /// `kill -9` of the command of a container. Does nothing if it has ended.
+    pub fn kill_command(&mut self, name: &str) {
+        self.locate(&Place::container(name));
+        if let Some(id) = self.known.get(name).cloned() {
+            // One that has ended can not be killed, which is as well.
+            let _ = self.machine().signal(&id, SIGKILL);
+        }
+        self.settle_ends();
+    }
+
+    /// `kill -9` of the shim of a container, with which all of the container ends and the status of its command is lost.
+    pub fn kill_shim(&mut self, name: &str) {
+        self.locate(&Place::container(name));
+        if let Some(id) = self.known.get(name).cloned() {
+            self.machine().kill_shim(&id);
+        }
+        self.settle_ends();
+    }
+
+    /// The number of an interface that leads to a switch, which no other ever has.
+    ///
+    /// # Errors
+    /// If the place or the interface is not there, or it leads to no switch.
+    pub fn ifindex(&mut self, place: &Place, interface: &str) -> Result<u32, SocketError> {
+        self.within(place, |namespace, _| match namespace.interface(interface).map(|found| &found.kind) {
+            Some(Kind::Cable(jack)) => Ok(jack.switch_end().id().0),
+            Some(Kind::Loopback(_) | Kind::Dummy(_)) | None => Err(SocketError::NoSuchDevice),
+        })?
+    }
+
+    /// Gives an interface a further address.
+    ///
+    /// # Errors
+    /// If the place or the interface is not there, or it has the address.
+    pub fn add_address(&mut self, place: &Place, interface: &str, address: Ipv4Net) -> Result<(), SocketError> {
+        self.within(place, |namespace, _| {
+            let interface = namespace.interface(interface).ok_or(SocketError::NoSuchDevice)?;
+            if interface.addresses.contains(&address) {
+                return Err(SocketError::AddressInUse);
+            }
+            interface.addresses.push(address);
+            Ok(())
+        })?
+    }
+
+    /// Lets the daemon see ends at once, as it sees them by pidfds.
+    fn settle_ends(&mut self) {
+        if self.daemon.is_some() && self.machine().has_ended() {
+            self.reap();
+        }
+        self.settle();
+    }
+}

@@ -1,0 +1,161 @@
+//! Daemons: started by the way, to stay, side by side.
+
+use super::{pontoon, prints, tests};
+use crate::lab::linux::{Linux, processes, waited_for};
+use crate::lab::{Lab, Order, Place, Program, address, interface, run, run_all};
+
+tests![
+    run_starts_a_daemon_that_ends_after_its_last_container,
+    a_daemon_started_by_the_way_keeps_ended_containers,
+    up_adopts_a_daemon_started_by_the_way,
+    up_in_the_foreground_says_that_it_listens,
+    down_leaves_nothing,
+    a_daemon_that_is_asked_to_end_leaves_its_containers,
+    two_instances_do_not_disturb_each_other,
+    twenty_containers_started_at_once_all_run,
+    run_takes_over_what_a_killed_daemon_left,
+    the_demo_leaves_nothing,
+];
+
+fn run_starts_a_daemon_that_ends_after_its_last_container() {
+    let mut lab = Linux::new();
+    let said = pontoon(&lab, &["run", "--", "sh", "-c", "exit 4"]);
+    let started = "pontoon: starting a daemon, which ends after its last container\n";
+    assert_eq!((said.status, said.stdout.as_str(), said.stderr.as_str()), (4, "", started));
+    let is_gone = waited_for(|| processes::others().is_empty().then_some(()));
+    assert!(is_gone.is_some(), "it does not end: {:?}", processes::others());
+    lab.assert_nothing_is_left();
+    // And again, as often as one likes.
+    assert_eq!(pontoon(&lab, &["run", "--", "true"]).status, 0);
+    assert!(waited_for(|| processes::others().is_empty().then_some(())).is_some());
+    lab.assert_nothing_is_left();
+}
+
+fn a_daemon_started_by_the_way_keeps_ended_containers() {
+    let mut lab = Linux::new();
+    assert_eq!(pontoon(&lab, &["run", "-d", "--name", "job", "--", "sh", "-c", "echo done; exit 3"]).status, 0);
+    lab.wait_ended("job");
+    assert_eq!(crate::lab::names(&mut lab, true), ["job"]);
+    assert_eq!(prints(&lab, &["logs", "job"]), "done\n");
+    prints(&lab, &["rm", "job"]);
+    assert!(waited_for(|| processes::others().is_empty().then_some(())).is_some(), "{:?}", processes::others());
+}
+
+fn up_adopts_a_daemon_started_by_the_way() {
+    let mut lab = Linux::new();
+    run_all(&mut lab, &["web"]);
+    let pid = lab.daemon_pid().expect("a daemon runs");
+    let said = pontoon(&lab, &["up", "--detach"]);
+    let adopted = format!("pontoon: a daemon runs already (pid {pid}); it stays up\n");
+    assert_eq!((said.status, said.stderr.as_str()), (0, adopted.as_str()));
+    lab.rm("web", true).expect("rm -f web");
+    assert_eq!(lab.daemon_pid(), Some(pid), "it stays without containers");
+    assert!(prints(&lab, &["status"]).contains("stays until `pontoon down`"));
+    lab.finish();
+}
+
+fn up_in_the_foreground_says_that_it_listens() {
+    use std::io::{BufRead, BufReader};
+    let mut lab = Linux::new();
+    let mut daemon = lab.command(&["up"]).spawn().expect("run pontoon");
+    let mut line = String::new();
+    BufReader::new(daemon.stderr.take().expect("a pipe")).read_line(&mut line).expect("read");
+    assert!(line.starts_with("pontoon: listening at "), "{line}");
+    assert_eq!(lab.daemon_pid(), Some(daemon.id().cast_signed()));
+    run_all(&mut lab, &["web"]);
+    lab.down();
+    assert!(daemon.wait().expect("wait").success());
+    lab.assert_nothing_is_left();
+}
+
+fn down_leaves_nothing() {
+    let mut lab = Linux::new();
+    lab.up();
+    run_all(&mut lab, &["web", "db"]);
+    run(&mut lab, Order::new("stubborn").program(Program::IgnoreTerm).foreground());
+    run(&mut lab, Order::new("sidecar").network("container:web"));
+    prints(&lab, &["kill", "stubborn"]);
+    assert_eq!(prints(&lab, &["down"]), "");
+    lab.assert_nothing_is_left();
+}
+
+fn a_daemon_that_is_asked_to_end_leaves_its_containers() {
+    let mut lab = Linux::new();
+    lab.up();
+    run_all(&mut lab, &["web", "db"]);
+    let pid = lab.daemon_pid().expect("a daemon runs");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM).expect("ask it");
+    assert!(waited_for(|| (!processes::all().contains(&pid)).then_some(())).is_some());
+    assert!(interface(&mut lab, Place::In("web"), "eth0").up);
+    lab.up();
+    crate::lab::assert_all_reach_each_other(&mut lab, &["web", "db"]);
+    lab.finish();
+}
+
+fn two_instances_do_not_disturb_each_other() {
+    let (mut one, mut two) = (Linux::new(), Linux::called("two"));
+    one.up();
+    two.up();
+    run_all(&mut one, &["web", "db"]);
+    run_all(&mut two, &["web", "db"]);
+    assert_eq!(interface(&mut one, Place::Host, "pontoon0").ipv4, [crate::lab::prefix("172.17.0.1/16")]);
+    assert_eq!(interface(&mut two, Place::Host, "pontoon1").ipv4, [crate::lab::prefix("172.18.0.1/16")]);
+    assert_eq!(two.bridges()[0].name, "pontoon1");
+    crate::lab::assert_all_reach_each_other(&mut one, &["web", "db"]);
+    crate::lab::assert_all_reach_each_other(&mut two, &["web", "db"]);
+    one.kill_daemon();
+    crate::lab::assert_all_reach_each_other(&mut two, &["web", "db"]);
+    one.up();
+    two.down();
+    crate::lab::assert_all_reach_each_other(&mut one, &["web", "db"]);
+    assert_eq!(crate::lab::ip_of(&mut one, "web"), address("172.17.0.2"));
+    one.finish();
+}
+
+fn twenty_containers_started_at_once_all_run() {
+    let mut lab = Linux::new();
+    // No daemon runs: all of them want to start one.
+    let names: Vec<String> = (10..30).map(|number| format!("c{number}")).collect();
+    let clients: Vec<_> = names
+        .iter()
+        .map(|name| {
+            lab.command(&["run", "-d", "--name", name, "--", "sleep", "infinity"]).spawn().expect("run pontoon")
+        })
+        .collect();
+    for client in clients {
+        let output = client.wait_with_output().expect("wait");
+        assert!(output.status.success(), "{}", crate::lab::linux::text(&output.stderr));
+    }
+    assert_eq!(crate::lab::names(&mut lab, false), names);
+    let addresses: std::collections::BTreeSet<_> = names.iter().map(|name| crate::lab::ip_of(&mut lab, name)).collect();
+    assert_eq!(addresses.len(), 20);
+    assert_eq!(addresses.last(), Some(&address("172.17.0.21")));
+    crate::lab::assert_all_reach_each_other(&mut lab, &["c10", "c19", "c29"]);
+    let daemons = processes::others().iter().filter(|line| line.contains("__daemon")).count();
+    assert_eq!(daemons, 1);
+    lab.finish();
+}
+
+fn run_takes_over_what_a_killed_daemon_left() {
+    let mut lab = Linux::new();
+    lab.up();
+    run_all(&mut lab, &["web"]);
+    lab.kill_daemon();
+    run_all(&mut lab, &["db"]);
+    crate::lab::assert_all_reach_each_other(&mut lab, &["web", "db"]);
+    lab.finish();
+}
+
+fn the_demo_leaves_nothing() {
+    let mut lab = Linux::new();
+    let before = std::fs::read_to_string("/proc/self/mountinfo").expect("read the mounts");
+    let interfaces = lab.interfaces(Place::Host);
+    let said = pontoon(&lab, &["demo", "--world", "host"]);
+    assert_eq!((said.status, said.stderr.as_str()), (0, ""), "{}", said.stdout);
+    for heading in ["bridge", "host", "container:web", "none"] {
+        assert!(said.stdout.contains(&format!("== {heading}")), "{heading}: {}", said.stdout);
+    }
+    lab.assert_nothing_is_left();
+    assert_eq!(std::fs::read_to_string("/proc/self/mountinfo").expect("read the mounts"), before);
+    assert_eq!(lab.interfaces(Place::Host), interfaces);
+}

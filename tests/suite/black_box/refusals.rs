@@ -1,0 +1,188 @@
+//! Bad input: what is said, the hint, the exit status; and nothing is lost.
+
+use std::fs;
+
+use super::{fails, pontoon, prints, tests};
+use crate::lab::linux::Linux;
+use crate::lab::{Lab, Order, Place, run, run_all};
+
+tests![
+    bad_targets_addresses_and_names_are_told_with_a_hint,
+    a_command_that_does_not_run_is_told,
+    a_full_pool_is_told,
+    a_corrupt_record_is_kept_aside_and_told,
+    a_subnet_of_the_host_is_refused,
+    what_is_not_there_is_told,
+    each_of_several_containers_has_its_turn,
+];
+
+fn bad_targets_addresses_and_names_are_told_with_a_hint() {
+    let mut lab = Linux::new();
+    lab.up();
+    run(&mut lab, Order::new("web").mac("02:00:00:00:00:09"));
+    run(&mut lab, Order::new("job").program(crate::lab::Program::Exit(0)));
+    lab.wait_ended("job");
+    let before = lab.census();
+    let all_containers = "hint: `pontoon ps -a` lists all containers\n";
+    let who_has_it = "hint: `pontoon ps` shows which container has it\n";
+    let bad: &[(&[&str], &str, &str)] = &[
+        (&["--network", "container:nobody"], "--network container:nobody: no such container: nobody", all_containers),
+        (&["--network", "container:job"], "--network container:job: container job is not running", ""),
+        (
+            &["--name", "me", "--network", "container:me"],
+            "a container can not join its own network namespace: 'me' is the container itself",
+            "",
+        ),
+        (
+            &["--network", "container:web", "--ip", "172.17.0.9"],
+            "--ip can not be used with --network container:web",
+            "",
+        ),
+        (&["--network", "container:web", "-h", "me"], "-h can not be used with --network container:web", ""),
+        (&["--ip", "10.0.0.1"], "network bridge: address 10.0.0.1 is not in the subnet 172.17.0.0/16", ""),
+        (&["--ip", "172.17.0.2"], "network bridge: address 172.17.0.2 is in use by another container", who_has_it),
+        (&["--ip", "172.17.0.0"], "network bridge: address 172.17.0.0 is the network address of the subnet", ""),
+        (
+            &["--ip", "172.17.255.255"],
+            "network bridge: address 172.17.255.255 is the broadcast address of the subnet",
+            "",
+        ),
+        (&["--ip", "172.17.0.1"], "network bridge: address 172.17.0.1 is the gateway's", ""),
+        (
+            &["--name", "web"],
+            "the name 'web' is in use by container [SHORT]",
+            "hint: `pontoon rm web` frees it, once it is stopped\n",
+        ),
+        (
+            &["--mac-address", "01:00:5e:00:00:01"],
+            "network bridge: MAC address 01:00:5e:00:00:01 is a multicast address, which no interface can have",
+            "",
+        ),
+        (
+            &["--mac-address", "02:00:00:00:00:09"],
+            "network bridge: MAC address 02:00:00:00:00:09 is in use on this network",
+            who_has_it,
+        ),
+        (&["--mtu", "67"], "an MTU of 67 is out of range: 68 to 65521 bytes", ""),
+        (&["--mtu", "65522"], "an MTU of 65522 is out of range: 68 to 65521 bytes", ""),
+        (&["--network", "backend"], "no such network: backend", "hint: `pontoon network ls` lists the networks\n"),
+    ];
+    for (options, message, hint) in bad {
+        for detach in [&["run", "-d"][..], &["run"]] {
+            let arguments = [detach, options, &["--", "true"]].concat();
+            fails(&lab, &arguments, 125, &format!("pontoon: {message}\n{hint}"));
+        }
+    }
+    assert_eq!(lab.census(), before);
+    lab.finish();
+}
+
+fn a_command_that_does_not_run_is_told() {
+    let mut lab = Linux::new();
+    lab.up();
+    let file = lab.dir().join("plain");
+    fs::write(&file, "no program").expect("write a file");
+    let file = file.display().to_string();
+    for detach in [&["run", "-d"][..], &["run"]] {
+        fails(
+            &lab,
+            &[detach, &["--", "no-such-command"]].concat(),
+            127,
+            "pontoon: no-such-command: command not found\n",
+        );
+        fails(&lab, &[detach, &["--", "/no/such"]].concat(), 127, "pontoon: /no/such: command not found\n");
+        fails(&lab, &[detach, &["--", &file]].concat(), 126, "pontoon: [DIR]/plain: Permission denied\n");
+    }
+    run_all(&mut lab, &["web"]);
+    fails(&lab, &["exec", "web", "--", "no-such-command"], 127, "pontoon: no-such-command: command not found\n");
+    fails(&lab, &["exec", "web", "--", &file], 126, "pontoon: [DIR]/plain: Permission denied\n");
+    lab.finish();
+}
+
+fn a_full_pool_is_told() {
+    let mut lab = Linux::new();
+    prints(&lab, &["up", "--detach", "--bip", "172.30.0.1/30"]);
+    run_all(&mut lab, &["web"]);
+    assert_eq!(crate::lab::ip_of(&mut lab, "web"), crate::lab::address("172.30.0.2"));
+    let full = "pontoon: network bridge: no free address is left in the subnet 172.30.0.0/30\n\
+                hint: stop a container, or choose a larger subnet with `pontoon up --bip`\n";
+    fails(&lab, &["run", "-d", "--", "sleep", "infinity"], 125, full);
+    lab.stop("web", 10).expect("stop web");
+    run_all(&mut lab, &["next"]);
+    assert!(lab.ping(Place::Host, crate::lab::address("172.30.0.2"), 56));
+    lab.finish();
+}
+
+fn a_corrupt_record_is_kept_aside_and_told() {
+    let mut lab = Linux::new();
+    lab.up();
+    let networks = lab.networks();
+    run_all(&mut lab, &["web", "db"]);
+    run(&mut lab, Order::new("job").program(crate::lab::Program::Exit(0)));
+    lab.wait_ended("job");
+    let id = crate::lab::inspect(&mut lab, "job").id;
+    lab.kill_daemon();
+    let record = find(&lab.state_dir(), &format!("container-{id}")).expect("there is a record");
+    fs::write(&record, "{ \"id\": tru").expect("spoil it");
+    lab.up();
+    assert_eq!(crate::lab::names(&mut lab, true), ["db", "web"], "the others are there");
+    assert_eq!(lab.networks(), networks);
+    let log = fs::read_to_string(lab.runtime_dir().join("daemon.log")).expect("read the daemon's log");
+    let told = log.lines().find(|line| line.contains("is corrupt")).expect("the log tells of it");
+    let place = told.rsplit_once("kept as ").expect("and of the place").1;
+    assert_eq!(fs::read_to_string(place).expect("it is there"), "{ \"id\": tru");
+    crate::lab::assert_all_reach_each_other(&mut lab, &["web", "db"]);
+    lab.finish();
+}
+
+fn a_subnet_of_the_host_is_refused() {
+    let mut lab = Linux::new();
+    lab.host_address(crate::lab::prefix("172.30.1.1/24"));
+    let refused = "pontoon: network bridge: the subnet 172.30.0.0/16 overlaps 172.30.1.0/24, an address or a route of the host\n\
+                   hint: `pontoon up --bip ADDRESS/LENGTH` chooses another subnet\n";
+    fails(&lab, &["up", "--detach", "--bip", "172.30.0.1/16"], 1, refused);
+    lab.up();
+    let has_no_effect = "pontoon: a daemon runs already (pid [PID]); --bip 172.29.0.1/16 has no effect on it\n\
+                         hint: `pontoon down` first\n";
+    let pid = lab.daemon_pid().expect("a daemon runs");
+    let said = pontoon(&lab, &["up", "--detach", "--bip", "172.29.0.1/16"]);
+    assert_eq!((said.status, said.stderr.replace(&format!("pid {pid}"), "pid [PID]")), (1, has_no_effect.to_owned()));
+    lab.finish();
+}
+
+fn what_is_not_there_is_told() {
+    let mut lab = Linux::new();
+    lab.up();
+    let nobody = "pontoon: no such container: nobody\nhint: `pontoon ps -a` lists all containers\n";
+    for arguments in
+        [&["stop", "nobody"][..], &["kill", "nobody"], &["rm", "nobody"], &["inspect", "nobody"], &["logs", "nobody"]]
+    {
+        fails(&lab, arguments, 1, nobody);
+    }
+    fails(&lab, &["exec", "nobody", "--", "true"], 125, nobody);
+    let listed = "hint: `pontoon show` lists bridges and ports\n";
+    fails(&lab, &["show", "br9"], 1, &format!("pontoon: no such bridge: br9\n{listed}"));
+    fails(&lab, &["stats", "br9"], 1, &format!("pontoon: no such bridge or port: br9\n{listed}"));
+    fails(&lab, &["bridge", "fdb", "show", "br", "br9"], 1, &format!("pontoon: no such bridge: br9\n{listed}"));
+    fails(&lab, &["bridge", "fdb", "show", "dev", "x.eth0"], 1, &format!("pontoon: no such port: x.eth0\n{listed}"));
+    lab.finish();
+}
+
+fn each_of_several_containers_has_its_turn() {
+    let mut lab = Linux::new();
+    lab.up();
+    run_all(&mut lab, &["web", "db"]);
+    let said = pontoon(&lab, &["stop", "nobody", "web", "nothing", "db"]);
+    assert_eq!((said.status, said.stdout.as_str()), (1, "web\ndb\n"));
+    assert!(said.stderr.contains("no such container: nobody") && said.stderr.contains("no such container: nothing"));
+    assert_eq!(crate::lab::names(&mut lab, false), Vec::<String>::new());
+    lab.finish();
+}
+
+/// The file below a directory whose name begins so.
+fn find(dir: &std::path::Path, beginning: &str) -> Option<std::path::PathBuf> {
+    fs::read_dir(dir).ok()?.flatten().find_map(|entry| {
+        let is_it = entry.file_name().to_string_lossy().starts_with(beginning);
+        if is_it { Some(entry.path()) } else { find(&entry.path(), beginning) }
+    })
+}

@@ -1,0 +1,366 @@
+//! [`Lab`]: what a user does and sees, in either world. A scenario knows nothing else.
+//!
+//! * A [`Place`] is where one looks from: the host, or a container by its name.
+//! * What is waited for has a deadline that bounds how long a failure may hang; nothing is asserted about time.
+//! * A verb that can not be carried out although it must panics with what was said; what a user may be refused is a
+//!   [`Refusal`], the same text in both worlds.
+
+pub mod linux;
+pub mod sim;
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use netns::interface::InterfaceInfo;
+use netns::manager::{ContainerView, NetworkView};
+use switch::counters::PortCounters;
+use switch::dataplane::BridgeStatistics;
+use switch::mac::MacAddr;
+
+/// Where one looks from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// The host.
+    Host,
+    /// A container, by name.
+    In(&'a str),
+}
+
+/// What `run` is asked for.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub name: Option<String>,
+    pub network: String,
+    pub ip: Option<Ipv4Addr>,
+    pub mac: Option<MacAddr>,
+    pub mtu: Option<u32>,
+    pub hostname: Option<String>,
+    pub offload: bool,
+    pub detach: bool,
+    pub rm: bool,
+    pub program: Program,
+}
+
+/// What runs in a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// Does nothing until it is asked to end.
+    Sleep,
+    /// Ends at once with this status.
+    Exit(u8),
+    /// Does nothing, even when it is asked to end.
+    IgnoreTerm,
+    /// Ends itself by a signal.
+    KillSelf(i32),
+    /// Is not there.
+    NotFound,
+    /// Is a file that is no program.
+    NotExecutable,
+}
+
+impl Order {
+    /// A detached container of this name on the default network, which sleeps.
+    pub fn new(name: &str) -> Self {
+        Order { name: Some(name.to_owned()), ..Order::nameless() }
+    }
+
+    /// The same without a name.
+    pub fn nameless() -> Self {
+        Order {
+            name: None,
+            network: "bridge".to_owned(),
+            ip: None,
+            mac: None,
+            mtu: None,
+            hostname: None,
+            offload: true,
+            detach: true,
+            rm: false,
+            program: Program::Sleep,
+        }
+    }
+
+    pub fn network(mut self, mode: &str) -> Self {
+        self.network = mode.to_owned();
+        self
+    }
+
+    pub fn ip(mut self, ip: &str) -> Self {
+        self.ip = Some(address(ip));
+        self
+    }
+
+    pub fn mac(mut self, mac: &str) -> Self {
+        self.mac = Some(station(mac));
+        self
+    }
+
+    pub fn mtu(mut self, mtu: u32) -> Self {
+        self.mtu = Some(mtu);
+        self
+    }
+
+    pub fn hostname(mut self, hostname: &str) -> Self {
+        self.hostname = Some(hostname.to_owned());
+        self
+    }
+
+    pub fn offload(mut self, offload: bool) -> Self {
+        self.offload = offload;
+        self
+    }
+
+    pub fn foreground(mut self) -> Self {
+        self.detach = false;
+        self
+    }
+
+    pub fn rm(mut self) -> Self {
+        self.rm = true;
+        self
+    }
+
+    pub fn program(mut self, program: Program) -> Self {
+        self.program = program;
+        self
+    }
+}
+
+/// What a user is told when something is not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The exit status.
+    pub status: i32,
+    /// What failed, and why; without the hint.
+    pub message: String,
+}
+
+/// A bridge, as `show` lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bridge {
+    pub name: String,
+    pub id: String,
+    pub interfaces: Vec<String>,
+}
+
+/// A line of `bridge fdb show`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Station {
+    pub mac: MacAddr,
+    pub port: String,
+    pub is_permanent: bool,
+}
+
+/// Why a network call of a program failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetError {
+    /// The port is taken here.
+    AddressInUse,
+    /// Nobody listens there.
+    Refused,
+    /// No answer.
+    TimedOut,
+    /// There is no way there.
+    Unreachable,
+}
+
+/// A listening socket, for as long as the lab or [`Lab::close`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener(pub usize);
+
+/// An open ear on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sniffer(pub usize);
+
+/// What a bulk transfer was, at its two ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transferred {
+    /// SHA-256 of what was sent.
+    pub sent: String,
+    /// SHA-256 of what arrived.
+    pub received: String,
+    /// How many bytes arrived.
+    pub length: u64,
+}
+
+/// What there is in the world besides records: to be the same before and after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Census {
+    /// Network namespaces, the host's included.
+    pub namespaces: usize,
+    /// Mounts that the host sees.
+    pub mounts: usize,
+    /// The host's interfaces.
+    pub interfaces: Vec<String>,
+    /// Ports of the bridge, by name.
+    pub ports: Vec<String>,
+    /// Addresses that are leased, by container.
+    pub leases: BTreeMap<String, Ipv4Addr>,
+}
+
+/// A world with one host in it.
+pub trait Lab {
+    /// Gives the host an address, before its daemon starts.
+    fn host_address(&mut self, address: Ipv4Net);
+    /// Starts a daemon that stays, if none runs; takes over what an earlier one left.
+    fn up(&mut self);
+    /// The same, with a daemon that is killed in the midst of its `saves`-th change of a record. It may well not survive
+    /// its own start.
+    fn up_killed_after(&mut self, saves: u32);
+    /// Ends all containers and the daemon.
+    fn down(&mut self);
+    /// `kill -9` of the daemon.
+    fn kill_daemon(&mut self);
+    /// Whether a daemon answers.
+    fn daemon_runs(&mut self) -> bool;
+
+    /// Runs a container; returns its id once it runs. One in the foreground is waited for by somebody in the background.
+    fn run(&mut self, order: Order) -> Result<String, Refusal>;
+    /// Runs a container in the foreground to its end; returns its exit status.
+    fn run_to_end(&mut self, order: Order) -> Result<i32, Refusal>;
+    fn stop(&mut self, container: &str, grace_seconds: u64) -> Result<(), Refusal>;
+    fn kill(&mut self, container: &str, signal: i32) -> Result<(), Refusal>;
+    fn rm(&mut self, container: &str, force: bool) -> Result<(), Refusal>;
+    /// `kill -9` of the process that stands for a container.
+    fn kill_shim(&mut self, container: &str);
+    /// `kill -9` of the command in a container, from outside.
+    fn kill_command(&mut self, container: &str);
+    /// Waits until a container has ended, as the daemon sees it.
+    fn wait_ended(&mut self, container: &str);
+
+    fn ps(&mut self, all: bool) -> Vec<ContainerView>;
+    fn inspect(&mut self, container: &str) -> Result<ContainerView, Refusal>;
+    fn networks(&mut self) -> Vec<NetworkView>;
+    fn bridges(&mut self) -> Vec<Bridge>;
+    fn fdb(&mut self) -> Vec<Station>;
+    fn statistics(&mut self) -> Vec<BridgeStatistics>;
+    /// `stats --check`: for each port, rx = forwarded + flooded + local + drops; what is wrong, if not.
+    fn check_law(&mut self) -> Result<(), String>;
+    fn census(&mut self) -> Census;
+
+    fn interfaces(&mut self, place: Place<'_>) -> Vec<InterfaceInfo>;
+    /// The number of an interface, which a new one never has again.
+    fn ifindex(&mut self, place: Place<'_>, interface: &str) -> u32;
+    fn default_route(&mut self, place: Place<'_>) -> Option<Ipv4Addr>;
+    fn hostname(&mut self, container: &str) -> String;
+    fn set_link(&mut self, place: Place<'_>, interface: &str, up: bool);
+    /// Configures an interface by hand.
+    fn add_address(&mut self, place: Place<'_>, interface: &str, address: Ipv4Net);
+    /// Makes an interface by hand that leads nowhere, switched on, with an address.
+    fn add_dummy(&mut self, place: Place<'_>, name: &str, mac: MacAddr, address: Ipv4Net);
+    /// Sends one echo request with a payload of so many bytes; whether the answer came.
+    fn ping(&mut self, from: Place<'_>, to: Ipv4Addr, size: usize) -> bool;
+    fn listen(&mut self, place: Place<'_>, port: u16) -> Result<Listener, NetError>;
+    fn close(&mut self, listener: Listener);
+    /// Connects, and closes at once.
+    fn connect(&mut self, from: Place<'_>, to: Ipv4Addr, port: u16) -> Result<(), NetError>;
+    /// Sends bytes by TCP to a listener made for it.
+    fn transfer(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr, length: u64) -> Transferred;
+    /// Sends one datagram to a socket made for it; what arrived.
+    fn udp(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr, payload: &[u8]) -> Vec<u8>;
+    /// How long a bulk transfer is in this world.
+    fn bulk(&self) -> u64;
+
+    /// Sends a frame as it is out of an interface.
+    fn inject(&mut self, place: Place<'_>, interface: &str, frame: &[u8]);
+    /// From now on, hears what comes in by an interface.
+    fn sniff(&mut self, place: Place<'_>, interface: &str) -> Sniffer;
+    /// What has come in, up to and with the frame `last`, which is waited for.
+    fn heard_until(&mut self, sniffer: Sniffer, last: &[u8]) -> Vec<Vec<u8>>;
+
+    /// Asks again and again until the answer is yes.
+    ///
+    /// # Panics
+    /// If it is still no at the deadline; `what` was waited for.
+    fn eventually(&mut self, what: &str, is_so: &mut dyn FnMut(&mut dyn Lab) -> bool);
+    /// The end: everything goes, and nothing is left.
+    fn finish(&mut self);
+}
+
+/// Runs containers of these names on the default network.
+pub fn run_all(lab: &mut dyn Lab, names: &[&str]) {
+    for name in names {
+        run(lab, Order::new(name));
+    }
+}
+
+/// Runs a container that nothing speaks against.
+pub fn run(lab: &mut dyn Lab, order: Order) -> String {
+    let what = format!("{order:?}");
+    lab.run(order).unwrap_or_else(|refusal| panic!("{what}: {refusal:?}"))
+}
+
+/// The interface of this name.
+pub fn interface(lab: &mut dyn Lab, place: Place<'_>, name: &str) -> InterfaceInfo {
+    let all = lab.interfaces(place);
+    let found = all.iter().find(|own| own.name == name).cloned();
+    found.unwrap_or_else(|| panic!("no {name} at {place:?}: {all:?}"))
+}
+
+/// The address of a container on the default network.
+pub fn ip_of(lab: &mut dyn Lab, container: &str) -> Ipv4Addr {
+    network_of(lab, container).ip.addr()
+}
+
+/// The MAC of a container on the default network.
+pub fn mac_of(lab: &mut dyn Lab, container: &str) -> MacAddr {
+    network_of(lab, container).mac
+}
+
+fn network_of(lab: &mut dyn Lab, container: &str) -> netns::manager::InterfaceView {
+    let view = inspect(lab, container);
+    view.networks.get("bridge").cloned().unwrap_or_else(|| panic!("{container} is on no bridge: {view:?}"))
+}
+
+/// What is known of a container that is listed.
+pub fn inspect(lab: &mut dyn Lab, container: &str) -> ContainerView {
+    lab.inspect(container).unwrap_or_else(|refusal| panic!("inspect {container}: {refusal:?}"))
+}
+
+/// The names that `ps` shows, in alphabetical order.
+pub fn names(lab: &mut dyn Lab, all: bool) -> Vec<String> {
+    let mut names: Vec<String> = lab.ps(all).into_iter().map(|view| view.name).collect();
+    names.sort();
+    names
+}
+
+/// The ports of a bridge by name: a daemon that takes over numbers them in an order of its own.
+pub fn sorted(mut ports: Vec<String>) -> Vec<String> {
+    ports.sort();
+    ports
+}
+
+/// The bridge's ports.
+pub fn ports(lab: &mut dyn Lab) -> Vec<String> {
+    lab.bridges().into_iter().flat_map(|bridge| bridge.interfaces).collect()
+}
+
+/// What the switch has counted for a port that is there.
+pub fn counters(lab: &mut dyn Lab, port: &str) -> PortCounters {
+    let all = lab.statistics().into_iter().flat_map(|bridge| bridge.ports);
+    let found = all.into_iter().find(|counted| counted.name == port);
+    found.unwrap_or_else(|| panic!("no port {port}")).counters
+}
+
+/// Each reaches each, by address.
+pub fn assert_all_reach_each_other(lab: &mut dyn Lab, containers: &[&str]) {
+    for from in containers {
+        for to in containers.iter().filter(|to| *to != from) {
+            let address = ip_of(lab, to);
+            assert!(lab.ping(Place::In(from), address, 56), "{from} does not reach {to} at {address}");
+        }
+    }
+}
+
+pub fn address(text: &str) -> Ipv4Addr {
+    text.parse().unwrap_or_else(|why| panic!("{text}: {why}"))
+}
+
+pub fn prefix(text: &str) -> Ipv4Net {
+    text.parse().unwrap_or_else(|why| panic!("{text}: {why}"))
+}
+
+pub fn station(text: &str) -> MacAddr {
+    text.parse().unwrap_or_else(|why| panic!("{text}: {why}"))
+}

@@ -1,0 +1,511 @@
+//! [`Linux`]: the lab on a real kernel. It is a user: it runs `pontoon` and reads what that prints. What goes on inside a
+//! container it looks up itself ([`inside`]), so that no answer is taken from the one who is examined.
+//!
+//! It lives in a cage (see [`crate::cage`]): whatever it leaves behind goes with that.
+
+pub mod inside;
+pub mod processes;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+use netns::interface::InterfaceInfo;
+use netns::manager::{ContainerView, NetworkView};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use switch::dataplane::BridgeStatistics;
+use switch::mac::MacAddr;
+
+use self::inside::{Ear, Inside};
+use super::{
+    Bridge, Census, Lab, Listener, NetError, Order, Place, Program, Refusal, Sniffer, Station, Transferred, sorted,
+};
+use crate::cage::DIR;
+
+/// How long something may take that is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks at something that no event tells of.
+const A_MOMENT: Duration = Duration::from_millis(5);
+/// How much a bulk transfer is, in bytes.
+const BULK: u64 = 300_000_000;
+
+/// A world of namespaces and processes.
+pub struct Linux {
+    dir: PathBuf,
+    /// The processes of commands, as last seen.
+    pids: BTreeMap<String, i32>,
+    /// Somebody who waits for a container in the foreground, each.
+    clients: Vec<Child>,
+    listeners: Vec<Option<TcpListener>>,
+    ears: Vec<Ear>,
+    names_made: usize,
+}
+
+impl Linux {
+    /// A world with a host and no daemon.
+    pub fn new() -> Self {
+        Linux::called("one")
+    }
+
+    /// A second instance beside the first has another name, and with it other directories.
+    pub fn called(name: &str) -> Self {
+        let dir = Path::new(DIR).join(name);
+        std::fs::create_dir(&dir).unwrap_or_else(|why| panic!("make {}: {why}", dir.display()));
+        Linux {
+            dir,
+            pids: BTreeMap::new(),
+            clients: Vec::new(),
+            listeners: Vec::new(),
+            ears: Vec::new(),
+            names_made: 0,
+        }
+    }
+
+    pub fn runtime_dir(&self) -> PathBuf {
+        self.dir.join("run")
+    }
+
+    pub fn state_dir(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
+    /// A directory for what a test wants to write down.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// `pontoon` with these arguments, to be started.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pontoon"));
+        command.arg("--runtime-dir").arg(self.runtime_dir()).arg("--state-dir").arg(self.state_dir()).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs `pontoon` with these arguments.
+    pub fn pontoon(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap_or_else(|why| panic!("run pontoon: {why}"))
+    }
+
+    /// What `pontoon` prints on standard output when all goes well.
+    pub fn says(&self, arguments: &[&str]) -> String {
+        match self.attempt(arguments) {
+            Ok(said) => said,
+            Err(refusal) => panic!("pontoon {}: {refusal:?}{}", arguments.join(" "), self.daemon_log()),
+        }
+    }
+
+    /// What it prints with `--json`, read.
+    pub fn json<T: DeserializeOwned>(&self, arguments: &[&str]) -> T {
+        let said = self.says(&[arguments, &["--json"]].concat());
+        serde_json::from_str(&said).unwrap_or_else(|why| panic!("pontoon {}: {why}: {said}", arguments.join(" ")))
+    }
+
+    fn attempt(&self, arguments: &[&str]) -> Result<String, Refusal> {
+        let output = self.pontoon(arguments);
+        if output.status.success() {
+            return Ok(text(&output.stdout));
+        }
+        Err(refusal_of(&output))
+    }
+
+    fn daemon_log(&self) -> String {
+        let log = std::fs::read_to_string(self.runtime_dir().join("daemon.log")).unwrap_or_default();
+        format!("\nthe daemon's log:\n{log}")
+    }
+
+    /// The daemon's process, if one answers.
+    pub fn daemon_pid(&self) -> Option<i32> {
+        #[derive(Deserialize)]
+        struct Status {
+            pid: i32,
+        }
+        let said = self.attempt(&["status", "--json"]).ok()?;
+        serde_json::from_str(&said).ok().map(|status: Status| status.pid)
+    }
+
+    fn arguments_of(&self, order: &Order) -> Vec<String> {
+        let mut arguments = vec!["run".to_owned(), "--network".to_owned(), order.network.clone()];
+        let mut option = |name: &str, value: Option<String>| {
+            arguments.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
+        };
+        option("--name", order.name.clone());
+        option("--ip", order.ip.map(|ip| ip.to_string()));
+        option("--mac-address", order.mac.map(|mac| mac.to_string()));
+        option("--mtu", order.mtu.map(|mtu| mtu.to_string()));
+        // With an equals sign: a host name may look like an option.
+        arguments.extend(order.hostname.iter().map(|hostname| format!("--hostname={hostname}")));
+        let flags = [(!order.offload, "--no-offload"), (order.detach, "-d"), (order.rm, "--rm")];
+        arguments.extend(flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| (*flag).to_owned()));
+        arguments.push("--".to_owned());
+        arguments.extend(self.command_of(order.program));
+        arguments
+    }
+
+    fn command_of(&self, program: Program) -> Vec<String> {
+        let shell = |script: &str| vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()];
+        match program {
+            Program::Sleep => vec!["sleep".to_owned(), "infinity".to_owned()],
+            Program::Exit(status) => shell(&format!("exit {status}")),
+            // The pipe tells when signals are ignored from now on.
+            Program::IgnoreTerm => {
+                shell(&format!("trap '' TERM; : >{}; exec sleep infinity", self.ready_pipe().display()))
+            }
+            Program::KillSelf(signal) => shell(&format!("kill -{signal} $$")),
+            Program::NotFound => vec!["/no/such/command".to_owned()],
+            Program::NotExecutable => vec!["/etc/passwd".to_owned()],
+        }
+    }
+
+    fn ready_pipe(&self) -> PathBuf {
+        self.dir.join("ready")
+    }
+
+    /// Somebody waits for a container in the background until it runs, or until it is refused.
+    fn run_in_foreground(&mut self, order: &Order) -> Result<String, Refusal> {
+        let name = order.name.clone().expect("a foreground container of a test has a name");
+        let arguments = self.arguments_of(order);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let mut client = self.command(&arguments).spawn().unwrap_or_else(|why| panic!("run pontoon: {why}"));
+        let found = waited_for(|| {
+            if client.try_wait().expect("wait for the client").is_some() {
+                return Some(None);
+            }
+            let view =
+                self.inspect(&name).ok().filter(|view| view.state == "running" && view.command == words(order, self));
+            view.map(|view| Some(view.id))
+        });
+        match found {
+            Some(Some(id)) => {
+                self.clients.push(client);
+                Ok(id)
+            }
+            Some(None) => Err(refusal_of(&client.wait_with_output().expect("read what the client says"))),
+            None => panic!("container {name} neither runs nor is refused"),
+        }
+    }
+
+    fn inside(&mut self, place: Place<'_>) -> Inside {
+        match place {
+            Place::Host => Inside::here(),
+            Place::In(name) => Inside::of(self.pid_of(name)),
+        }
+    }
+
+    /// The process of a container's command, also while there is no daemon to ask.
+    pub fn pid_of(&mut self, container: &str) -> i32 {
+        if !self.pids.contains_key(container) {
+            self.note_pid(container);
+        }
+        let known = self.pids.get(container).copied();
+        known.unwrap_or_else(|| panic!("no process is known of container {container}"))
+    }
+
+    fn note_pid(&mut self, container: &str) {
+        // One that has ended already has none.
+        if let Ok(view) = self.inspect(container)
+            && view.pid != 0
+        {
+            self.pids.insert(view.name, view.pid.cast_signed());
+        }
+    }
+}
+
+impl Lab for Linux {
+    fn host_address(&mut self, address: Ipv4Net) {
+        self.names_made += 1;
+        let name = format!("uplink{}", self.names_made);
+        self.add_dummy(Place::Host, &name, MacAddr([0x52, 0x54, 0, 0, 0, self.names_made as u8]), address);
+    }
+
+    fn up(&mut self) {
+        self.says(&["up", "--detach"]);
+    }
+
+    fn up_killed_after(&mut self, saves: u32) {
+        let mut up = self.command(&["up", "--detach"]);
+        up.env("PONTOON_CRASH_AFTER_SAVES", saves.to_string());
+        up.output().unwrap_or_else(|why| panic!("run pontoon: {why}"));
+    }
+
+    fn down(&mut self) {
+        self.says(&["down"]);
+        self.pids.clear();
+        for mut client in self.clients.drain(..) {
+            client.wait().expect("wait for a client");
+        }
+    }
+
+    fn kill_daemon(&mut self) {
+        let pid = self.daemon_pid().unwrap_or_else(|| panic!("no daemon answers{}", self.daemon_log()));
+        processes::kill_and_wait(pid);
+    }
+
+    fn daemon_runs(&mut self) -> bool {
+        self.daemon_pid().is_some()
+    }
+
+    fn run(&mut self, order: Order) -> Result<String, Refusal> {
+        if let Some(name) = &order.name {
+            // Of an earlier container of this name, or of none that runs.
+            self.pids.remove(name);
+        }
+        let waits = order.program == Program::IgnoreTerm;
+        if waits && !self.ready_pipe().exists() {
+            nix::unistd::mkfifo(&self.ready_pipe(), nix::sys::stat::Mode::S_IRWXU).expect("make a pipe");
+        }
+        let id = if order.detach {
+            let arguments = self.arguments_of(&order);
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            self.attempt(&arguments)?.trim_end().to_owned()
+        } else {
+            self.run_in_foreground(&order)?
+        };
+        self.note_pid(&id);
+        if waits {
+            std::fs::read(self.ready_pipe()).expect("wait for the command");
+        }
+        Ok(id)
+    }
+
+    fn run_to_end(&mut self, order: Order) -> Result<i32, Refusal> {
+        let arguments = self.arguments_of(&order);
+        let output = self.pontoon(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        if text(&output.stderr).contains("pontoon: ") { Err(refusal_of(&output)) } else { Ok(status_of(&output)) }
+    }
+
+    fn stop(&mut self, container: &str, grace_seconds: u64) -> Result<(), Refusal> {
+        self.attempt(&["stop", "-t", &grace_seconds.to_string(), container]).map(drop)
+    }
+
+    fn kill(&mut self, container: &str, signal: i32) -> Result<(), Refusal> {
+        self.attempt(&["kill", "-s", &signal.to_string(), container]).map(drop)
+    }
+
+    fn rm(&mut self, container: &str, force: bool) -> Result<(), Refusal> {
+        let arguments: &[&str] = if force { &["rm", "-f", container] } else { &["rm", container] };
+        self.attempt(arguments).map(drop)
+    }
+
+    fn kill_shim(&mut self, container: &str) {
+        let shim = processes::grandparent_of(self.pid_of(container));
+        processes::kill_and_wait(shim.expect("a command is under an init, and that under a shim"));
+    }
+
+    fn kill_command(&mut self, container: &str) {
+        processes::kill(self.pid_of(container));
+    }
+
+    fn wait_ended(&mut self, container: &str) {
+        let what = format!("the end of {container}");
+        self.eventually(&what, &mut |lab| match lab.inspect(container) {
+            Ok(view) => view.state == "exited",
+            Err(refusal) => refusal.message.starts_with("no such container"),
+        });
+    }
+
+    fn ps(&mut self, all: bool) -> Vec<ContainerView> {
+        self.json(if all { &["ps", "-a"] } else { &["ps"] })
+    }
+
+    fn inspect(&mut self, container: &str) -> Result<ContainerView, Refusal> {
+        let said = self.attempt(&["inspect", container])?;
+        let views: Vec<ContainerView> = serde_json::from_str(&said).unwrap_or_else(|why| panic!("{why}: {said}"));
+        Ok(views.into_iter().next().expect("inspect tells of the container"))
+    }
+
+    fn networks(&mut self) -> Vec<NetworkView> {
+        self.json(&["network", "ls"])
+    }
+
+    fn bridges(&mut self) -> Vec<Bridge> {
+        #[derive(Deserialize)]
+        struct Row {
+            name: String,
+            id: String,
+            interfaces: Vec<String>,
+        }
+        let rows: Vec<Row> = self.json(&["show"]);
+        rows.into_iter().map(|Row { name, id, interfaces }| Bridge { name, id, interfaces }).collect()
+    }
+
+    fn fdb(&mut self) -> Vec<Station> {
+        #[derive(Deserialize)]
+        struct Row {
+            mac: MacAddr,
+            ifname: String,
+            state: String,
+        }
+        let rows: Vec<Row> = self.json(&["bridge", "fdb", "show"]);
+        let row = |row: Row| Station { mac: row.mac, port: row.ifname, is_permanent: row.state == "permanent" };
+        rows.into_iter().map(row).collect()
+    }
+
+    fn statistics(&mut self) -> Vec<BridgeStatistics> {
+        self.json(&["stats"])
+    }
+
+    fn check_law(&mut self) -> Result<(), String> {
+        self.attempt(&["stats", "--check"]).map(drop).map_err(|refusal| refusal.message)
+    }
+
+    fn census(&mut self) -> Census {
+        // A shim tells of the end first, and lets the kernel take its interface and namespace away then.
+        let is_settled = waited_for(|| processes::shims_without_a_command().is_empty().then_some(()));
+        assert!(is_settled.is_some(), "these do not end: {:?}", processes::shims_without_a_command());
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("read the mounts");
+        let lease = |view: ContainerView| Some((view.name, view.networks.get("bridge")?.ip.addr()));
+        Census {
+            namespaces: processes::network_namespaces().len(),
+            mounts: mounts.lines().count(),
+            interfaces: self.interfaces(Place::Host).into_iter().map(|own| own.name).collect(),
+            ports: sorted(self.bridges().into_iter().flat_map(|bridge| bridge.interfaces).collect()),
+            leases: self.ps(true).into_iter().filter_map(lease).collect(),
+        }
+    }
+
+    fn interfaces(&mut self, place: Place<'_>) -> Vec<InterfaceInfo> {
+        self.inside(place).interfaces()
+    }
+
+    fn ifindex(&mut self, place: Place<'_>, interface: &str) -> u32 {
+        self.inside(place).ifindex(interface)
+    }
+
+    fn default_route(&mut self, place: Place<'_>) -> Option<Ipv4Addr> {
+        self.inside(place).default_route()
+    }
+
+    fn hostname(&mut self, container: &str) -> String {
+        self.says(&["exec", container, "--", "cat", "/proc/sys/kernel/hostname"]).trim_end().to_owned()
+    }
+
+    fn set_link(&mut self, place: Place<'_>, interface: &str, up: bool) {
+        self.inside(place).ip(&["link", "set", "dev", interface, if up { "up" } else { "down" }]);
+    }
+
+    fn add_address(&mut self, place: Place<'_>, interface: &str, address: Ipv4Net) {
+        self.inside(place).ip(&["address", "add", &address.to_string(), "dev", interface]);
+    }
+
+    fn add_dummy(&mut self, place: Place<'_>, name: &str, mac: MacAddr, address: Ipv4Net) {
+        let inside = self.inside(place);
+        // A persistent TAP that nobody opens: not every kernel has dummy interfaces.
+        inside.ip(&["tuntap", "add", "dev", name, "mode", "tap"]);
+        inside.ip(&["link", "set", "dev", name, "address", &mac.to_string()]);
+        inside.ip(&["address", "add", &address.to_string(), "dev", name]);
+        inside.ip(&["link", "set", "dev", name, "up"]);
+    }
+
+    fn ping(&mut self, from: Place<'_>, to: Ipv4Addr, size: usize) -> bool {
+        self.inside(from).ping(to, size)
+    }
+
+    fn listen(&mut self, place: Place<'_>, port: u16) -> Result<Listener, NetError> {
+        let listener = self.inside(place).listen(port)?;
+        self.listeners.push(Some(listener));
+        Ok(Listener(self.listeners.len() - 1))
+    }
+
+    fn close(&mut self, listener: Listener) {
+        self.listeners[listener.0] = None;
+    }
+
+    fn connect(&mut self, from: Place<'_>, to: Ipv4Addr, port: u16) -> Result<(), NetError> {
+        self.inside(from).connect(to, port)
+    }
+
+    fn transfer(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr, length: u64) -> Transferred {
+        let (from, to) = (self.inside(from), self.inside(to));
+        inside::transfer(&from, &to, at, length)
+    }
+
+    fn udp(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
+        let (from, to) = (self.inside(from), self.inside(to));
+        inside::datagram(&from, &to, at, payload)
+    }
+
+    fn bulk(&self) -> u64 {
+        BULK
+    }
+
+    fn inject(&mut self, place: Place<'_>, interface: &str, frame: &[u8]) {
+        self.inside(place).inject(interface, frame);
+    }
+
+    fn sniff(&mut self, place: Place<'_>, interface: &str) -> Sniffer {
+        let ear = self.inside(place).sniff(interface);
+        self.ears.push(ear);
+        Sniffer(self.ears.len() - 1)
+    }
+
+    fn heard_until(&mut self, sniffer: Sniffer, last: &[u8]) -> Vec<Vec<u8>> {
+        self.ears[sniffer.0].heard_until(last)
+    }
+
+    fn eventually(&mut self, what: &str, is_so: &mut dyn FnMut(&mut dyn Lab) -> bool) {
+        let found = waited_for(|| is_so(self).then_some(()));
+        assert!(found.is_some(), "waited in vain for: {what}{}", self.daemon_log());
+    }
+
+    fn finish(&mut self) {
+        self.up();
+        assert_eq!(self.check_law(), Ok(()), "the law of the counters");
+        self.down();
+        self.assert_nothing_is_left();
+    }
+}
+
+impl Linux {
+    /// After `down`: no process, no interface of ours and no socket is left, only records.
+    pub fn assert_nothing_is_left(&mut self) {
+        let left = waited_for(|| processes::others().is_empty().then_some(()));
+        assert!(left.is_some(), "processes are left: {:?}", processes::others());
+        let interfaces: BTreeSet<String> = self.interfaces(Place::Host).into_iter().map(|own| own.name).collect();
+        assert!(interfaces.iter().all(|name| !name.starts_with("pontoon")), "interfaces are left: {interfaces:?}");
+        let sockets = processes::sockets_below(&self.runtime_dir());
+        assert!(sockets.is_empty(), "sockets are left: {sockets:?}");
+    }
+}
+
+/// Looks again and again until there is something to see; `None` if there is not at the deadline.
+#[expect(clippy::disallowed_methods, reason = "no event tells of what is looked for; a deadline bounds the wait")]
+pub fn waited_for<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let begun = std::time::Instant::now();
+    loop {
+        if let Some(seen) = look() {
+            return Some(seen);
+        }
+        if begun.elapsed() > PATIENCE {
+            return None;
+        }
+        std::thread::sleep(A_MOMENT);
+    }
+}
+
+/// What `inspect` shows as the command of a container that was ordered so.
+fn words(order: &Order, lab: &Linux) -> Vec<String> {
+    lab.command_of(order.program)
+}
+
+/// The exit status as a shell tells it.
+pub fn status_of(output: &Output) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    let by_signal = output.status.signal().map(|signal| 128 + signal);
+    output.status.code().or(by_signal).expect("it has ended")
+}
+
+/// The last `pontoon: …` on standard error, and the exit status.
+fn refusal_of(output: &Output) -> Refusal {
+    let said = text(&output.stderr);
+    let message = said.lines().rev().find_map(|line| line.strip_prefix("pontoon: ")).unwrap_or(&said);
+    Refusal { status: status_of(output), message: message.to_owned() }
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,357 @@
+//! [`Sim`]: the lab in the simulator. Time is virtual: to wait costs nothing, and two runs are the same.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+use netns::error::Error;
+use netns::interface::InterfaceInfo;
+use netns::manager::{ContainerView, NetworkView, RunRequest};
+use sha2::{Digest, Sha256};
+use sim::{SocketError, SocketId, World};
+use switch::dataplane::BridgeStatistics;
+use switch::fdb::EntryKind;
+use switch::mac::MacAddr;
+
+use super::{
+    Bridge, Census, Lab, Listener, NetError, Order, Place, Program, Refusal, Sniffer, Station, Transferred, sorted,
+};
+
+/// How long something may take that is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at something.
+const A_MOMENT: Duration = Duration::from_millis(5);
+/// How much a bulk transfer is, in bytes.
+const BULK: u64 = 3_000_000;
+/// The exit status of what signal N ended is this and N.
+const SIGNALLED: i32 = 128;
+
+/// A simulated world.
+pub struct Sim {
+    world: World,
+    listeners: Vec<SocketId>,
+    ears: Vec<(sim::Place, String)>,
+    uplinks: usize,
+}
+
+impl Sim {
+    /// A world with a host and no daemon.
+    pub fn new() -> Self {
+        Sim { world: World::builder().seed(1).build(), listeners: Vec::new(), ears: Vec::new(), uplinks: 0 }
+    }
+}
+
+impl Sim {
+    /// Lets everything arrive that is on its way.
+    pub fn settle(&mut self) {
+        self.world.advance(Duration::from_secs(1));
+    }
+
+    /// What has come in so far.
+    pub fn heard(&mut self, sniffer: Sniffer) -> Vec<Vec<u8>> {
+        let (place, interface) = self.ears[sniffer.0].clone();
+        self.world.sniff(&place, &interface).expect("the interface is there")
+    }
+}
+
+impl Lab for Sim {
+    fn host_address(&mut self, address: Ipv4Net) {
+        self.uplinks += 1;
+        let name = format!("uplink{}", self.uplinks);
+        self.world.add_interface(&sim::Place::Host, &name, address).expect("the host takes an interface");
+    }
+
+    fn up(&mut self) {
+        let warnings = self.world.up().expect("the daemon starts");
+        assert_eq!(warnings, Vec::<String>::new());
+    }
+
+    fn up_killed_after(&mut self, saves: u32) {
+        self.world.crash_after_saves(saves);
+        // It may not survive its own start.
+        let _ = self.world.up();
+    }
+
+    fn down(&mut self) {
+        self.world.down(netns::manager::STOP_GRACE).expect("all containers end");
+    }
+
+    fn kill_daemon(&mut self) {
+        assert!(self.world.is_up(), "no daemon runs");
+        self.world.kill_daemon();
+    }
+
+    fn daemon_runs(&mut self) -> bool {
+        self.world.is_up()
+    }
+
+    fn run(&mut self, order: Order) -> Result<String, Refusal> {
+        let program = program_of(order.program);
+        let started = self.world.run(request_of(&order), program).map_err(|error| refusal_of_run(&error))?;
+        self.world.advance(Duration::ZERO);
+        // So that the place is known by its name also while there is no daemon to ask.
+        let _ = self.world.hostname(&sim::Place::container(started.name.to_string()));
+        Ok(started.id.to_string())
+    }
+
+    fn run_to_end(&mut self, order: Order) -> Result<i32, Refusal> {
+        let program = program_of(order.program);
+        let started = self.world.run(request_of(&order), program).map_err(|error| refusal_of_run(&error))?;
+        let mut status = None;
+        self.world.run_until(PATIENCE, |world| {
+            status = world.ended().into_iter().find(|ended| ended.id == started.id).map(|ended| ended.status);
+            status.is_some()
+        });
+        Ok(status.expect("the command ends"))
+    }
+
+    fn stop(&mut self, container: &str, grace_seconds: u64) -> Result<(), Refusal> {
+        self.world.stop(container, Duration::from_secs(grace_seconds)).map(drop).map_err(|error| refusal(&error))
+    }
+
+    fn kill(&mut self, container: &str, signal: i32) -> Result<(), Refusal> {
+        self.world.kill(container, signal).map(drop).map_err(|error| refusal(&error))
+    }
+
+    fn rm(&mut self, container: &str, force: bool) -> Result<(), Refusal> {
+        self.world.rm(container, force).map(drop).map_err(|error| refusal(&error))
+    }
+
+    fn kill_shim(&mut self, container: &str) {
+        self.world.kill_shim(container);
+    }
+
+    fn kill_command(&mut self, container: &str) {
+        self.world.kill_command(container);
+    }
+
+    fn wait_ended(&mut self, container: &str) {
+        self.eventually(&format!("the end of {container}"), &mut |lab| match lab.inspect(container) {
+            Ok(view) => view.state == "exited",
+            Err(refusal) => refusal.message.starts_with("no such container"),
+        });
+    }
+
+    fn ps(&mut self, all: bool) -> Vec<ContainerView> {
+        self.world.containers(all).expect("a daemon answers")
+    }
+
+    fn inspect(&mut self, container: &str) -> Result<ContainerView, Refusal> {
+        self.world.inspect(container).map_err(|error| refusal(&error))
+    }
+
+    fn networks(&mut self) -> Vec<NetworkView> {
+        self.world.networks().expect("a daemon answers")
+    }
+
+    fn bridges(&mut self) -> Vec<Bridge> {
+        let network = self.world.default_network().expect("a daemon answers");
+        let ports = self.world.statistics().into_iter().flat_map(|bridge| bridge.ports).map(|port| port.name);
+        let interfaces = ports.filter(|name| *name != network.bridge).collect();
+        let id = format!("8000.{}", network.mac.to_string().replace(':', ""));
+        vec![Bridge { name: network.bridge, id, interfaces }]
+    }
+
+    fn fdb(&mut self) -> Vec<Station> {
+        let rows = self.world.fdb().into_iter();
+        rows.map(|row| Station { mac: row.station, port: row.name, is_permanent: row.kind == EntryKind::Static })
+            .collect()
+    }
+
+    fn statistics(&mut self) -> Vec<BridgeStatistics> {
+        self.world.statistics()
+    }
+
+    fn check_law(&mut self) -> Result<(), String> {
+        let ports = self.world.statistics().into_iter().flat_map(|bridge| bridge.ports);
+        let broken: Vec<String> = ports
+            .filter_map(|port| port.counters.check().err().map(|broken| format!("{}: {broken}", port.name)))
+            .collect();
+        if broken.is_empty() { Ok(()) } else { Err(broken.join("; ")) }
+    }
+
+    fn census(&mut self) -> Census {
+        let namespaces = self.world.remains().iter().filter(|line| line.starts_with("namespace ")).count();
+        let lease = |view: ContainerView| Some((view.name, view.networks.get("bridge")?.ip.addr()));
+        Census {
+            namespaces: namespaces + 1,
+            mounts: 0,
+            interfaces: self.interfaces(Place::Host).into_iter().map(|own| own.name).collect(),
+            ports: sorted(self.bridges().into_iter().flat_map(|bridge| bridge.interfaces).collect()),
+            leases: self.ps(true).into_iter().filter_map(lease).collect(),
+        }
+    }
+
+    fn interfaces(&mut self, place: Place<'_>) -> Vec<InterfaceInfo> {
+        self.world.interfaces(&there(place)).expect("the place is there")
+    }
+
+    fn ifindex(&mut self, place: Place<'_>, interface: &str) -> u32 {
+        self.world.ifindex(&there(place), interface).expect("the interface is there")
+    }
+
+    fn default_route(&mut self, place: Place<'_>) -> Option<Ipv4Addr> {
+        self.world.default_route(&there(place)).expect("the place is there")
+    }
+
+    fn hostname(&mut self, container: &str) -> String {
+        self.world.hostname(&sim::Place::container(container)).expect("the container is there")
+    }
+
+    fn set_link(&mut self, place: Place<'_>, interface: &str, up: bool) {
+        self.world.set_link(&there(place), interface, up).expect("the interface is there");
+    }
+
+    fn add_address(&mut self, place: Place<'_>, interface: &str, address: Ipv4Net) {
+        self.world.add_address(&there(place), interface, address).expect("the interface takes an address");
+    }
+
+    fn add_dummy(&mut self, place: Place<'_>, name: &str, _mac: MacAddr, address: Ipv4Net) {
+        self.world.add_interface(&there(place), name, address).expect("the place takes an interface");
+    }
+
+    fn ping(&mut self, from: Place<'_>, to: Ipv4Addr, size: usize) -> bool {
+        self.world.ping_sized(&there(from), to, size).is_ok()
+    }
+
+    fn listen(&mut self, place: Place<'_>, port: u16) -> Result<Listener, NetError> {
+        let socket = self.world.listen(&there(place), Ipv4Addr::UNSPECIFIED, port).map_err(net_error)?;
+        self.listeners.push(socket);
+        Ok(Listener(self.listeners.len() - 1))
+    }
+
+    fn close(&mut self, listener: Listener) {
+        self.world.close(self.listeners[listener.0]);
+    }
+
+    fn connect(&mut self, from: Place<'_>, to: Ipv4Addr, port: u16) -> Result<(), NetError> {
+        let stream = self.world.connect(&there(from), to, port).map_err(net_error)?;
+        self.world.close(stream.client);
+        self.world.close(stream.server);
+        Ok(())
+    }
+
+    fn transfer(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr, length: u64) -> Transferred {
+        let length = usize::try_from(length).expect("a transfer fits into memory");
+        let sent = crate::frames::pattern(length);
+        let port = 5001;
+        let listener = self.world.listen(&there(to), Ipv4Addr::UNSPECIFIED, port).expect("listen");
+        let received = self.world.transfer(&there(from), at, port, &sent).expect("the transfer comes to its end");
+        self.world.close(listener);
+        Transferred { sent: digest(&sent), received: digest(&received), length: received.len() as u64 }
+    }
+
+    fn udp(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
+        let port = 5001;
+        let receiver = self.world.udp_bind(&there(to), Ipv4Addr::UNSPECIFIED, port).expect("bind");
+        let sender = self.world.udp_bind(&there(from), Ipv4Addr::UNSPECIFIED, 0).expect("bind");
+        self.world.udp_send(sender, SocketAddrV4::new(at, port), payload).expect("send");
+        let (_, arrived) = self.world.udp_recv(receiver, PATIENCE).expect("the datagram arrives");
+        self.world.close(sender);
+        self.world.close(receiver);
+        arrived
+    }
+
+    fn bulk(&self) -> u64 {
+        BULK
+    }
+
+    fn inject(&mut self, place: Place<'_>, interface: &str, frame: &[u8]) {
+        self.world.inject(&there(place), interface, frame).expect("the interface takes the frame");
+    }
+
+    fn sniff(&mut self, place: Place<'_>, interface: &str) -> Sniffer {
+        // What an earlier ear has left is not for this one.
+        self.world.sniff(&there(place), interface).expect("the interface is there");
+        self.ears.push((there(place), interface.to_owned()));
+        Sniffer(self.ears.len() - 1)
+    }
+
+    fn heard_until(&mut self, sniffer: Sniffer, last: &[u8]) -> Vec<Vec<u8>> {
+        let (place, interface) = self.ears[sniffer.0].clone();
+        let mut heard: Vec<Vec<u8>> = Vec::new();
+        let came = self.world.run_until(PATIENCE, |world| {
+            heard.extend(world.sniff(&place, &interface).expect("the interface is there"));
+            heard.iter().any(|frame| frame == last)
+        });
+        assert!(came, "the frame {last:02x?} does not come; heard: {heard:02x?}");
+        let end = heard.iter().position(|frame| frame == last).map_or(heard.len(), |at| at + 1);
+        heard.truncate(end);
+        heard
+    }
+
+    fn eventually(&mut self, what: &str, is_so: &mut dyn FnMut(&mut dyn Lab) -> bool) {
+        let deadline = self.world.now() + PATIENCE;
+        while !is_so(self) {
+            assert!(self.world.now() < deadline, "waited in vain for: {what}");
+            self.world.advance(A_MOMENT);
+        }
+    }
+
+    fn finish(&mut self) {
+        self.up();
+        assert_eq!(self.check_law(), Ok(()), "the law of the counters");
+        self.down();
+        let is_ours = |line: &&String| line.starts_with("namespace ") || line.starts_with("port ");
+        let remains = self.world.remains();
+        let left: Vec<&String> = remains.iter().filter(is_ours).collect();
+        assert!(left.is_empty(), "this is left: {left:?}");
+        let interfaces = self.interfaces(Place::Host);
+        assert!(interfaces.iter().all(|own| !own.name.starts_with("pontoon")), "interfaces are left: {interfaces:?}");
+    }
+}
+
+fn there(place: Place<'_>) -> sim::Place {
+    match place {
+        Place::Host => sim::Place::Host,
+        Place::In(name) => sim::Place::container(name),
+    }
+}
+
+fn program_of(program: Program) -> sim::Program {
+    match program {
+        Program::Sleep => sim::Program::Sleep,
+        Program::Exit(status) => sim::Program::Exit(i32::from(status)),
+        Program::IgnoreTerm => sim::Program::IgnoreTerm,
+        Program::KillSelf(signal) => sim::Program::Exit(SIGNALLED + signal),
+        Program::NotFound => sim::Program::NotFound("/no/such/command".to_owned()),
+        Program::NotExecutable => sim::Program::NotExecutable("/etc/passwd".to_owned()),
+    }
+}
+
+fn request_of(order: &Order) -> RunRequest {
+    RunRequest {
+        name: order.name.as_ref().map(|name| name.parse().expect("a name")),
+        mode: order.network.parse().expect("a mode"),
+        ip: order.ip,
+        mac: order.mac,
+        mtu: order.mtu,
+        hostname: order.hostname.clone(),
+        offload: order.offload,
+        detached: order.detach,
+        auto_remove: order.rm,
+        command: vec![format!("{:?}", order.program)],
+    }
+}
+
+fn refusal(error: &Error) -> Refusal {
+    Refusal { status: 1, message: error.to_string() }
+}
+
+fn refusal_of_run(error: &Error) -> Refusal {
+    Refusal { status: error.run_status(), message: error.to_string() }
+}
+
+fn net_error(error: SocketError) -> NetError {
+    match error {
+        SocketError::AddressInUse => NetError::AddressInUse,
+        SocketError::Refused => NetError::Refused,
+        SocketError::TimedOut => NetError::TimedOut,
+        SocketError::HostUnreachable | SocketError::NetworkUnreachable => NetError::Unreachable,
+        other => panic!("{other}"),
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}

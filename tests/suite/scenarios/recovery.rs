@@ -1,0 +1,150 @@
+//! Whatever is killed: what it served goes on, or goes; nothing stays half done.
+
+use super::scenarios;
+use crate::lab::{
+    Lab, Order, Place, Program, address, assert_all_reach_each_other, inspect, interface, ip_of, names, run, run_all,
+};
+
+scenarios![
+    containers_keep_running_without_a_daemon,
+    the_next_daemon_takes_over_and_configures_nothing_anew,
+    a_connection_outlives_the_daemon,
+    containers_that_end_without_a_daemon_are_settled_by_the_next,
+    joiners_and_others_are_taken_over_too,
+    a_killed_shim_frees_all_that_its_container_held,
+    a_killed_command_ends_its_container,
+    a_daemon_can_be_killed_again_and_again,
+];
+
+fn containers_keep_running_without_a_daemon(lab: &mut dyn Lab) {
+    lab.up();
+    run_all(lab, &["web"]);
+    run(lab, Order::new("sidecar").network("container:web"));
+    lab.listen(Place::In("web"), 8080).expect("listen in web");
+    lab.kill_daemon();
+    assert!(!lab.daemon_runs());
+    let eth0 = interface(lab, Place::In("web"), "eth0");
+    assert_eq!(eth0.ipv4[0].addr(), address("172.17.0.2"));
+    assert!(eth0.up);
+    assert!(lab.ping(Place::In("web"), address("172.17.0.2"), 56));
+    assert_eq!(lab.connect(Place::In("sidecar"), address("127.0.0.1"), 8080), Ok(()));
+    assert!(interface(lab, Place::Host, "pontoon0").up, "the host's interface is kept as well");
+}
+
+fn the_next_daemon_takes_over_and_configures_nothing_anew(lab: &mut dyn Lab) {
+    lab.up();
+    run_all(lab, &["web", "db"]);
+    assert_all_reach_each_other(lab, &["web", "db"]);
+    let before = configuration(lab);
+    lab.kill_daemon();
+    lab.up();
+    assert_eq!(configuration(lab), before);
+    assert_eq!(lab.census().ports, ["db.eth0", "web.eth0"]);
+    assert_all_reach_each_other(lab, &["web", "db"]);
+    assert!(lab.ping(Place::Host, address("172.17.0.2"), 56), "the host reaches web");
+    assert!(lab.ping(Place::In("db"), address("172.17.0.1"), 56), "db reaches the host");
+    let transferred = lab.transfer(Place::In("web"), Place::In("db"), address("172.17.0.3"), 1_000_000);
+    assert_eq!(transferred.received, transferred.sent);
+    run(lab, Order::new("new"));
+    assert_all_reach_each_other(lab, &["web", "db", "new"]);
+}
+
+fn a_connection_outlives_the_daemon(lab: &mut dyn Lab) {
+    lab.up();
+    run_all(lab, &["web", "db"]);
+    let web = ip_of(lab, "web");
+    lab.listen(Place::In("web"), 8080).expect("listen in web");
+    assert_eq!(lab.connect(Place::In("db"), web, 8080), Ok(()));
+    lab.kill_daemon();
+    lab.up();
+    assert_eq!(lab.connect(Place::In("db"), web, 8080), Ok(()), "the listener is the same");
+}
+
+fn containers_that_end_without_a_daemon_are_settled_by_the_next(lab: &mut dyn Lab) {
+    lab.up();
+    let before = lab.census();
+    run_all(lab, &["web", "db"]);
+    run(lab, Order::new("temp").rm());
+    lab.kill_daemon();
+    lab.kill_command("web");
+    lab.kill_shim("db");
+    lab.kill_command("temp");
+    lab.up();
+    assert_eq!(names(lab, false), Vec::<String>::new());
+    assert_eq!(names(lab, true), ["db", "web"]);
+    assert_eq!(inspect(lab, "web").exit_status, Some(137));
+    assert_eq!(inspect(lab, "db").exit_status, Some(137), "not known, as if killed");
+    assert_eq!(lab.census(), before);
+    run(lab, Order::new("next"));
+    assert_eq!(ip_of(lab, "next"), address("172.17.0.2"));
+    assert!(lab.ping(Place::Host, address("172.17.0.2"), 56));
+}
+
+fn joiners_and_others_are_taken_over_too(lab: &mut dyn Lab) {
+    lab.up();
+    run_all(lab, &["web"]);
+    run(lab, Order::new("sidecar").network("container:web"));
+    run(lab, Order::new("monitor").network("host"));
+    run(lab, Order::new("vault").network("none"));
+    run(lab, Order::new("shell").foreground());
+    lab.kill_daemon();
+    lab.up();
+    assert_eq!(names(lab, false), ["monitor", "shell", "sidecar", "vault", "web"]);
+    for container in ["monitor", "shell", "sidecar", "vault", "web"] {
+        lab.stop(container, 10).unwrap_or_else(|refusal| panic!("stop {container}: {refusal:?}"));
+    }
+    assert_eq!(names(lab, false), Vec::<String>::new());
+    assert_eq!(names(lab, true), ["monitor", "sidecar", "vault", "web"]);
+    assert_eq!(inspect(lab, "sidecar").exit_status, Some(143));
+}
+
+fn a_killed_shim_frees_all_that_its_container_held(lab: &mut dyn Lab) {
+    lab.up();
+    let before = lab.census();
+    run_all(lab, &["web"]);
+    lab.kill_shim("web");
+    lab.wait_ended("web");
+    assert_eq!(lab.census(), before);
+    assert_eq!(inspect(lab, "web").exit_status, Some(137));
+    lab.rm("web", false).expect("rm web");
+    run(lab, Order::new("web"));
+    assert_eq!(ip_of(lab, "web"), address("172.17.0.2"));
+    assert!(lab.ping(Place::Host, address("172.17.0.2"), 56));
+}
+
+fn a_killed_command_ends_its_container(lab: &mut dyn Lab) {
+    lab.up();
+    let before = lab.census();
+    run_all(lab, &["web"]);
+    run(lab, Order::new("stubborn").network("none").program(Program::IgnoreTerm));
+    lab.kill_command("web");
+    lab.kill_command("stubborn");
+    lab.wait_ended("web");
+    lab.wait_ended("stubborn");
+    assert_eq!(lab.census(), before);
+    assert_eq!(inspect(lab, "web").exit_status, Some(137));
+    assert_eq!(inspect(lab, "stubborn").exit_status, Some(137));
+}
+
+fn a_daemon_can_be_killed_again_and_again(lab: &mut dyn Lab) {
+    lab.up();
+    run_all(lab, &["web", "db"]);
+    let before = configuration(lab);
+    for round in 0..3 {
+        lab.kill_daemon();
+        lab.up();
+        run(lab, Order::new(&format!("c{round}")));
+        assert_eq!(configuration(lab), before);
+    }
+    assert_all_reach_each_other(lab, &["web", "db", "c0", "c1", "c2"]);
+}
+
+/// What would change if an interface were made or configured again.
+fn configuration(lab: &mut dyn Lab) -> Vec<(u32, switch::mac::MacAddr, Vec<ipnet::Ipv4Net>)> {
+    let places = [(Place::Host, "pontoon0"), (Place::In("web"), "eth0"), (Place::In("db"), "eth0")];
+    let one = |(place, name)| {
+        let own = interface(lab, place, name);
+        (lab.ifindex(place, name), own.mac, own.ipv4)
+    };
+    places.into_iter().map(one).collect()
+}
