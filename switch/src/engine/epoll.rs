@@ -1,6 +1,6 @@
 //! The loop: waits with epoll for frames, commands and timeouts, and hands them to the data plane.
 //!
-//! * This is the one place of the crate that reads a clock, once per wake-up.
+//! * This is the one place of the crate that reads a clock: once per wake-up, and while it polls ([`Polling`]).
 //! * Ready ports take turns, one batch each; one that has more goes to the end of the line. While any has more, nothing is
 //!   waited for, but epoll is asked once a round who else is ready.
 //! * epoll is level-triggered: a port that was left alone too early is simply ready again.
@@ -21,6 +21,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::time::{ClockId, clock_gettime};
 
+use super::polling::Polling;
 use super::{Command, EngineError};
 use crate::dataplane::{Control, Dataplane, Event, Serviced};
 use crate::link::Link;
@@ -48,6 +49,7 @@ pub(super) struct Loop<L> {
     commands: Receiver<Command<L>>,
     wake: Arc<EventFd>,
     events: Sender<Event>,
+    polling: Polling,
 }
 
 /// A port that is waited for.
@@ -67,7 +69,16 @@ impl<L: Link + AsFd> Loop<L> {
     ) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&*wake, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
-        let mut it = Loop { dataplane, epoll, watches: Slots::new(), line: VecDeque::new(), commands, wake, events };
+        let mut it = Loop {
+            dataplane,
+            epoll,
+            watches: Slots::new(),
+            line: VecDeque::new(),
+            commands,
+            wake,
+            events,
+            polling: Polling::new(),
+        };
         let ports: Vec<PortId> = it.dataplane.ports().collect();
         ports.into_iter().try_for_each(|port| it.watch(port))?;
         Ok(it)
@@ -78,12 +89,8 @@ impl<L: Link + AsFd> Loop<L> {
         let mut ready = [EpollEvent::empty(); EVENTS];
         let mut now = clock();
         loop {
-            let count = match self.epoll.wait(&mut ready, self.timeout(now)) {
-                Ok(count) => count,
-                Err(Errno::EINTR) => 0,
-                Err(errno) => panic!("wait for frames: {errno}"),
-            };
-            now = clock();
+            let count;
+            (count, now) = self.wait(&mut ready, now);
             for event in &ready[..count] {
                 match event.data() {
                     WAKE if self.obey(now).is_none() => return,
@@ -95,6 +102,36 @@ impl<L: Link + AsFd> Loop<L> {
                 self.dataplane.handle_timeout(now);
             }
             self.service_line(now);
+        }
+    }
+
+    /// Waits until something is ready, or a time has come. Says how much is ready, and what time it is.
+    fn wait(&mut self, ready: &mut [EpollEvent], now: Instant) -> (usize, Instant) {
+        let timeout = self.timeout(now);
+        if timeout == EpollTimeout::ZERO {
+            return (self.ask(ready, timeout), clock());
+        }
+        let began = clock();
+        let polls_until = began + self.polling.window();
+        let mut now = began;
+        let mut count = 0;
+        while count == 0 && now < polls_until {
+            count = self.ask(ready, EpollTimeout::ZERO);
+            now = clock();
+        }
+        if count == 0 {
+            count = self.ask(ready, timeout);
+            now = clock();
+        }
+        self.polling.waited(now.since(began));
+        (count, now)
+    }
+
+    fn ask(&self, ready: &mut [EpollEvent], timeout: EpollTimeout) -> usize {
+        match self.epoll.wait(ready, timeout) {
+            Ok(count) => count,
+            Err(Errno::EINTR) => 0,
+            Err(errno) => panic!("wait for frames: {errno}"),
         }
     }
 

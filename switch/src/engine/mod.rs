@@ -21,6 +21,7 @@ use crate::time::Instant;
 use crate::verdict::PortId;
 
 mod epoll;
+mod polling;
 #[cfg(test)]
 mod tests;
 
