@@ -122,8 +122,9 @@ impl Link for CableEnd {
             let Some(mut shared) = pool.take() else { return Received::More };
             let Some(buffer) = Arc::get_mut(&mut shared) else { return Received::More };
             let Some(frame) = cable.to_switch.pop(now) else { return Received::WouldBlock };
-            buffer.room()[..frame.len()].copy_from_slice(&frame);
-            buffer.set_len(frame.len());
+            let len = frame.len().min(buffer.room().len());
+            buffer.room()[..len].copy_from_slice(&frame[..len]);
+            buffer.set_len(len);
             buffer.set_vnet(VnetHeader::default());
             cable.counters.tx_packets += 1;
             cable.counters.tx_bytes += frame.len() as u64;

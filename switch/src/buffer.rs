@@ -17,7 +17,8 @@ const HEADER: usize = VnetHeader::LEN;
 /// One frame and what the kernel said of it.
 ///
 /// The offload header stands right before the frame, as in the file of a TAP: so one plain `read` or `write` moves both.
-/// Behind the room for the frame is one byte more: a link that finds it written knows that the frame did not fit.
+/// Behind the room for the longest frame is one byte more: a frame that fills it too did not fit, and
+/// [`Frame::parse`](crate::frame::Frame::parse) refuses it.
 #[derive(Debug)]
 pub struct Buffer {
     bytes: Box<[u8]>,
@@ -63,7 +64,7 @@ impl Buffer {
         self.bytes[..HEADER].copy_from_slice(vnet.as_bytes());
     }
 
-    /// All the room there is for a frame, and the byte behind it, to be written by a link; `set_len` says how much of it was.
+    /// All the room there is, to be written by a link; `set_len` says how much of it was.
     pub fn room(&mut self) -> &mut [u8] {
         &mut self.bytes[HEADER..]
     }
@@ -76,10 +77,10 @@ impl Buffer {
     /// Says that the first `len` bytes of the room are the frame.
     ///
     /// # Panics
-    /// If `len` is more than the room: a link took a frame that was cut off.
+    /// If `len` is more than the room.
     pub fn set_len(&mut self, len: usize) {
-        let longest = self.bytes.len() - HEADER - 1;
-        assert!(len <= longest, "a frame of {len} bytes in a buffer of {longest}");
+        let room = self.bytes.len() - HEADER;
+        assert!(len <= room, "a frame of {len} bytes in a buffer of {room}");
         self.len = len;
     }
 }

@@ -9,6 +9,7 @@
 //! What it does not do: judge addresses (that is [`crate::forward`]), or trust the offload header (the link that gets
 //! it may still refuse it).
 
+use crate::buffer::MAX_FRAME;
 use crate::mac::MacAddr;
 use crate::verdict::DropReason;
 use crate::vnet::{GSO_ECN, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, VnetHeader};
@@ -63,10 +64,13 @@ impl<'a> Frame<'a> {
     /// Checks the header of a frame.
     ///
     /// # Errors
-    /// [`DropReason::Runt`] and [`DropReason::TruncatedTag`].
+    /// [`DropReason::Runt`], [`DropReason::Oversized`] and [`DropReason::TruncatedTag`].
     #[inline]
     pub fn parse(bytes: &'a [u8], vnet: VnetHeader) -> Result<Self, DropReason> {
         let (header, mut rest) = bytes.split_first_chunk::<{ Frame::HEADER }>().ok_or(DropReason::Runt)?;
+        if bytes.len() > MAX_FRAME {
+            return Err(DropReason::Oversized);
+        }
         let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1] = *header;
         let mut ethertype = u16::from_be_bytes([t0, t1]);
         let mut tags = [None; 2];
@@ -239,6 +243,12 @@ mod tests {
         for length in 0..14 {
             assert_eq!(parse(&vec![0xff; length]).unwrap_err(), DropReason::Runt);
         }
+    }
+
+    #[test]
+    fn refuses_what_fits_in_no_buffer() {
+        assert_eq!(parse(&vec![0; MAX_FRAME]).unwrap().bytes().len(), MAX_FRAME);
+        assert_eq!(parse(&vec![0; MAX_FRAME + 1]).unwrap_err(), DropReason::Oversized);
     }
 
     #[test]

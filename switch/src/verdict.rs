@@ -48,6 +48,8 @@ pub enum DropReason {
     // At ingress: counted for the port that the frame came from, part of the law.
     /// Shorter than an Ethernet header.
     Runt,
+    /// Longer than any buffer: what is behind its end is lost.
+    Oversized,
     /// A VLAN tag that is cut off.
     TruncatedTag,
     /// The source is a group address, which no station has.
@@ -81,8 +83,9 @@ pub enum DropReason {
 
 impl DropReason {
     /// All of them, in the order of the counters.
-    pub const ALL: [DropReason; 15] = [
+    pub const ALL: [DropReason; 16] = [
         DropReason::Runt,
+        DropReason::Oversized,
         DropReason::TruncatedTag,
         DropReason::MulticastSource,
         DropReason::ZeroSource,
@@ -110,6 +113,7 @@ impl DropReason {
     pub const fn name(self) -> &'static str {
         match self {
             DropReason::Runt => "runt",
+            DropReason::Oversized => "oversized",
             DropReason::TruncatedTag => "truncated_tag",
             DropReason::MulticastSource => "multicast_source",
             DropReason::ZeroSource => "zero_source",

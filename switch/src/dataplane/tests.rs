@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::*;
+use crate::buffer::MAX_FRAME;
 use crate::fdb::EntryKind;
 use crate::forward::Config;
 use crate::mac::MacAddr;
@@ -52,12 +53,13 @@ fn goes_on_when_buffers_are_fewer_than_frames() {
 #[test]
 fn counts_a_frame_that_goes_nowhere() {
     let mut plane = plane(2);
-    arrive(&mut plane, 0, &[vec![1; 5], frame(A, A), [&ALL[..], &A, &[0x81, 0]].concat()]);
+    arrive(&mut plane, 0, &[vec![1; 5], frame(A, A), [&ALL[..], &A, &[0x81, 0]].concat(), vec![2; MAX_FRAME + 1]]);
     plane.service(PortId(0), NOW);
     let rx = &counters(&plane, 0).rx;
     let drops: Vec<_> = rx.drops.iter().collect();
-    assert_eq!(drops, [(DropReason::Runt, 1), (DropReason::TruncatedTag, 1), (DropReason::Hairpin, 1)]);
-    assert_eq!((rx.packets, rx.dropped, rx.bytes), (3, 3, 5 + 60 + 14));
+    let reasons = [DropReason::Runt, DropReason::Oversized, DropReason::TruncatedTag, DropReason::Hairpin];
+    assert_eq!(drops, reasons.map(|reason| (reason, 1)));
+    assert_eq!((rx.packets, rx.dropped, rx.bytes), (4, 4, 5 + 60 + 14 + 65_558));
     assert_eq!(plane.check(), Ok(()));
 }
 

@@ -21,7 +21,10 @@ use crate::vlan::Retag;
 ///
 /// All calls return at once. A frame handed to `transmit` is copied or shared before the call returns.
 pub trait Link {
-    /// Takes frames that have arrived, at most `limit`, into buffers of `pool`, and appends them to `into`.
+    /// Takes frames that have arrived, at most `limit`, into buffers of `pool`, and appends them to `into`. One that does
+    /// not fit fills all the room of its buffer: the switch counts it as [`DropReason::Oversized`].
+    ///
+    /// [`DropReason::Oversized`]: crate::verdict::DropReason::Oversized
     fn receive(&mut self, pool: &mut Pool, into: &mut Vec<Arc<Buffer>>, limit: usize) -> Received;
 
     /// Queues or sends one frame, changing its tag as `retag` says. Answers for this frame, where that is known already;
@@ -29,7 +32,7 @@ pub trait Link {
     fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit;
 
     /// Ends a batch of transmissions: whatever was queued starts now. Appends the results that have become known, each for
-    /// one frame that was `Queued`.
+    /// one frame that was `Queued`, in the order in which they were queued.
     fn flush(&mut self, results: &mut Vec<Transmit>);
 }
 

@@ -29,7 +29,6 @@ pub struct PlainTap {
     fd: OwnedFd,
     name: String,
     segmenter: Segmenter,
-    oversized: u64,
 }
 
 impl PlainTap {
@@ -70,17 +69,11 @@ impl PlainTap {
         &self.name
     }
 
-    /// How many frames were dropped because they were longer than any buffer.
-    #[must_use]
-    pub fn oversized(&self) -> u64 {
-        self.oversized
-    }
-
     fn set_up(fd: OwnedFd, name: String) -> Result<PlainTap, TapError> {
         // The kernel lets offload be switched on for a device without offload header, and then gives super-frames that
         // nobody can tell from others: so it is switched off, whoever switched it on.
         match set_modes(fd.as_fd()).and_then(|()| sys::set_offload(fd.as_fd(), 0)) {
-            Ok(()) => Ok(PlainTap { fd, name, segmenter: Segmenter::new(), oversized: 0 }),
+            Ok(()) => Ok(PlainTap { fd, name, segmenter: Segmenter::new() }),
             Err(errno) => Err(TapError::SetUp { name, errno }),
         }
     }
@@ -117,18 +110,18 @@ impl Link for PlainTap {
             let Some(mut shared) = pool.take() else { return Received::More };
             let buffer = Arc::get_mut(&mut shared).expect("a buffer from the pool is nobody else's");
             let read = tun::read(self.fd.as_fd(), buffer.room());
-            if let Read::Frame(len) = read {
-                buffer.set_vnet(VnetHeader::default());
-                buffer.set_len(len);
-                into.push(shared);
-                continue;
-            }
+            let ended = match read {
+                Read::Frame(len) => {
+                    buffer.set_vnet(VnetHeader::default());
+                    buffer.set_len(len);
+                    into.push(shared);
+                    continue;
+                }
+                Read::WouldBlock => Received::WouldBlock,
+                Read::Down => Received::Down,
+            };
             pool.give(shared);
-            match read {
-                Read::Frame(_) | Read::TooLong => self.oversized += 1,
-                Read::WouldBlock => return Received::WouldBlock,
-                Read::Down => return Received::Down,
-            }
+            return ended;
         }
         Received::More
     }

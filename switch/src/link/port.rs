@@ -69,15 +69,6 @@ impl PortLink {
             PortLink::Plain(tap) => tap.name(),
         }
     }
-
-    /// How many frames were dropped because they were longer than any buffer.
-    #[must_use]
-    pub fn oversized(&self) -> u64 {
-        match self {
-            PortLink::Tap(tap) => tap.oversized(),
-            PortLink::Plain(tap) => tap.oversized(),
-        }
-    }
 }
 
 impl Link for PortLink {

@@ -3,7 +3,6 @@
 //! * The device belongs to the namespace that was current when `/dev/net/tun` was opened; its fd works from everywhere.
 //! * A non-persistent device lives as long as any fd of it: whoever holds a duplicate keeps it alive over a restart.
 //! * The offload mask belongs to the device, not to the fd, so it is set on every attach, a takeover included.
-//! * A frame longer than any buffer is dropped and counted, never cut.
 
 use std::fs::OpenOptions;
 use std::io::IoSlice;
@@ -28,7 +27,6 @@ use crate::vnet::VnetHeader;
 pub struct Tap {
     fd: OwnedFd,
     name: String,
-    oversized: u64,
 }
 
 /// Why there is no TAP: a variant per operation.
@@ -128,12 +126,6 @@ impl Tap {
         &self.name
     }
 
-    /// How many frames were dropped because they were longer than any buffer.
-    #[must_use]
-    pub fn oversized(&self) -> u64 {
-        self.oversized
-    }
-
     fn set_up(fd: OwnedFd, name: String) -> Result<Tap, TapError> {
         let set_up = || -> nix::Result<()> {
             set_modes(fd.as_fd())?;
@@ -144,7 +136,7 @@ impl Tap {
                 .or_else(|_| sys::set_offload(fd.as_fd(), mask))
         };
         match set_up() {
-            Ok(()) => Ok(Tap { fd, name, oversized: 0 }),
+            Ok(()) => Ok(Tap { fd, name }),
             Err(errno) => Err(TapError::SetUp { name, errno }),
         }
     }
@@ -156,17 +148,17 @@ impl Link for Tap {
             let Some(mut shared) = pool.take() else { return Received::More };
             let buffer = Arc::get_mut(&mut shared).expect("a buffer from the pool is nobody else's");
             let read = tun::read(self.fd.as_fd(), buffer.room_with_header());
-            if let Read::Frame(len) = read {
-                buffer.set_len(len.saturating_sub(VnetHeader::LEN));
-                into.push(shared);
-                continue;
-            }
+            let ended = match read {
+                Read::Frame(len) => {
+                    buffer.set_len(len.saturating_sub(VnetHeader::LEN));
+                    into.push(shared);
+                    continue;
+                }
+                Read::WouldBlock => Received::WouldBlock,
+                Read::Down => Received::Down,
+            };
             pool.give(shared);
-            match read {
-                Read::Frame(_) | Read::TooLong => self.oversized += 1,
-                Read::WouldBlock => return Received::WouldBlock,
-                Read::Down => return Received::Down,
-            }
+            return ended;
         }
         Received::More
     }

@@ -5,7 +5,9 @@
 //! * set down: a read gives EAGAIN, a write EIO. It may be set up again, so the port stays;
 //! * deleted, by `ip link del` or with the namespace that it was moved to: EPOLLERR, and EBADFD from every call;
 //! * a bad offload header, or less than an Ethernet header: a write gives EINVAL. The device does not mind;
-//! * a frame longer than the reader's buffer is cut off without a sign: hence the guard byte.
+//! * a frame longer than the reader's buffer is cut off without a sign: hence the one byte more in a [`Buffer`].
+//!
+//! [`Buffer`]: crate::buffer::Buffer
 
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
@@ -19,19 +21,16 @@ use crate::link::Transmit;
 pub(super) enum Read {
     /// So many bytes: the frame, and what stands before it.
     Frame(usize),
-    /// A frame that is longer than the room for it; the rest of it is lost.
-    TooLong,
     /// There is none.
     WouldBlock,
     /// The device is gone.
     Down,
 }
 
-/// Reads one frame, and the offload header before it where the device has one. The last byte of `into` must stay unwritten.
+/// Reads one frame, and the offload header before it where the device has one.
 pub(super) fn read(fd: BorrowedFd<'_>, into: &mut [u8]) -> Read {
     loop {
         match nix::unistd::read(fd, into) {
-            Ok(len) if len == into.len() => return Read::TooLong,
             Ok(len) => return Read::Frame(len),
             Err(Errno::EAGAIN) => return Read::WouldBlock,
             Err(Errno::EINTR) => {}
