@@ -22,6 +22,8 @@ use crate::failure::Failure;
 pub enum Request {
     /// Are you there? A daemon that has answered this does not end before the client has gone.
     Hello,
+    /// The same from who is about to ask for a container, or for the daemon to stay: not answered while `down` is under way.
+    Enter,
     /// Who are you? Answer: [`Status`].
     Status,
     /// Do not end by yourself any more.

@@ -15,10 +15,12 @@ use crate::daemon::Options;
 use crate::failure::{Failure, io};
 use crate::paths::Dirs;
 
-/// How long a daemon has to start, or to give way to the next.
-const START_LIMIT: Duration = Duration::from_secs(20);
+/// How long a daemon has to start, or to give way to the next: `down` may wait for containers meanwhile.
+const START_LIMIT: Duration = Duration::from_secs(30);
 /// How long to leave a daemon alone that is just ending or just starting.
 const SOON: Duration = Duration::from_millis(5);
+/// The same, if it takes longer.
+const SELDOM: Duration = Duration::from_millis(100);
 
 /// A connection to the daemon.
 #[derive(Debug)]
@@ -32,18 +34,18 @@ impl Client {
     /// # Errors
     /// If none listens.
     pub fn connect(dirs: &Dirs) -> Result<Self, Failure> {
-        Client::find(dirs)?.ok_or_else(|| {
+        Client::find(dirs, &Request::Hello)?.ok_or_else(|| {
             Failure::new(format_args!("no daemon listens in {}", dirs.runtime.display()))
                 .with_hint("`pontoon up` starts one; `pontoon run` does so by itself")
         })
     }
 
-    /// Connects to the daemon, or starts one that ends by itself after its last container.
+    /// Connects to the daemon, or starts one that ends by itself after its last container. Tells whether it was started.
     ///
     /// # Errors
     /// If it does not start.
-    pub fn connect_or_start(dirs: &Dirs) -> Result<Self, Failure> {
-        Client::start(dirs, &Options { dirs: dirs.clone(), stays: false, bip: None }).map(|(client, _)| client)
+    pub fn connect_or_start(dirs: &Dirs) -> Result<(Self, bool), Failure> {
+        Client::start(dirs, &Options { dirs: dirs.clone(), stays: false, bip: None })
     }
 
     /// Connects to the daemon, or starts one as `options` say. Tells whether it was started.
@@ -53,8 +55,9 @@ impl Client {
     pub fn start(dirs: &Dirs, options: &Options) -> Result<(Self, bool), Failure> {
         let deadline = Instant::now() + START_LIMIT;
         let mut started = false;
+        let mut pause = SOON;
         loop {
-            if let Some(client) = Client::find(dirs)? {
+            if let Some(client) = Client::find(dirs, &Request::Enter)? {
                 return Ok((client, started));
             }
             if Instant::now() > deadline {
@@ -65,14 +68,22 @@ impl Client {
                 .with_hint(format!("its log is {}", dirs.daemon_log().display())));
             }
             match spawn_daemon(options)? {
-                Spawned::Listens => started = true,
-                Spawned::AnotherIsThere => std::thread::sleep(SOON),
+                Spawned::Listens(warnings) => {
+                    for warning in warnings {
+                        eprintln!("pontoon: warning: {warning}");
+                    }
+                    started = true;
+                }
+                Spawned::AnotherIsThere => {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(SELDOM);
+                }
             }
         }
     }
 
     /// The daemon, if one listens and is not about to end.
-    fn find(dirs: &Dirs) -> Result<Option<Self>, Failure> {
+    fn find(dirs: &Dirs, greeting: &Request) -> Result<Option<Self>, Failure> {
         let socket = dirs.socket();
         let stream = match UnixStream::connect(&socket) {
             Ok(stream) => stream,
@@ -84,7 +95,7 @@ impl Client {
             }
         };
         let mut client = Client { channel: Channel::new(stream) };
-        match client.exchange(&Request::Hello, &[]) {
+        match client.exchange(greeting, &[]) {
             Ok(Answer::Done(_)) => Ok(Some(client)),
             Ok(Answer::Failed(failure)) => Err(failure),
             // It closed the door: it is ending.
@@ -127,7 +138,8 @@ impl Client {
 }
 
 enum Spawned {
-    Listens,
+    /// With warnings for people.
+    Listens(Vec<String>),
     AnotherIsThere,
 }
 
@@ -150,7 +162,7 @@ fn spawn_daemon(options: &Options) -> Result<Spawned, Failure> {
         BufReader::new(stdout).read_line(&mut line).map_err(io("read what the daemon says"))?;
     }
     match serde_json::from_str(&line) {
-        Ok(Answer::Done(_)) => Ok(Spawned::Listens),
+        Ok(Answer::Done(warnings)) => Ok(Spawned::Listens(serde_json::from_value(warnings).unwrap_or_default())),
         Ok(Answer::Failed(failure)) => {
             let _ = daemon.wait();
             Err(failure)

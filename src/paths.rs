@@ -1,6 +1,7 @@
 //! Where the daemon's socket, lock and log are.
 
 use std::fs::DirBuilder;
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
@@ -37,7 +38,14 @@ impl Dirs {
     pub fn make(&self) -> Result<(), Failure> {
         for dir in [&self.runtime, &self.state] {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-            made.map_err(io(format_args!("make the directory {}", dir.display())))?;
+            let denied = made.as_ref().is_err_and(|why| why.kind() == ErrorKind::PermissionDenied);
+            made.map_err(io(format_args!("make the directory {}", dir.display()))).map_err(|failure| {
+                if denied {
+                    failure.with_hint("containers take root; without it there is `pontoon demo`")
+                } else {
+                    failure
+                }
+            })?;
         }
         Ok(())
     }
@@ -52,6 +60,12 @@ impl Dirs {
     #[must_use]
     pub fn lock(&self) -> PathBuf {
         self.runtime.join("lock")
+    }
+
+    /// And the records are its own as long as it holds this one.
+    #[must_use]
+    pub fn state_lock(&self) -> PathBuf {
+        self.state.join("lock")
     }
 
     /// What a daemon in the background says.

@@ -87,13 +87,11 @@ pub fn exec(dirs: &Dirs, args: ExecArgs) -> Result<u8, Failure> {
 }
 
 fn connect(dirs: &Dirs) -> Result<Client, Failure> {
-    match Client::connect(dirs) {
-        Ok(client) => Ok(client),
-        Err(_) => {
-            eprintln!("pontoon: starting a daemon, which ends after its last container");
-            Client::connect_or_start(dirs)
-        }
+    let (client, started) = Client::connect_or_start(dirs)?;
+    if started {
+        eprintln!("pontoon: started a daemon, which ends after its last container");
     }
+    Ok(client)
 }
 
 /// Waits for the command's end; meanwhile signals go in, and the terminal's bytes both ways. Returns its exit status.

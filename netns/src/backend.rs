@@ -48,6 +48,13 @@ pub trait Backend {
     /// If it is not known whether it lives.
     fn adopt(&mut self, spec: &Spec<'_>) -> Result<Adopted<Self::Link>, BackendError>;
 
+    /// What there is of containers outside the records: of each that was created and not discarded, [`Spec::note`]. It is
+    /// for the case that a record is lost while its container lives.
+    ///
+    /// # Errors
+    /// If it can not be looked for.
+    fn noted(&mut self) -> Result<Vec<Noted>, BackendError>;
+
     /// Sends a signal, by its number, to the command of a container.
     ///
     /// # Errors
@@ -119,6 +126,17 @@ pub struct Spec<'a> {
     pub hostname: Option<&'a str>,
     /// Whether its output is kept in a log.
     pub log: bool,
+    /// What is to be known of it should its record be lost; kept with the container, not with the records.
+    pub note: &'a str,
+}
+
+/// What a container was created with, as it is found later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Noted {
+    /// Which container. Its short id is right, the rest is only if there is a note.
+    pub id: Id,
+    /// [`Spec::note`], unless that is lost too.
+    pub note: Option<String>,
 }
 
 /// Which network namespace a container lives in.

@@ -71,6 +71,14 @@ pub enum Error {
     /// All default subnets overlap addresses or routes of the host.
     #[error("network {0}: every default subnet overlaps an address or a route of the host")]
     NoSubnet(String),
+    /// A subnet that was asked for is not for hosts.
+    #[error("network {network}: {subnet} is no subnet for hosts: it is loopback, multicast or reserved")]
+    Subnet {
+        /// The network's name.
+        network: String,
+        /// What was asked for.
+        subnet: ipnet::Ipv4Net,
+    },
     /// A subnet that was asked for overlaps the host's.
     #[error("network {network}: the subnet {subnet} overlaps {other}, an address or a route of the host")]
     SubnetInUse {
@@ -81,21 +89,32 @@ pub enum Error {
         /// What it overlaps.
         other: ipnet::Ipv4Net,
     },
+    /// The host's interface in a network belongs to containers that can not be asked for it.
+    #[error("take over the interface {bridge}: it is held by containers that do not answer: {containers}")]
+    GatewayHeld {
+        /// The interface.
+        bridge: String,
+        /// Their names.
+        containers: String,
+    },
     /// There are no ports left.
     #[error("the switch has no port left")]
     NoPort,
+    /// The switch does not take the container's port.
+    #[error("plug into the switch: {0}")]
+    Port(String),
     /// The command does not run.
     #[error(transparent)]
     Start(StartError),
     /// The world failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
-    /// Undoing a step failed as well.
-    #[error("{first}; undoing it: {}", .also.join("; "))]
+    /// More went wrong when a failed step was undone, or a tear-down went on after a failure.
+    #[error("{first}; besides: {}", .also.join("; "))]
     Undo {
         /// What went wrong first.
         first: Box<Error>,
-        /// What went wrong on the way back, all of it.
+        /// What went wrong after it, all of it.
         also: Vec<String>,
     },
 }
@@ -105,9 +124,12 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
+            Error::GatewayHeld { .. } => {
+                Some("let them go on, or end their shims (`ps` shows them as `pontoon __shim`)".into())
+            }
             Error::NoSuchContainer(_) => Some("`pontoon ps -a` lists all containers".into()),
             Error::Ambiguous { .. } => Some("give more digits of the id, or the name".into()),
-            Error::NameInUse { name, .. } => Some(format!("`pontoon rm {name}` frees it, once it is stopped")),
+            Error::NameInUse { name, .. } => Some(format!("`pontoon stop {name}` frees it")),
             Error::Running(name) => Some(format!("`pontoon stop {name}` first, or use -f")),
             Error::NoSuchNetwork(_) => Some("`pontoon network ls` lists the networks".into()),
             Error::Target { source, .. } => source.hint(),
@@ -123,6 +145,8 @@ impl Error {
             | Error::Mtu(_)
             | Error::Hostname(_)
             | Error::NoPort
+            | Error::Subnet { .. }
+            | Error::Port(_)
             | Error::Start(StartError::NotFound(_) | StartError::NotExecutable(..)) => None,
         }
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::Name;
+use crate::name::{Id, Name};
 
 /// What `--network` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,10 +50,11 @@ impl FromStr for NetworkMode {
             "default" => Ok(NetworkMode::bridge()),
             "container" | "container:" => Err(ParseModeError::NoTarget),
             _ => match text.strip_prefix("container:") {
-                Some(target) => match target.parse::<Name>() {
-                    Ok(target) => Ok(NetworkMode::Container(target.into())),
-                    Err(_) => Err(ParseModeError::Unknown(text.to_owned())),
-                },
+                // What `run -d` prints is an id in full, which is longer than a name may be.
+                Some(target) if target.parse::<Name>().is_ok() || Id::try_from(target.to_owned()).is_ok() => {
+                    Ok(NetworkMode::Container(target.to_owned()))
+                }
+                Some(_) => Err(ParseModeError::Unknown(text.to_owned())),
                 None => text.parse().map(NetworkMode::Bridge).map_err(|_| ParseModeError::Unknown(text.to_owned())),
             },
         }
@@ -98,6 +99,8 @@ mod tests {
 
     #[test]
     fn default_is_bridge_as_in_docker() {
+        let id = "container:".to_owned() + &"4f".repeat(32);
+        assert_eq!(id.parse::<NetworkMode>().map(|mode| mode.to_string()), Ok(id));
         assert_eq!("default".parse(), Ok(NetworkMode::bridge()));
     }
 

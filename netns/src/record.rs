@@ -71,7 +71,7 @@ pub enum Phase {
 }
 
 impl Record {
-    /// Whether it holds its lease, its name aside: from the first step of its start to the moment of its end.
+    /// Whether it holds its lease and its name: from the first step of its start to the moment of its end.
     #[must_use]
     pub fn is_live(&self) -> bool {
         match self.phase {
@@ -86,6 +86,15 @@ impl Record {
         match self.phase {
             Phase::Starting { pid } | Phase::Running { pid } | Phase::Stopping { pid } => Some(pid),
             Phase::Creating | Phase::Exited { .. } | Phase::Removing => None,
+        }
+    }
+
+    /// When it ended, in seconds since 1970, if it has.
+    #[must_use]
+    pub fn ended(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Exited { at, .. } => Some(at),
+            _ => None,
         }
     }
 

@@ -4,11 +4,11 @@ use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 
 use ipnet::Ipv4Net;
-use netns::backend::{Adopted, Backend, BackendError, Created, Gateway, Spec, StartError};
+use netns::backend::{Adopted, Backend, BackendError, Created, Gateway, Noted, Spec, StartError};
 use netns::name::Id;
 
 use crate::cable::CableEnd;
-use crate::machine::{Crash, Daemon, HOST, Machine, State};
+use crate::machine::{Container, Crash, Daemon, HOST, Machine, State};
 use crate::program::Program;
 
 /// A daemon's access to a simulated machine. It ends with the daemon; the machine does not.
@@ -96,6 +96,12 @@ impl Backend for SimBackend {
                 Ok(Adopted::Running { pid, link: machine.link_of(spec.id) })
             }
         }
+    }
+
+    fn noted(&mut self) -> Result<Vec<Noted>, BackendError> {
+        let machine = self.machine()?;
+        let noted = |(id, container): (&Id, &Container)| Noted { id: id.clone(), note: Some(container.note.clone()) };
+        Ok(machine.containers.iter().map(noted).collect())
     }
 
     fn signal(&mut self, id: &Id, signal: i32) -> Result<(), BackendError> {

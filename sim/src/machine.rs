@@ -75,6 +75,8 @@ pub(crate) struct Container {
     /// Whether its output is kept.
     logs: bool,
     pub(crate) log: String,
+    /// What is known of it should its record be lost.
+    pub(crate) note: String,
     pub(crate) state: State,
 }
 
@@ -156,6 +158,7 @@ impl Machine {
             hostname: spec.hostname.map(str::to_owned),
             logs: spec.log,
             log: String::new(),
+            note: spec.note.to_owned(),
             state: State::Created,
         };
         self.containers.insert(spec.id.clone(), container);

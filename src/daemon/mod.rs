@@ -16,6 +16,7 @@ use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -31,7 +32,7 @@ use switch::dataplane::{ControlError, Dataplane, Settings as PlaneSettings};
 use switch::engine::{Engine, EngineError};
 use switch::link::port::PortLink;
 
-use crate::api::Answer;
+use crate::api::{Answer, Request};
 use crate::failure::{Failure, io};
 use crate::paths::Dirs;
 
@@ -94,7 +95,7 @@ pub fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
         for warning in warnings {
             tracing::warn!("{warning}");
         }
-        say(&Answer::Done(serde_json::Value::Null));
+        say(&Answer::Done(warnings.into()));
     });
     Some(match outcome {
         Ok(Outcome::Ended) => ExitCode::SUCCESS,
@@ -137,7 +138,12 @@ pub enum Outcome {
 /// If it can not start.
 pub fn run(options: &Options, listens: impl FnOnce(&[String])) -> Result<Outcome, Failure> {
     options.dirs.make()?;
-    let Some(lock) = take_lock(&options.dirs)? else { return Ok(Outcome::AnotherIsThere) };
+    let Some(lock) = take_lock(&options.dirs.lock())? else { return Ok(Outcome::AnotherIsThere) };
+    let Some(state_lock) = take_lock(&options.dirs.state_lock())? else {
+        let state = options.dirs.state.display();
+        return Err(Failure::new(format_args!("the state directory {state} belongs to another daemon that runs"))
+            .with_hint("an instance has both directories for itself: --runtime-dir and --state-dir"));
+    };
     let (daemon, warnings) = Daemon::start(options)?;
     let listener = listen(&options.dirs)?;
     tracing::info!(pid = std::process::id(), "listening at {}", options.dirs.socket().display());
@@ -150,17 +156,17 @@ pub fn run(options: &Options, listens: impl FnOnce(&[String])) -> Result<Outcome
     let mut state = daemon.state();
     state.engine.take();
     // Shims of containers that have just ended still hold our gateway: the next daemon is to find it gone.
-    state.manager.backend().wait_until_clean();
+    state.manager.backend().let_go();
     drop(state);
     drop(daemon);
+    drop(state_lock);
     drop(lock);
     ended.map(|()| Outcome::Ended)
 }
 
-/// The lock that makes this process the daemon, if no other is.
-fn take_lock(dirs: &Dirs) -> Result<Option<Flock<File>>, Failure> {
-    let path = dirs.lock();
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
+/// A lock of this process, if no other has it. The one in the runtime directory makes it the daemon.
+fn take_lock(path: &Path) -> Result<Option<Flock<File>>, Failure> {
+    let file = File::options().create(true).truncate(false).write(true).open(path);
     let file = file.map_err(io(format_args!("open the lock file {}", path.display())))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(lock)),
@@ -206,7 +212,12 @@ struct State {
     engine: Option<Engine<PortLink>>,
     stays: bool,
     clients: usize,
+    /// Clients whose request is being carried out.
+    busy: usize,
     had_client: bool,
+    /// `down` is under way: no container is started any more.
+    closing: bool,
+    /// Nothing is carried out any more.
     ending: bool,
 }
 
@@ -225,9 +236,17 @@ impl Daemon {
         let settings = Settings { seed: seed()?, bip: options.bip };
         tracing::info!(seed = settings.seed, "chance");
         let (manager, warnings) = Manager::open(backend, &settings, now_since(started))?;
-        let mut state =
-            State { manager, engine: Some(engine), stays: options.stays, clients: 0, had_client: false, ending: false };
-        state.pump();
+        let mut state = State {
+            manager,
+            engine: Some(engine),
+            stays: options.stays,
+            clients: 0,
+            busy: 0,
+            had_client: false,
+            closing: false,
+            ending: false,
+        };
+        state.pump().map_err(|why| Failure::new(format_args!("set up the data plane: {why}")))?;
         let daemon = Daemon {
             dirs: options.dirs.clone(),
             state: Mutex::new(state),
@@ -256,6 +275,7 @@ impl Daemon {
             }
             if signal {
                 tracing::info!("asked to end; containers go on");
+                self.state().ending = true;
                 return Ok(());
             }
             if client {
@@ -270,10 +290,10 @@ impl Daemon {
         let now = self.now();
         let ended = state.manager.reap(now).len();
         for failed in state.manager.handle_timeout(now) {
-            tracing::warn!("end of a container: {failed}");
+            tracing::warn!("a container: {failed}");
         }
         state.note_lost_ports();
-        state.pump();
+        let _ = state.pump();
         if ended > 0 {
             tracing::debug!(ended, "containers ended");
         }
@@ -292,7 +312,17 @@ impl Daemon {
     }
 
     fn accept(self: &Arc<Self>, listener: &UnixListener) {
-        while let Ok((stream, _)) = listener.accept() {
+        loop {
+            let stream = match listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(why) if why.kind() == ErrorKind::WouldBlock => return,
+                Err(why) => {
+                    // Most likely there are no descriptors left: whoever waits at the door is let in when some are free again.
+                    tracing::warn!("let a client in: {why}");
+                    std::thread::sleep(Duration::from_millis(50));
+                    return;
+                }
+            };
             let _ = stream.set_nonblocking(false);
             {
                 let mut state = self.state();
@@ -316,6 +346,16 @@ impl Daemon {
         }
     }
 
+    /// Lets a client's request be carried out, unless the daemon ends: it does not end before the answer.
+    fn begin(&self, request: &Request) -> Option<Busy<'_>> {
+        let mut state = self.state();
+        if state.ending || (state.closing && matches!(request, Request::Enter)) {
+            return None;
+        }
+        state.busy += 1;
+        Some(Busy(self))
+    }
+
     /// The state, whatever a thread that panicked was doing with it: a daemon that goes on is worth more.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -335,17 +375,35 @@ impl Daemon {
     }
 }
 
+/// A request that is being carried out.
+struct Busy<'a>(&'a Daemon);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.state().busy -= 1;
+        self.0.poke();
+    }
+}
+
 impl State {
     /// Hands on to the data plane what the manager wants of it, in order.
-    fn pump(&mut self) {
+    ///
+    /// # Errors
+    /// The first thing that the data plane refused; it was logged, and the rest was done.
+    fn pump(&mut self) -> Result<(), EngineError> {
+        let mut outcome = Ok(());
         while let Some(control) = self.manager.poll_control() {
             let Some(engine) = &self.engine else { continue };
             match engine.control(control) {
                 // Its link had ended before, and the port went with it.
                 Ok(()) | Err(EngineError::Control(ControlError::NoPort(_))) => {}
-                Err(why) => tracing::error!("the data plane: {why}"),
+                Err(why) => {
+                    tracing::error!("the data plane: {why}");
+                    outcome = outcome.and(Err(why));
+                }
             }
         }
+        outcome
     }
 
     fn note_lost_ports(&mut self) {
@@ -356,8 +414,11 @@ impl State {
     }
 
     fn is_done(&self, since_start: Duration) -> bool {
-        let may_end = self.ending || (!self.stays && self.manager.is_idle());
-        may_end && self.clients == 0 && (self.had_client || since_start >= FIRST_CLIENT)
+        if self.ending {
+            return self.busy == 0;
+        }
+        let waited = self.had_client || since_start >= FIRST_CLIENT;
+        !self.stays && self.manager.is_idle() && self.clients == 0 && waited
     }
 }
 

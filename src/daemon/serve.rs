@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use netns::linux::wire::{Channel, WireError};
 use netns::linux::{Command, Streams};
-use netns::manager::{GATEWAY_PORT, RunRequest};
+use netns::manager::{GATEWAY_PORT, Now, RunRequest, Started};
 use netns::name::Id;
 use serde::Serialize;
 use serde_json::Value;
@@ -38,9 +38,7 @@ pub(super) fn serve(daemon: &Daemon, mut channel: Channel) {
             }
         };
         // A daemon that is ending closes the door without a word: the client tries again, and finds the next one.
-        if daemon.state().ending {
-            return;
-        }
+        let Some(_busy) = daemon.begin(&request) else { return };
         let answer = match request {
             Request::Run(order) => match run(daemon, *order, fds, &mut channel) {
                 Ok(()) => continue,
@@ -59,9 +57,12 @@ pub(super) fn serve(daemon: &Daemon, mut channel: Channel) {
 
 fn carry_out(daemon: &Daemon, request: Request) -> Result<Value, Failure> {
     let mut state = daemon.state();
+    if state.ending {
+        return Err(Failure::new("the daemon is ending"));
+    }
     let now = daemon.now();
     match request {
-        Request::Hello => value(()),
+        Request::Hello | Request::Enter => value(()),
         Request::Status => value(status(daemon, &state)),
         Request::Stay => {
             state.stays = true;
@@ -83,7 +84,7 @@ fn carry_out(daemon: &Daemon, request: Request) -> Result<Value, Failure> {
         }
         Request::Stop { container, grace } => {
             let stopped = state.manager.stop(&container, Duration::from_secs(grace), now);
-            state.pump();
+            let _ = state.pump();
             let id = stopped?;
             drop(state);
             daemon.poke();
@@ -92,27 +93,27 @@ fn carry_out(daemon: &Daemon, request: Request) -> Result<Value, Failure> {
         }
         Request::Kill { container, signal } => {
             let killed = state.manager.kill(&container, signal, now);
-            state.pump();
+            let _ = state.pump();
             daemon.poke();
             killed?;
             value(())
         }
         Request::Remove { container, force } => {
             let removed = state.manager.remove(&container, force, now);
-            state.pump();
+            let _ = state.pump();
             daemon.poke();
             removed?;
             value(())
         }
         Request::Containers { all } => {
             state.manager.reap(now);
-            state.pump();
+            let _ = state.pump();
             value(state.manager.containers(all))
         }
         Request::Inspect(container) => {
             state.manager.reap(now);
             state.note_lost_ports();
-            state.pump();
+            let _ = state.pump();
             value(state.manager.inspect(&container)?)
         }
         Request::Log(container) => {
@@ -135,8 +136,11 @@ fn run(daemon: &Daemon, order: RunOrder, fds: Vec<OwnedFd>, channel: &mut Channe
     let in_foreground = !order.detach;
     let (request, command) = understand(order, fds)?;
     let mut state = daemon.state();
-    let started = state.manager.run(request, command, daemon.now());
-    state.pump();
+    if state.closing || state.ending {
+        return Err(Failure::new("the daemon is ending").with_hint("run it again when `pontoon down` has returned"));
+    }
+    let started = start(&mut state, request, command, daemon.now());
+    let _ = state.pump();
     drop(state);
     daemon.poke();
     let started = started.map_err(|error| {
@@ -151,6 +155,14 @@ fn run(daemon: &Daemon, order: RunOrder, fds: Vec<OwnedFd>, channel: &mut Channe
         let _ = channel.send(&Answer::Ended, &[]);
     }
     Ok(())
+}
+
+/// The command starts when its port is on the switch, and not before: its first frame is not to be lost.
+fn start(state: &mut State, request: RunRequest, command: Command, now: Now) -> Result<Started, netns::error::Error> {
+    let started = state.manager.create(request, now)?;
+    state.pump().map_err(|failed| state.manager.give_up(&started.id, failed.to_string(), now))?;
+    state.manager.start(&started.id, command, now)?;
+    Ok(started)
 }
 
 /// What the manager and the backend are asked, from what the client sent.
@@ -181,12 +193,14 @@ fn understand(order: RunOrder, fds: Vec<OwnedFd>) -> Result<(RunRequest, Command
 fn down(daemon: &Daemon) -> Result<Value, Failure> {
     let mut errors = Vec::new();
     let mut state = daemon.state();
+    // From now on none comes that would be left behind.
+    state.closing = true;
     let now = daemon.now();
     let living = state.manager.living();
     for id in &living {
         errors.extend(state.manager.stop(id.as_str(), netns::manager::STOP_GRACE, now).err());
     }
-    state.pump();
+    let _ = state.pump();
     drop(state);
     daemon.poke();
     let mut state = daemon.wait_until(|state| living.iter().all(|id| state.manager.has_ended(id)));

@@ -2,6 +2,7 @@
 
 mod daemons;
 mod foreground;
+mod handover;
 mod nonsense;
 mod output;
 mod refusals;
@@ -22,7 +23,9 @@ pub fn anywhere() -> impl Iterator<Item = &'static Caged> {
 
 /// Those that need a real kernel.
 pub fn caged() -> impl Iterator<Item = &'static Caged> {
-    [daemons::ALL, foreground::ALL, nonsense::ALL, output::ALL, refusals::ALL, terminal::ALL].into_iter().flatten()
+    [daemons::ALL, foreground::ALL, handover::ALL, nonsense::ALL, output::ALL, refusals::ALL, terminal::ALL]
+        .into_iter()
+        .flatten()
 }
 
 /// A table of functions under their own names.

@@ -18,6 +18,9 @@ use switch::counters::PortCounters;
 use switch::dataplane::BridgeStatistics;
 use switch::mac::MacAddr;
 
+/// What is no record.
+pub const SPOILT: &str = "{ \"id\": tru";
+
 /// Where one looks from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place<'a> {
@@ -208,6 +211,10 @@ pub trait Lab {
     /// The same, with a daemon that is killed in the midst of its `saves`-th change of a record. It may well not survive
     /// its own start.
     fn up_killed_after(&mut self, saves: u32);
+    /// Starts a daemon that has something to say about what it finds; returns its warnings.
+    fn up_warned(&mut self) -> Vec<String>;
+    /// Overwrites, while no daemon runs, every saved record whose name begins so with what is none.
+    fn spoil_records(&mut self, beginning: &str);
     /// Ends all containers and the daemon.
     fn down(&mut self);
     /// `kill -9` of the daemon.

@@ -10,17 +10,18 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal};
 
 use super::failure::{Failure, Step};
 use super::paths::Paths;
 use super::protocol::{Reply, Request, SHIM};
-use super::records::make_directory;
 use super::wire::{Channel, WireError};
 use crate::name::Id;
 
 /// How long a shim may take for an answer, or for its end, before we do without.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the shim of an earlier daemon may take to answer this one, which waits: it is asked again later.
+const ATTACH_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the making of namespaces and the start of a command may take on a busy machine.
 pub(super) const LONG_PATIENCE: Duration = Duration::from_secs(40);
 /// The status of a command that went without a word.
@@ -43,21 +44,34 @@ pub(super) struct Handle {
 }
 
 impl Handle {
-    /// Starts a shim.
-    pub(super) fn spawn(paths: &Paths, exe: &Path, id: &Id, log: &File) -> Result<Handle, Failure> {
+    /// Starts a shim, which may open so many `files`, and its container with it.
+    pub(super) fn spawn(paths: &Paths, exe: &Path, id: &Id, log: &File, files: &Rlimit) -> Result<Handle, Failure> {
         let directory = paths.container(id);
-        make_directory(&directory).map_err(Step::CreateDirectory.on(directory.display()))?;
         let spawned = || -> io::Result<Handle> {
             let (channel, theirs) = Channel::pair()?;
             channel.set_timeouts(Some(LONG_PATIENCE), Some(PATIENCE))?;
             let mut command = Command::new(exe);
             command.arg0("pontoon").arg(SHIM).arg(id.as_str()).arg(&directory);
-            let child = command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(log.try_clone()?).spawn()?;
-            let pidfd = rustix::process::pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-            let (id, pid) = (id.clone(), child.id());
-            // Before it is asked for anything: a shim that is not written down holds nothing, and ends with its creator.
-            fs::write(paths.birth(&id), format!("{pid} {}", born_at(Pid::from_child(&child))?))?;
-            Ok(Handle { id, pid, channel: Some(channel), pidfd, init: None, ended: None, child: Some(child) })
+            let mut child =
+                command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(log.try_clone()?).spawn()?;
+            let shim = Pid::from_child(&child);
+            let begun = || -> io::Result<OwnedFd> {
+                rustix::process::prlimit(Some(shim), Resource::Nofile, *files)?;
+                // Before it is asked for anything: a shim that is not written down holds nothing, and ends with its creator.
+                fs::write(paths.birth(id), format!("{} {}", child.id(), born_at(shim)?))?;
+                Ok(rustix::process::pidfd_open(shim, PidfdFlags::empty())?)
+            };
+            match begun() {
+                Ok(pidfd) => {
+                    let (id, pid) = (id.clone(), child.id());
+                    Ok(Handle { id, pid, channel: Some(channel), pidfd, init: None, ended: None, child: Some(child) })
+                }
+                Err(why) => {
+                    drop(channel);
+                    let _ = child.wait();
+                    Err(why)
+                }
+            }
         };
         spawned().map_err(Step::SpawnShim.on(id.short()))
     }
@@ -73,7 +87,7 @@ impl Handle {
         };
         let pid = rustix::net::sockopt::socket_peercred(&socket)?.pid;
         let channel = Channel::new(socket);
-        channel.set_timeouts(Some(PATIENCE), Some(PATIENCE))?;
+        channel.set_timeouts(Some(ATTACH_PATIENCE), Some(PATIENCE))?;
         Handle::of(id, pid, Some(channel))
     }
 

@@ -56,6 +56,8 @@ pub fn dispatch(argv: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let role = role.to_str()?;
     if role.starts_with(HIDDEN) {
         sys::close_inherited();
+        // The kernel calls a process by the file it was executed from, which is `exe` here.
+        let _ = rustix::thread::set_name(c"pontoon");
     }
     match role {
         protocol::SHIM => {

@@ -18,7 +18,11 @@ impl Paths {
     /// in it has 107 bytes at most.
     #[must_use]
     pub fn container(&self, id: &Id) -> PathBuf {
-        self.runtime.join("containers").join(id.short())
+        self.containers().join(id.short())
+    }
+
+    pub(super) fn containers(&self) -> PathBuf {
+        self.runtime.join("containers")
     }
 
     /// Where its shim listens.
@@ -31,6 +35,11 @@ impl Paths {
     #[must_use]
     pub fn status(&self, id: &Id) -> PathBuf {
         self.container(id).join("status")
+    }
+
+    /// What is to be known of it should its record be lost.
+    pub(super) fn note(&self, id: &Id) -> PathBuf {
+        self.container(id).join("note")
     }
 
     /// Which process its shim is.

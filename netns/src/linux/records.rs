@@ -31,8 +31,10 @@ impl Records {
     pub(super) fn save(&mut self, key: &str, text: &str) -> io::Result<()> {
         let path = self.path(key)?;
         let beside = path.with_extension("new");
-        fs::write(&beside, text)?;
-        fs::rename(&beside, &path)?;
+        fs::write(&beside, text).and_then(|()| fs::rename(&beside, &path)).inspect_err(|_| {
+            // Half a text on a full disk: nobody reads it, and it would stay.
+            let _ = fs::remove_file(&beside);
+        })?;
         self.changed();
         Ok(())
     }
@@ -93,9 +95,14 @@ pub(super) fn make_directory(path: &Path) -> io::Result<()> {
 
 /// To delete what is not there is to be done already.
 pub(super) fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    absent_is_none(result).map(Option::unwrap_or_default)
+}
+
+/// What is not there is `None`.
+pub(super) fn absent_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => other,
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
     }
 }
 

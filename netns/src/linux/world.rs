@@ -7,11 +7,13 @@ mod verbs;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::event::epoll;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::failure::{Failure, Step};
 use super::handle::{Handle, KILLED, PATIENCE, is_over_within, status_left};
@@ -37,6 +39,15 @@ pub struct Linux {
     /// Gateways' TAPs, by the name of the bridge: of the one that is open, or of those that adopted shims kept.
     gateways: BTreeMap<String, OwnedFd>,
     ended: VecDeque<(Id, i32)>,
+    /// How many open files were allowed before we took more: the containers' limit.
+    files: Rlimit,
+}
+
+/// A container costs us half a dozen descriptors, and the usual limit is 1024. Returns what it was.
+fn allow_more_files() -> io::Result<Rlimit> {
+    let before = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: before.maximum, ..before })?;
+    Ok(before)
 }
 
 impl Linux {
@@ -52,6 +63,7 @@ impl Linux {
         let records = Records::open(paths.records()).map_err(Step::CreateDirectory.on(paths.records().display()))?;
         let log = paths.shim_log();
         let shim_log = File::options().create(true).append(true).open(&log).map_err(Step::OpenLog.on(log.display()))?;
+        let files = allow_more_files().map_err(Step::Watch.on("more open files"))?;
         let watch = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(Step::Watch.on("containers"))?;
         Ok(Linux {
             paths,
@@ -63,6 +75,7 @@ impl Linux {
             next: 0,
             gateways: BTreeMap::new(),
             ended: VecDeque::new(),
+            files,
         })
     }
 
@@ -72,8 +85,14 @@ impl Linux {
         self.watch.as_fd()
     }
 
-    /// Waits for the shims of containers that have ended: they tell of the end first and delete the interface then. To be
-    /// called by a daemon before it says that everything is gone.
+    /// Lets go of the gateways' interfaces, and waits for the shims of containers that have ended. To be called by a daemon
+    /// that ends, before it lets the next one in.
+    pub fn let_go(&mut self) {
+        self.gateways.clear();
+        self.wait_until_clean();
+    }
+
+    /// Waits for the shims of containers that have ended: they tell of the end first and delete the interface then.
     pub fn wait_until_clean(&mut self) {
         let leaving: Vec<u64> =
             self.handles.iter().filter(|(_, handle)| handle.ended.is_some()).map(|(number, _)| *number).collect();

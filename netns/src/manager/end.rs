@@ -47,17 +47,16 @@ impl<B: Backend> Manager<B> {
             (record.id.clone(), record.pid())
         };
         let Some(pid) = pid else { return Ok(id) };
-        self.enter(&id, Phase::Stopping { pid })?;
+        let mut errors = self.begin_to_end(&id, pid);
         let deadline = now.instant + grace;
         self.deadlines.entry(id.clone()).and_modify(|at| *at = deadline.min(*at)).or_insert(deadline);
         if grace.is_zero() {
-            return self.end(&id, now).map(|()| id);
-        }
-        // One that can not be asked (its command has just ended, its init is stuck) is ended at the deadline.
-        if let Err(failed) = self.backend.signal(&id, SIGTERM) {
+            errors.extend(self.end(&id, now).err());
+        } else if let Err(failed) = self.backend.signal(&id, SIGTERM) {
+            // One that can not be asked (its command has just ended, its init is stuck) is ended at the deadline.
             tracing::debug!(container = id.short(), "asking it to end: {failed}");
         }
-        Ok(id)
+        all_of(errors).map_or(Ok(id), Err)
     }
 
     /// Sends a signal to the command of a running container. Returns its id.
@@ -72,8 +71,9 @@ impl<B: Backend> Manager<B> {
         };
         let Some(pid) = pid else { return Err(Error::NotRunning(name)) };
         if signal == SIGKILL {
-            self.enter(&id, Phase::Stopping { pid })?;
-            return self.end(&id, now).map(|()| id);
+            let mut errors = self.begin_to_end(&id, pid);
+            errors.extend(self.end(&id, now).err());
+            return all_of(errors).map_or(Ok(id), Err);
         }
         self.backend.signal(&id, signal)?;
         Ok(id)
@@ -82,26 +82,32 @@ impl<B: Backend> Manager<B> {
     /// Forgets a container that has ended: its record and its log. With `force` a running one is ended first.
     ///
     /// # Errors
-    /// If there is no such container, or it runs and `force` is not set.
+    /// If there is no such container, it runs and `force` is not set, or something of it could not be removed.
     pub fn remove(&mut self, text: &str, force: bool, now: Now) -> Result<Id, Error> {
         self.reap(now);
         let (id, name, pid, is_live) = {
             let record = self.find(text)?;
             (record.id.clone(), record.name.to_string(), record.pid(), record.is_live())
         };
+        let mut errors = Vec::new();
         if is_live {
             if !force {
                 return Err(Error::Running(name));
             }
-            if let Some(pid) = pid {
-                self.enter(&id, Phase::Stopping { pid })?;
-            }
-            self.end(&id, now)?;
+            errors.extend(pid.map(|pid| self.begin_to_end(&id, pid)).unwrap_or_default());
+            errors.extend(self.end(&id, now).err());
         }
-        match self.remove_record(&id) {
-            errors if errors.is_empty() => Ok(id),
-            errors => Err(all_of(errors)),
+        // One that could not be ended keeps its record. (A transient one has taken its own along.)
+        if self.records.contains_key(&id) && self.has_ended(&id) {
+            errors.extend(self.remove_record(&id));
         }
+        all_of(errors).map_or(Ok(id), Err)
+    }
+
+    /// Notes that a container is to end. Returns what failed: that the note can not be saved (a full disk) is no reason to
+    /// let the container live.
+    fn begin_to_end(&mut self, id: &Id, pid: u32) -> Vec<Error> {
+        self.enter(id, Phase::Stopping { pid }).err().into_iter().collect()
     }
 
     /// Ends a container now, and settles what it leaves.
@@ -113,14 +119,15 @@ impl<B: Backend> Manager<B> {
                 return Err(failed.into());
             }
         };
-        match self.settle(id, status, now) {
-            errors if errors.is_empty() => Ok(()),
-            errors => Err(all_of(errors)),
-        }
+        all_of(self.settle(id, status, now)).map_or(Ok(()), Err)
     }
 
     /// The time of a container is over: it was asked to stop and did not, or could not be ended before.
     pub(super) fn expire(&mut self, id: &Id, now: Now) -> Result<(), Error> {
+        if self.silent.remove(id) {
+            self.deadlines.remove(id);
+            return self.adopt_again(id, now);
+        }
         let Ok(record) = self.record(id) else { return Ok(()) };
         match record.phase {
             Phase::Creating | Phase::Starting { .. } => self.undo_cut_short(id, now),
@@ -134,6 +141,7 @@ impl<B: Backend> Manager<B> {
     pub(super) fn settle(&mut self, id: &Id, status: i32, now: Now) -> Vec<Error> {
         self.unplug(id);
         self.deadlines.remove(id);
+        self.silent.remove(id);
         let Some(record) = self.records.get(id) else { return Vec::new() };
         if record.is_transient() {
             return self.remove_record(id);
@@ -150,8 +158,9 @@ impl<B: Backend> Manager<B> {
         }
         self.unplug(id);
         self.deadlines.remove(id);
-        let also: Vec<String> = self.remove_record(id).iter().map(ToString::to_string).collect();
-        if also.is_empty() { failed } else { Error::Undo { first: Box::new(failed), also } }
+        let mut errors = vec![failed];
+        errors.extend(self.remove_record(id));
+        all_of(errors).expect("there is one at least")
     }
 
     /// Undoes a start that was cut short. Nobody asks for the container any more, so all is well if nothing stays.
@@ -164,15 +173,15 @@ impl<B: Backend> Manager<B> {
 
     /// Deletes all that is on disk of a container that has ended. Its name is free even if that fails.
     pub(super) fn remove_record(&mut self, id: &Id) -> Vec<Error> {
-        let mut errors = Vec::new();
-        errors.extend(self.enter(id, Phase::Removing).err());
+        let noted = self.enter(id, Phase::Removing);
         // What could not be deleted stays in the saved record's care: the next daemon finishes it.
-        match self.backend.discard(id) {
-            Ok(()) => errors.extend(self.backend.forget(&container_key(id)).err().map(Error::from)),
-            Err(failed) => errors.push(failed.into()),
-        }
+        let removed = self.backend.discard(id).and_then(|()| self.backend.forget(&container_key(id)));
         self.records.remove(id);
-        errors
+        match removed {
+            // All is gone: that it could not be noted before (the disk was full) matters no more.
+            Ok(()) => Vec::new(),
+            Err(failed) => noted.err().into_iter().chain([failed.into()]).collect(),
+        }
     }
 
     /// The ids of the containers that live.
@@ -188,11 +197,12 @@ impl<B: Backend> Manager<B> {
     }
 }
 
-/// Several failures as one: the first, and all others.
-fn all_of(mut errors: Vec<Error>) -> Error {
-    let first = errors.remove(0);
-    if errors.is_empty() {
-        return first;
-    }
-    Error::Undo { first: Box::new(first), also: errors.iter().map(ToString::to_string).collect() }
+/// Several failures as one: the first, and all others. `None` if there is none.
+fn all_of(errors: Vec<Error>) -> Option<Error> {
+    let mut errors = errors.into_iter();
+    let first = errors.next()?;
+    let mut also: Vec<String> = errors.map(|error| error.to_string()).collect();
+    also.dedup();
+    also.retain(|other| *other != first.to_string());
+    Some(if also.is_empty() { first } else { Error::Undo { first: Box::new(first), also } })
 }

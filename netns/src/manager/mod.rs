@@ -3,7 +3,7 @@
 //! The rules it keeps:
 //!
 //! * Intent is saved before a step is taken ([`crate::record::Phase`]). To undo a step that failed and to recover from a crash are the
-//!   same code: [`Manager::open`] calls what [`Manager::run`] calls on failure.
+//!   same code: [`Manager::open`] calls what [`Manager::create`] and [`Manager::start`] call on failure.
 //! * A lease is not stored beside the container, it is part of its record: it can not outlive it. The port and the FDB
 //!   entries end with it in the same call.
 //! * Tear-down goes on after a failure and reports every one.
@@ -15,6 +15,7 @@
 mod end;
 mod recover;
 mod run;
+mod salvage;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -81,6 +82,8 @@ pub struct Manager<B: Backend> {
     ports: BTreeMap<Id, PortId>,
     last_port: PortId,
     deadlines: BTreeMap<Id, Instant>,
+    /// Containers of an earlier daemon that did not answer when they were to be taken over: tried again at their deadline.
+    silent: BTreeSet<Id>,
     controls: VecDeque<Control<B::Link>>,
 }
 
@@ -136,12 +139,14 @@ impl<B: Backend> Manager<B> {
         self.backend
     }
 
-    /// The container that `text` names: by name, by id, or by an unambiguous beginning of an id.
+    /// The container that `text` names: by name, by id, or by an unambiguous beginning of an id. A name is free when its
+    /// container has ended, so several may have it: it means the one that lives, or else the last.
     ///
     /// # Errors
     /// If there is none, or several.
     pub fn find(&self, text: &str) -> Result<&Record, Error> {
-        if let Some(record) = self.records.values().find(|record| record.name.as_str() == text) {
+        let named = self.records.values().filter(|record| record.name.as_str() == text);
+        if let Some(record) = named.max_by_key(|record| (record.is_live(), record.created, record.ended())) {
             return Ok(record);
         }
         let mut matching = self.records.values().filter(|record| record.id.as_str().starts_with(text));

@@ -1,6 +1,8 @@
 //! How a manager starts: the default network, and what an earlier daemon left, from its records.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use rand_chacha::ChaCha8Rng;
@@ -8,6 +10,8 @@ use serde::de::DeserializeOwned;
 use switch::dataplane::{BridgeId, Control};
 use switch::port::PortConfig;
 
+use super::run::spec_of;
+use super::salvage::salvage;
 use super::{BRIDGE_NAMES, GATEWAY_PORT, Manager, Now, Settings, broken, chance_from, first_host, switch_config, view};
 use crate::backend::{Adopted, Backend, BackendError, Gateway};
 use crate::error::Error;
@@ -17,6 +21,8 @@ use crate::network::{Network, bridge_mac};
 use crate::pools::{default_pools, first_free, overlap};
 use crate::record::{Phase, Record};
 
+/// How long after a container did not answer it is asked again. To ask takes a moment in which nothing else is done.
+const ASK_AGAIN: Duration = Duration::from_secs(8);
 const NETWORK_KEY: &str = "network-bridge";
 const PREDEFINED_KEY: &str = "networks";
 
@@ -41,6 +47,7 @@ pub(super) fn open<B: Backend>(
             records.insert(record.id.clone(), record);
         }
     }
+    salvage(&mut backend, &mut records, &mut known_network, &mut warnings)?;
     let networks = match predefined {
         Some(networks) => networks,
         None => {
@@ -57,16 +64,24 @@ pub(super) fn open<B: Backend>(
         match record.phase {
             Phase::Creating | Phase::Removing | Phase::Exited { .. } => {}
             Phase::Starting { .. } | Phase::Running { .. } | Phase::Stopping { .. } => {
-                let found = backend.adopt(&super::run::spec_of(record, &bridge));
+                let found = backend.adopt(&spec_of(record, &bridge, ""));
                 adopted.push((record.id.clone(), found));
             }
         }
     }
+    // One that does not answer may live.
     let in_use = adopted.iter().any(|(id, found)| {
         let on_bridge = records.get(id).is_some_and(|record| record.lease.is_some());
-        on_bridge && matches!(found, Ok(Adopted::Running { .. }))
+        on_bridge && matches!(found, Ok(Adopted::Running { .. }) | Err(_))
     });
-    let (network, gateway) = open_network(&mut backend, &mut chance, known_network, in_use, settings)?;
+    let silent = adopted.iter().filter(|(_, found)| found.is_err()).map(|(id, _)| id.clone()).collect();
+    let opened = open_network(&mut backend, &mut chance, known_network, in_use, settings);
+    let (network, gateway) = opened.map_err(|failed| match failed {
+        Error::Backend(BackendError::NameTaken(bridge)) if in_use => {
+            Error::GatewayHeld { bridge, containers: names_of(&records, &silent) }
+        }
+        failed => failed,
+    })?;
     save(&mut backend, NETWORK_KEY, &network)?;
 
     let bridge = BridgeId(0);
@@ -86,6 +101,7 @@ pub(super) fn open<B: Backend>(
         ports: BTreeMap::new(),
         last_port: GATEWAY_PORT,
         deadlines: BTreeMap::new(),
+        silent: BTreeSet::new(),
         controls,
     };
     for (id, found) in adopted {
@@ -97,7 +113,32 @@ pub(super) fn open<B: Backend>(
     Ok((manager, warnings))
 }
 
-/// A container that had begun its life: carries on with it, or settles its end.
+fn is_for_hosts(subnet: Ipv4Net) -> bool {
+    const NOT: [Ipv4Net; 4] = [
+        Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 8),
+        Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8),
+        Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4),
+        Ipv4Net::new_assert(Ipv4Addr::new(240, 0, 0, 0), 4),
+    ];
+    !NOT.into_iter().any(|not| overlap(not, subnet))
+}
+
+fn names_of(records: &BTreeMap<Id, Record>, ids: &BTreeSet<Id>) -> String {
+    let names: Vec<&str> = ids.iter().filter_map(|id| Some(records.get(id)?.name.as_str())).collect();
+    names.join(", ")
+}
+
+impl<B: Backend> Manager<B> {
+    /// Tries once more to take over a container that did not answer before.
+    pub(super) fn adopt_again(&mut self, id: &Id, now: Now) -> Result<(), Error> {
+        let Some(record) = self.records.get(id) else { return Ok(()) };
+        let found = self.backend.adopt(&spec_of(record, &self.network.bridge, ""));
+        resume(self, id, found, now)
+    }
+}
+
+/// A container that had begun its life: carries on with it, or settles its end. One that does not answer keeps all that it
+/// has, and is asked again later.
 fn resume<B: Backend>(
     manager: &mut Manager<B>,
     id: &Id,
@@ -105,7 +146,11 @@ fn resume<B: Backend>(
     now: Now,
 ) -> Result<(), Error> {
     let stopping = matches!(manager.record(id)?.phase, Phase::Stopping { .. });
-    match found? {
+    let found = found.inspect_err(|_| {
+        manager.silent.insert(id.clone());
+        manager.deadlines.insert(id.clone(), now.instant + ASK_AGAIN);
+    })?;
+    match found {
         Adopted::Running { .. } if stopping => manager.end(id, now),
         Adopted::Running { pid, link } => {
             if let Some(link) = link {
@@ -151,6 +196,9 @@ fn open_network<B: Backend>(
     let taken = backend.host_prefixes(own.as_deref())?;
     let subnet = match (&known, settings.bip) {
         (Some(network), _) if in_use => Ipv4Net::new_assert(network.gateway, network.subnet.prefix_len()),
+        (_, Some(bip)) if !is_for_hosts(bip) => {
+            return Err(Error::Subnet { network: "bridge".into(), subnet: bip.trunc() });
+        }
         (_, Some(bip)) => match taken.iter().find(|other| overlap(bip, **other)) {
             Some(other) => {
                 return Err(Error::SubnetInUse { network: "bridge".into(), subnet: bip.trunc(), other: *other });
@@ -175,7 +223,9 @@ fn open_network<B: Backend>(
         gateway: subnet.addr(),
         mtu: DEFAULT_MTU,
     };
-    let candidates = BRIDGE_NAMES.map(|number| format!("pontoon{number}"));
+    // The interface of a network in use is the one that its containers have kept for us, and no other.
+    let others = if in_use && own.is_some() { 0..0 } else { BRIDGE_NAMES };
+    let candidates = others.map(|number| format!("pontoon{number}"));
     let mut last = None;
     for name in own.into_iter().chain(candidates) {
         network.bridge = name;

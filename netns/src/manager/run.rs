@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use switch::mac::MacAddr;
 
+use super::salvage::note_of;
 use super::{Manager, Now};
 use crate::backend::{Backend, Interface, Namespace, Spec};
 use crate::error::Error;
@@ -83,19 +84,33 @@ pub struct Started {
 }
 
 impl<B: Backend> Manager<B> {
-    /// Makes a container and starts its command.
+    /// Makes a container: its namespaces and its interface. Its port is on the switch when the caller has handed on what
+    /// [`Manager::poll_control`] gives; only then may its command be started, with [`Manager::start`].
     ///
     /// # Errors
     /// Why there is none; whatever had been done is undone.
-    pub fn run(&mut self, request: RunRequest, command: B::Command, now: Now) -> Result<Started, Error> {
+    pub fn create(&mut self, request: RunRequest, now: Now) -> Result<Started, Error> {
         self.reap(now);
         let record = self.draft(request, now)?;
         let started = Started { id: record.id.clone(), name: record.name.clone() };
         self.records.insert(record.id.clone(), record);
-        match self.bring_up(&started.id, command) {
-            Ok(()) => Ok(started),
-            Err(failed) => Err(self.undo(&started.id, failed, now)),
-        }
+        self.make(&started.id).map_err(|failed| self.undo(&started.id, failed, now))?;
+        Ok(started)
+    }
+
+    /// Starts the command of a container that was just created.
+    ///
+    /// # Errors
+    /// Why it does not run; the container is undone.
+    pub fn start(&mut self, id: &Id, command: B::Command, now: Now) -> Result<(), Error> {
+        let started = self.backend.start(id, command).map_err(Error::Start);
+        let entered = started.and_then(|pid| self.enter(id, Phase::Running { pid }));
+        entered.map_err(|failed| self.undo(id, failed, now))
+    }
+
+    /// Gives up a container that was just created, because its port `failed` to be had.
+    pub fn give_up(&mut self, id: &Id, failed: String, now: Now) -> Error {
+        self.undo(id, Error::Port(failed), now)
     }
 
     /// The record of a container to be, all of the request checked.
@@ -144,7 +159,7 @@ impl<B: Backend> Manager<B> {
                 let taken = |name: &str| records.values().any(|record| record.name.as_str() == name);
                 Ok(make_up(&mut self.chance, taken))
             }
-            Some(name) => match self.records.values().find(|record| record.name == name) {
+            Some(name) => match self.records.values().find(|record| record.name == name && record.is_live()) {
                 Some(other) => Err(Error::NameInUse { name: name.into(), id: other.id.short().to_owned() }),
                 None => Ok(name),
             },
@@ -175,19 +190,18 @@ impl<B: Backend> Manager<B> {
             .map_err(|source| Error::Lease { network: network.to_string(), source })
     }
 
-    /// The steps, each saved before it is taken.
-    fn bring_up(&mut self, id: &Id, command: B::Command) -> Result<(), Error> {
+    /// The steps before the command, each saved before it is taken.
+    fn make(&mut self, id: &Id) -> Result<(), Error> {
         self.save(id)?;
         let created = {
             let record = self.records.get(id).ok_or_else(|| Error::NoSuchContainer(id.short().to_owned()))?;
-            self.backend.create(&spec_of(record, &self.network.bridge))?
+            let note = note_of(record, &self.network);
+            self.backend.create(&spec_of(record, &self.network.bridge, &note))?
         };
         if let Some(link) = created.link {
             self.plug(id, link)?;
         }
-        self.enter(id, Phase::Starting { pid: created.pid })?;
-        let pid = self.backend.start(id, command).map_err(Error::Start)?;
-        self.enter(id, Phase::Running { pid })
+        self.enter(id, Phase::Starting { pid: created.pid })
     }
 
     /// Saves that `phase` is next, and enters it.
@@ -198,7 +212,7 @@ impl<B: Backend> Manager<B> {
 }
 
 /// What the backend is asked for, for a container with this record.
-pub(super) fn spec_of<'a>(record: &'a Record, bridge: &'a str) -> Spec<'a> {
+pub(super) fn spec_of<'a>(record: &'a Record, bridge: &'a str, note: &'a str) -> Spec<'a> {
     let namespace = match (&record.mode, &record.shares) {
         (NetworkMode::Host, _) => Namespace::Host,
         (NetworkMode::Container(_), Some(target)) => Namespace::Of(target),
@@ -206,7 +220,7 @@ pub(super) fn spec_of<'a>(record: &'a Record, bridge: &'a str) -> Spec<'a> {
     };
     let interface =
         record.lease.as_ref().map(|lease| Interface { name: IFNAME, lease, offload: record.offload, bridge });
-    Spec { id: &record.id, namespace, interface, hostname: record.hostname.as_deref(), log: record.detached }
+    Spec { id: &record.id, namespace, interface, hostname: record.hostname.as_deref(), log: record.detached, note }
 }
 
 /// What Linux and RFC 1123 agree on.

@@ -12,7 +12,7 @@ use netns::linux::{Command, NotStarted, Outcome, Process, Session, Streams};
 use netns::manager::Now;
 use rustix::pty::OpenptFlags;
 
-use crate::world::{World, process, request};
+use crate::world::{World, process, request, start};
 
 crate::trials![
     the_status_is_the_commands,
@@ -203,8 +203,7 @@ fn a_terminal_controls_its_command() {
     };
     let script = "echo session $(cut -d' ' -f6 /proc/$$/stat) is $$; exec sleep 1000";
     let process = Process { tty: true, ..process(&["sh", "-c", script]) };
-    let now = Now { instant: switch::time::Instant::ZERO, unix: 0 };
-    world.manager().run(request("none"), Command { process, streams }, now).expect("it runs");
+    start(world.manager(), request("none"), Command { process, streams }).expect("it runs");
     assert_eq!(session.wait(), Outcome::Started);
     let seen = read_until(&mut near, "\n");
     assert!(seen.contains("session 2 is 2"), "{seen}");
@@ -232,7 +231,7 @@ fn exec_runs_inside() {
     let script = "ls /sys/class/net; cat /proc/sys/kernel/hostname; cat /proc/1/comm; pwd; kill -INT $$";
     let mut inside = world.exec(&id, Process { cwd: "/usr".into(), ..process(&["sh", "-c", script]) });
     assert_eq!(inside.session.wait(), Outcome::Started);
-    assert_eq!(inside.output(), format!("eth0\nlo\n{}\nexe\n/usr\n", id.short()));
+    assert_eq!(inside.output(), format!("eth0\nlo\n{}\npontoon\n/usr\n", id.short()));
     assert_eq!(inside.session.wait(), Outcome::Exited(130));
     let mut inside = world.exec(&id, process(&["sh", "-c", "sleep 1000; exit 3"]));
     assert_eq!(inside.session.wait(), Outcome::Started);

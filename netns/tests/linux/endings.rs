@@ -114,6 +114,7 @@ fn kill_nine_of_a_shim_before_its_command_is_noticed() {
         interface: None,
         hostname: None,
         log: false,
+        note: "",
     };
     let backend = world.manager().backend();
     let created = backend.create(&spec).expect("created");

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use netns::manager::RunRequest;
 
-use crate::world::{World, interfaces_in, names, process, request, show_interfaces, traces};
+use crate::world::{World, interfaces_in, names, process, request, show_interfaces, start, traces};
 
 crate::trials![
     bridge_gives_lo_and_eth0_with_the_lease,
@@ -113,9 +113,8 @@ fn a_joiner_sees_the_same_and_keeps_lo_when_the_first_ends() {
         attach,
     };
     let command = netns::linux::Command { process: process(&["sh", "-c", &script]), streams };
-    let now = netns::manager::Now { instant: switch::time::Instant::ZERO, unix: 0 };
     let joiner = request(&format!("container:{}", first.short()));
-    world.manager().run(joiner, command, now).expect("it joins");
+    start(world.manager(), joiner, command).expect("it joins");
     assert_eq!(session.wait(), netns::linux::Outcome::Started);
     world.remove(&first);
     std::io::Write::write_all(&mut { go }, b"go\n").expect("written");

@@ -66,7 +66,7 @@ fn a_status_is_kept_for_the_next_daemon() {
 fn what_was_created_but_not_started_goes_with_its_creator() {
     let mut world = World::new();
     let id = Id::try_from("c".repeat(64)).expect("an id");
-    let spec = Spec { id: &id, namespace: Namespace::New, interface: None, hostname: Some("x"), log: false };
+    let spec = Spec { id: &id, namespace: Namespace::New, interface: None, hostname: Some("x"), log: false, note: "" };
     let created = world.manager().backend().create(&spec).expect("created");
     let pid = rustix::process::Pid::from_raw(created.pid.cast_signed()).expect("a pid");
     let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).expect("it runs");

@@ -13,7 +13,7 @@ use netns::backend::Backend;
 use netns::error::Error;
 use netns::interface::InterfaceInfo;
 use netns::linux::{self, Command, Linux, Outcome, Paths, Process, Session, Streams};
-use netns::manager::{Ended, Manager, Now, RunRequest, Settings};
+use netns::manager::{Ended, Manager, Now, RunRequest, Settings, Started};
 use netns::name::Id;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use switch::dataplane::Control;
@@ -95,7 +95,7 @@ impl World {
         let (session, attach) = Session::pair().expect("a pair");
         let (stdout, stderr) = (writer.try_clone().expect("a dup").into(), writer.into());
         let streams = Streams::Caller { stdin: null(), stdout, stderr, attach };
-        let started = self.manager().run(request, Command { process, streams }, NOW);
+        let started = start(self.manager(), request, Command { process, streams });
         self.drive();
         Ok(Running { id: started?.id, session, output })
     }
@@ -123,7 +123,7 @@ impl World {
     pub(crate) fn run_detached(&mut self, network: &str, argv: &[&str]) -> Id {
         let request = RunRequest { detached: true, ..request(network) };
         let command = Command { process: process(argv), streams: Streams::Log };
-        let id = self.manager().run(request, command, NOW).expect("it runs").id;
+        let id = start(self.manager(), request, command).expect("it runs").id;
         self.drive();
         id
     }
@@ -235,7 +235,7 @@ pub(crate) fn play_role() -> Option<ExitCode> {
             let (mut manager, _) = Manager::open(backend, &settings, NOW).expect("a manager");
             let command = Command { process: process(&["sleep", "1000"]), streams: Streams::Log };
             let request = RunRequest { detached: true, ..request("bridge") };
-            let id = manager.run(request, command, NOW).expect("it runs").id;
+            let id = start(&mut manager, request, command).expect("it runs").id;
             manager.remove(id.as_str(), true, NOW).expect("removed");
             Some(ExitCode::SUCCESS)
         }
@@ -321,4 +321,11 @@ pub(crate) fn traces() -> (String, BTreeSet<String>) {
 
 pub(crate) fn borrowed(fd: &impl AsFd) -> OwnedFd {
     fd.as_fd().try_clone_to_owned().expect("a dup")
+}
+
+/// Makes a container and starts its command. There is no switch here that would have to have its port before.
+pub(crate) fn start(manager: &mut Manager<Linux>, request: RunRequest, command: Command) -> Result<Started, Error> {
+    let started = manager.create(request, NOW)?;
+    manager.start(&started.id, command, NOW)?;
+    Ok(started)
 }

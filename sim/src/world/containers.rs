@@ -19,7 +19,10 @@ impl World {
     /// # Errors
     /// Why there is none.
     pub fn run(&mut self, request: RunRequest, program: Program) -> Result<Started, Error> {
-        self.ask(|manager, now| manager.run(request, program, now))
+        let started = self.ask(|manager, now| manager.create(request, now))?;
+        // (What the manager wants of the data plane is done before it is asked for more: the port is there.)
+        self.ask(|manager, now| manager.start(&started.id, program, now))?;
+        Ok(started)
     }
 
     /// Stops a container, and waits until it has ended: after `grace` it is killed.

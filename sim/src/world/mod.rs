@@ -87,6 +87,13 @@ impl World {
         self.machine().daemon_ends();
     }
 
+    /// Replaces every saved record whose key begins with `beginning`, as a broken disk may. Returns how many there were.
+    pub fn spoil_records(&mut self, beginning: &str, text: &str) -> usize {
+        let mut machine = self.machine();
+        let spoilt = machine.disk.iter_mut().filter(|(key, _)| key.starts_with(beginning));
+        spoilt.map(|(_, record)| text.clone_into(record)).count()
+    }
+
     /// Whether a daemon runs.
     #[must_use]
     pub fn is_up(&self) -> bool {

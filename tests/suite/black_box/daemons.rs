@@ -20,7 +20,7 @@ tests![
 fn run_starts_a_daemon_that_ends_after_its_last_container() {
     let mut lab = Linux::new();
     let said = pontoon(&lab, &["run", "--", "sh", "-c", "exit 4"]);
-    let started = "pontoon: starting a daemon, which ends after its last container\n";
+    let started = "pontoon: started a daemon, which ends after its last container\n";
     assert_eq!((said.status, said.stdout.as_str(), said.stderr.as_str()), (4, "", started));
     let is_gone = waited_for(|| processes::others().is_empty().then_some(()));
     assert!(is_gone.is_some(), "it does not end: {:?}", processes::others());

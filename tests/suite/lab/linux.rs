@@ -196,6 +196,12 @@ impl Linux {
         }
     }
 
+    /// The process that stands for a container.
+    pub fn shim_of(&mut self, container: &str) -> i32 {
+        let shim = processes::grandparent_of(self.pid_of(container));
+        shim.expect("a command is under an init, and that under a shim")
+    }
+
     /// The process of a container's command, also while there is no daemon to ask.
     pub fn pid_of(&mut self, container: &str) -> i32 {
         if !self.pids.contains_key(container) {
@@ -230,6 +236,26 @@ impl Lab for Linux {
         let mut up = self.command(&["up", "--detach"]);
         up.env("PONTOON_CRASH_AFTER_SAVES", saves.to_string());
         up.output().unwrap_or_else(|why| panic!("run pontoon: {why}"));
+    }
+
+    fn up_warned(&mut self) -> Vec<String> {
+        let output = self.command(&["up", "--detach"]).output().unwrap_or_else(|why| panic!("run pontoon: {why}"));
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{stderr}");
+        stderr.lines().map(|line| line.strip_prefix("pontoon: warning: ").expect("a warning").to_owned()).collect()
+    }
+
+    fn spoil_records(&mut self, beginning: &str) {
+        let directory = self.state_dir().join("records");
+        let mut spoilt = 0;
+        for entry in std::fs::read_dir(&directory).expect("read the records") {
+            let path = entry.expect("read the records").path();
+            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(beginning)) {
+                std::fs::write(&path, super::SPOILT).expect("spoil a record");
+                spoilt += 1;
+            }
+        }
+        assert_ne!(spoilt, 0, "no record begins with {beginning}");
     }
 
     fn down(&mut self) {
@@ -292,8 +318,7 @@ impl Lab for Linux {
     }
 
     fn kill_shim(&mut self, container: &str) {
-        let shim = processes::grandparent_of(self.pid_of(container));
-        processes::kill_and_wait(shim.expect("a command is under an init, and that under a shim"));
+        processes::kill_and_wait(self.shim_of(container));
     }
 
     fn kill_command(&mut self, container: &str) {

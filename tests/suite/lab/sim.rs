@@ -72,6 +72,14 @@ impl Lab for Sim {
         let _ = self.world.up();
     }
 
+    fn up_warned(&mut self) -> Vec<String> {
+        self.world.up().expect("the daemon starts")
+    }
+
+    fn spoil_records(&mut self, beginning: &str) {
+        assert_ne!(self.world.spoil_records(beginning, super::SPOILT), 0, "no record begins with {beginning}");
+    }
+
     fn down(&mut self) {
         self.world.down(netns::manager::STOP_GRACE).expect("all containers end");
     }

@@ -16,7 +16,7 @@ scenarios![
     stop_asks_a_container_to_end,
     stop_ends_a_container_that_does_not,
     a_signal_reaches_the_command,
-    a_name_is_free_when_its_container_is_gone,
+    a_name_is_free_when_its_container_has_ended,
     down_ends_every_container,
 ];
 
@@ -168,16 +168,21 @@ fn a_signal_reaches_the_command(lab: &mut dyn Lab) {
     assert_eq!(again, Err(Refusal { status: 1, message: "container two is not running".into() }));
 }
 
-fn a_name_is_free_when_its_container_is_gone(lab: &mut dyn Lab) {
+fn a_name_is_free_when_its_container_has_ended(lab: &mut dyn Lab) {
     lab.up();
     let id = run(lab, Order::new("web"));
     let taken = Err(Refusal { status: 125, message: format!("the name 'web' is in use by container {}", &id[..12]) });
     assert_eq!(lab.run(Order::new("web")), taken);
     lab.stop("web", 10).expect("stop web");
-    assert_eq!(lab.run(Order::new("web")), taken, "still listed");
-    lab.rm("web", false).expect("rm web");
-    run(lab, Order::new("web"));
+    let second = run(lab, Order::new("web"));
+    assert_eq!(names(lab, true), ["web", "web"], "the first stays listed");
+    assert_eq!(inspect(lab, "web").id, second, "the name means the one that runs");
+    assert_eq!(inspect(lab, &id).state, "exited");
+    run(lab, Order::new("sidecar").network("container:web"));
     lab.rm("web", true).expect("rm -f web");
+    assert_eq!(inspect(lab, "web").id, id, "and then the one that is left");
+    lab.rm("web", false).expect("rm web");
+    assert_eq!(names(lab, true), ["sidecar"]);
     run(lab, Order::new("web"));
 }
 

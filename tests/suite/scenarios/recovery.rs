@@ -14,6 +14,8 @@ scenarios![
     a_killed_shim_frees_all_that_its_container_held,
     a_killed_command_ends_its_container,
     a_daemon_can_be_killed_again_and_again,
+    a_container_outlives_its_record,
+    a_network_in_use_outlives_its_record,
 ];
 
 fn containers_keep_running_without_a_daemon(lab: &mut dyn Lab) {
@@ -137,6 +139,43 @@ fn a_daemon_can_be_killed_again_and_again(lab: &mut dyn Lab) {
         assert_eq!(configuration(lab), before);
     }
     assert_all_reach_each_other(lab, &["web", "db", "c0", "c1", "c2"]);
+}
+
+fn a_container_outlives_its_record(lab: &mut dyn Lab) {
+    lab.up();
+    run_all(lab, &["web", "db"]);
+    run(lab, Order::new("job").program(Program::Exit(7)));
+    lab.wait_ended("job");
+    let before = configuration(lab);
+    lab.kill_daemon();
+    lab.spoil_records("container-");
+    let warnings = lab.up_warned();
+    let told = |what: &str| warnings.iter().filter(|warning| warning.contains(what)).count();
+    assert_eq!((told("is corrupt"), told("it is kept as"), told("had no record; it is written anew")), (3, 3, 3));
+    assert_eq!(configuration(lab), before);
+    assert_eq!(names(lab, true), ["db", "job", "web"]);
+    assert_eq!(inspect(lab, "job").exit_status, Some(7));
+    assert_eq!(lab.run(Order::new("thief").ip("172.17.0.2")).expect_err("web has it").status, 125);
+    assert_all_reach_each_other(lab, &["web", "db"]);
+    lab.stop("web", 10).expect("stop web");
+    lab.down();
+    lab.up();
+    assert_eq!(names(lab, true), ["db", "job", "web"]);
+    assert_eq!(lab.census().ports, Vec::<String>::new());
+}
+
+fn a_network_in_use_outlives_its_record(lab: &mut dyn Lab) {
+    lab.up();
+    run_all(lab, &["web", "db"]);
+    let (before, networks) = (configuration(lab), lab.networks());
+    lab.kill_daemon();
+    lab.spoil_records("network-bridge");
+    assert_eq!(lab.up_warned().len(), 2);
+    assert_eq!(configuration(lab), before);
+    assert_eq!(lab.networks(), networks);
+    run(lab, Order::new("new"));
+    assert_all_reach_each_other(lab, &["web", "db", "new"]);
+    assert!(lab.ping(Place::In("new"), address("172.17.0.1"), 56), "the host is where it was");
 }
 
 /// What would change if an interface were made or configured again.

@@ -15,13 +15,17 @@ mod serve;
 mod task;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
+use signal_hook::consts::FORBIDDEN;
 
 use self::task::Task;
 use super::exec::channel_on_stdin;
@@ -44,6 +48,9 @@ pub(super) fn main(directory: PathBuf) -> ExitCode {
     // Signals of the daemon's terminal are not for us.
     let _ = rustix::process::setsid();
     let _ = std::env::set_current_dir("/");
+    if catch_ignored_signals().is_err() {
+        return ExitCode::FAILURE;
+    }
     let Ok(mut creator) = channel_on_stdin() else { return ExitCode::FAILURE };
     let _ = creator.set_timeouts(None, Some(PATIENCE));
     let Ok((Request::Create(plan), fds)) = creator.recv::<Request>() else { return ExitCode::FAILURE };
@@ -54,6 +61,20 @@ pub(super) fn main(directory: PathBuf) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What is ignored stays so across exec, and whoever started the daemon may have ignored something (`nohup`): nothing of
+/// that is to reach the command. What is caught is the default again after exec.
+fn catch_ignored_signals() -> io::Result<()> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    for signal in 1..=31 {
+        if ignored & 1 << (signal - 1) != 0 && !FORBIDDEN.contains(&signal) {
+            signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
+        }
+    }
+    Ok(())
 }
 
 struct Shim {

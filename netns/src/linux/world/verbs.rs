@@ -10,14 +10,14 @@ use switch::link::port::PortLink;
 use switch::link::tap::TapError;
 
 use super::Linux;
-use crate::backend::{Adopted, Backend, BackendError, Created, Gateway, Spec, StartError};
+use crate::backend::{Adopted, Backend, BackendError, Created, Gateway, Noted, Spec, StartError};
 use crate::linux::failure::{Failure, Step};
 use crate::linux::handle::{Handle, status_left};
 use crate::linux::netlink::Netlink;
 use crate::linux::paths::Paths;
 use crate::linux::process::{Command, NotStarted, Streams};
 use crate::linux::protocol::{Reply, Request};
-use crate::linux::records::absent_is_fine;
+use crate::linux::records::{absent_is_fine, absent_is_none, make_directory};
 use crate::linux::setup;
 use crate::linux::survey::{index_of, prefixes};
 use crate::linux::wire::WireError;
@@ -57,7 +57,10 @@ impl Backend for Linux {
 
     fn create(&mut self, spec: &Spec<'_>) -> Result<Created<PortLink>, BackendError> {
         let (plan, fds) = self.plan(spec)?;
-        let mut handle = Handle::spawn(&self.paths, &self.exe, spec.id, &self.shim_log)?;
+        let (directory, note) = (self.paths.container(spec.id), self.paths.note(spec.id));
+        make_directory(&directory).map_err(Step::CreateDirectory.on(directory.display()))?;
+        fs::write(&note, format!("{}\n{}", spec.id, spec.note)).map_err(Step::SaveRecord.on(note.display()))?;
+        let mut handle = Handle::spawn(&self.paths, &self.exe, spec.id, &self.shim_log, &self.files)?;
         let pid = handle.pid;
         let answer = handle.ask(&Request::Create(plan), &fds);
         self.keep(handle)?;
@@ -116,6 +119,28 @@ impl Backend for Linux {
         self.keep(handle)?;
         // An interface that was deleted inside is no reason to doubt the container.
         Ok(Adopted::Running { pid, link: link.unwrap_or_default() })
+    }
+
+    fn noted(&mut self) -> Result<Vec<Noted>, BackendError> {
+        let directory = self.paths.containers();
+        let read = || -> io::Result<Vec<Noted>> {
+            let mut found = Vec::new();
+            let Some(entries) = absent_is_none(fs::read_dir(&directory))? else { return Ok(found) };
+            for entry in entries {
+                let name = entry?.file_name();
+                // A directory is named by the short id, and the rest of an id leads to nothing on disk.
+                let Ok(short) = Id::try_from(format!("{:0<64}", name.to_string_lossy())) else { continue };
+                let text = fs::read_to_string(self.paths.note(&short)).unwrap_or_default();
+                let noted = text.split_once('\n').and_then(|(id, note)| {
+                    let id = Id::try_from(id.to_owned()).ok().filter(|id| id.short() == short.short())?;
+                    Some(Noted { id, note: Some(note.to_owned()) })
+                });
+                found.push(noted.unwrap_or(Noted { id: short, note: None }));
+            }
+            found.sort_by(|one, other| one.id.cmp(&other.id));
+            Ok(found)
+        };
+        Ok(read().map_err(Step::ReadRecords.on(directory.display()))?)
     }
 
     fn signal(&mut self, id: &Id, signal: i32) -> Result<(), BackendError> {

@@ -1,0 +1,160 @@
+//! From one daemon to the next, when it does not go by itself.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{fails, looks_like, pontoon, prints, tests};
+use crate::lab::linux::inside::Inside;
+use crate::lab::linux::{Linux, waited_for};
+use crate::lab::{Lab, Order, address, assert_all_reach_each_other, ip_of, names, run, run_all};
+
+tests![
+    run_waits_for_the_end_of_down,
+    a_state_directory_has_one_daemon,
+    a_command_inherits_neither_ignored_signals_nor_our_limits,
+    a_container_that_does_not_answer_is_not_given_up,
+    an_id_in_full_names_a_container_everywhere,
+    an_open_connection_outlives_a_killed_daemon,
+    the_daemon_holds_no_namespace,
+];
+
+fn run_waits_for_the_end_of_down() {
+    let mut lab = Linux::new();
+    lab.up();
+    let asked = lab.dir().join("asked");
+    let stubborn = format!("trap 'echo > {}' TERM; while :; do sleep 1000 & wait; done", asked.display());
+    prints(&lab, &["run", "-d", "--name", "stubborn", "--", "sh", "-c", &stubborn]);
+    let mut down = lab.command(&["down"]).spawn().expect("run pontoon");
+    assert!(waited_for(|| asked.exists().then_some(())).is_some(), "it is asked to end");
+    let late = lab.command(&["run", "-d", "--name", "late", "--", "sleep", "1000"]).spawn().expect("run pontoon");
+    let up = lab.command(&["up", "--detach"]).spawn().expect("run pontoon");
+    // What is there can still be seen, and ended.
+    assert!(prints(&lab, &["ps"]).contains("stubborn"));
+    prints(&lab, &["kill", "stubborn"]);
+    assert!(down.wait().expect("wait").success());
+    for client in [late, up] {
+        let output = client.wait_with_output().expect("wait");
+        assert!(output.status.success(), "{}", crate::lab::linux::text(&output.stderr));
+    }
+    assert_eq!(names(&mut lab, false), ["late"]);
+    assert!(lab.ping(crate::lab::Place::Host, address("172.17.0.2"), 56));
+    lab.finish();
+}
+
+fn a_state_directory_has_one_daemon() {
+    let mut lab = Linux::new();
+    lab.up();
+    run_all(&mut lab, &["web"]);
+    let other = lab.dir().join("other").display().to_string();
+    let refused = "pontoon: the state directory [DIR]/state belongs to another daemon that runs\n\
+                   hint: an instance has both directories for itself: --runtime-dir and --state-dir\n";
+    let mut up = Command::new(lab.command(&[]).get_program());
+    up.args(["--runtime-dir", &other, "--state-dir"]).arg(lab.state_dir()).args(["up", "--detach"]);
+    let output = up.output().expect("run pontoon");
+    assert_eq!(output.status.code(), Some(1));
+    looks_like(&lab, &crate::lab::linux::text(&output.stderr), refused);
+    assert_eq!(names(&mut lab, false), ["web"]);
+    lab.finish();
+}
+
+fn a_command_inherits_neither_ignored_signals_nor_our_limits() {
+    let lab = Linux::new();
+    let inner = lab.command(&["run", "--", "sh", "-c", "grep SigIgn /proc/self/status; ulimit -n"]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP INT QUIT TERM USR1; ulimit -S -n 300; exec \"$0\" \"$@\""]);
+    shell.arg(inner.get_program()).args(inner.get_args());
+    shell.envs(inner.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    let output = shell.stdin(Stdio::null()).output().expect("run a shell");
+    let text = crate::lab::linux::text(&output.stdout);
+    let (ignored, files) = text.split_once('\n').expect("two lines");
+    let ignored = u64::from_str_radix(ignored.trim_start_matches("SigIgn:\t"), 16).expect("a mask");
+    // (Real-time signals, from 32 on, are the C library's own affair.)
+    assert_eq!((ignored & 0x7fff_ffff, files), (0, "300\n"));
+}
+
+fn a_container_that_does_not_answer_is_not_given_up() {
+    let mut lab = Linux::new();
+    lab.up();
+    run_all(&mut lab, &["web"]);
+    let shim = Pid::from_raw(lab.shim_of("web"));
+    kill(shim, Signal::SIGSTOP).expect("stop the shim");
+    lab.kill_daemon();
+    let refused = "pontoon: take over the interface pontoon0: it is held by containers that do not answer: web\n\
+                   hint: let them go on, or end their shims (`ps` shows them as `pontoon __shim`)\n";
+    fails(&lab, &["up", "--detach"], 1, refused);
+    kill(shim, Signal::SIGCONT).expect("let the shim go on");
+    lab.up();
+    run_all(&mut lab, &["db"]);
+    assert_all_reach_each_other(&mut lab, &["web", "db"]);
+
+    // Another one holds the interface too: the network goes on, and the silent one comes back when it can.
+    kill(shim, Signal::SIGSTOP).expect("stop the shim");
+    lab.kill_daemon();
+    assert_eq!(lab.up_warned().len(), 1);
+    run(&mut lab, Order::new("new"));
+    assert_eq!(ip_of(&mut lab, "new"), address("172.17.0.4"));
+    kill(shim, Signal::SIGCONT).expect("let the shim go on");
+    lab.eventually("web is back", &mut |lab| lab.census().ports.contains(&"web.eth0".to_owned()));
+    assert_all_reach_each_other(&mut lab, &["web", "db", "new"]);
+    lab.finish();
+}
+
+fn an_id_in_full_names_a_container_everywhere() {
+    let mut lab = Linux::new();
+    lab.up();
+    let id = prints(&lab, &["run", "-d", "--", "sleep", "1000"]).trim_end().to_owned();
+    assert_eq!(id.len(), 64);
+    let joined = format!("container:{id}");
+    assert_eq!(pontoon(&lab, &["run", "--network", &joined, "--", "true"]).status, 0);
+    for command in [&["exec", &id, "--", "true"][..], &["inspect", &id], &["stop", "-t", "0", &id], &["rm", &id]] {
+        prints(&lab, command);
+    }
+    lab.finish();
+}
+
+fn an_open_connection_outlives_a_killed_daemon() {
+    let mut lab = Linux::new();
+    lab.up();
+    run_all(&mut lab, &["web", "db"]);
+    let (web, db) = (Inside::of(lab.pid_of("web")), Inside::of(lab.pid_of("db")));
+    let listener = web.listen(8080).expect("listen in web");
+    let mut sender = db.enter(|| TcpStream::connect("172.17.0.2:8080")).expect("connect from db");
+    let (mut receiver, _) = listener.accept().expect("accept");
+    receiver.set_read_timeout(Some(Duration::from_secs(60))).expect("set a timeout");
+    let mut expect = |text: &[u8]| {
+        let mut received = vec![0; text.len()];
+        receiver.read_exact(&mut received).expect("it arrives");
+        assert_eq!(received, text);
+    };
+    sender.write_all(b"before").expect("send");
+    expect(b"before");
+    lab.kill_daemon();
+    sender.write_all(b"in between").expect("send");
+    lab.up();
+    expect(b"in between");
+    sender.write_all(b"after").expect("send");
+    expect(b"after");
+    lab.finish();
+}
+
+fn the_daemon_holds_no_namespace() {
+    let mut lab = Linux::new();
+    lab.up();
+    run_all(&mut lab, &["web", "db"]);
+    lab.kill_daemon();
+    lab.up();
+    run(&mut lab, Order::new("sidecar").network("container:web"));
+    let daemon = lab.daemon_pid().expect("a daemon runs");
+    let held: Vec<String> = std::fs::read_dir(format!("/proc/{daemon}/fd"))
+        .expect("read its descriptors")
+        .filter_map(|fd| Some(std::fs::read_link(fd.ok()?.path()).ok()?.display().to_string()))
+        .collect();
+    assert!(held.iter().any(|file| file == "/dev/net/tun"), "{held:?}");
+    assert!(!held.iter().any(|file| file.starts_with("net:") || file.starts_with("mnt:")), "{held:?}");
+    lab.finish();
+}
