@@ -1,17 +1,18 @@
 //! What a client and the daemon say to each other over the control socket: one request, its answer, and for a foreground
 //! `run` the news of its end.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use netns::linux::Process;
 use netns::mode::NetworkMode;
 use netns::name::Name;
-use netns::network::Network;
+use netns::network::{EndpointKind, Network};
 use serde::{Deserialize, Serialize};
 use switch::dataplane::{BridgeStatistics, FdbRow};
 use switch::fdb::EntryKind;
 use switch::mac::MacAddr;
-use switch::verdict::PortId;
 use switch::vlan::VlanId;
 
 use crate::failure::Failure;
@@ -67,6 +68,34 @@ pub enum Request {
     Log(String),
     /// Answer: an array of network views.
     Networks,
+    /// Make a network. Answer: its id.
+    CreateNetwork(Box<NetworkOrder>),
+    /// Remove a network.
+    RemoveNetwork(String),
+    /// Remove all networks that nobody is on. Answer: an array of their names.
+    PruneNetworks,
+    /// Answer: all that is known of a network.
+    InspectNetwork(String),
+    /// Give a container an interface on a further network.
+    Connect {
+        /// The network.
+        network: String,
+        /// The container.
+        container: String,
+        /// The address it asks for.
+        ip: Option<Ipv4Addr>,
+        /// The MAC it asks for.
+        mac: Option<MacAddr>,
+        /// Further names on that network.
+        aliases: Vec<String>,
+    },
+    /// Take a container off a network.
+    Disconnect {
+        /// The network.
+        network: String,
+        /// The container.
+        container: String,
+    },
     /// Answer: an array of bridges' statistics.
     Statistics,
     /// Answer: an array of [`Bridge`].
@@ -88,6 +117,19 @@ pub struct RunOrder {
     pub detach: bool,
     pub auto_remove: bool,
     pub process: Process,
+}
+
+/// What `network create` asks.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct NetworkOrder {
+    pub name: Name,
+    pub subnet: Option<Ipv4Net>,
+    pub gateway: Option<Ipv4Addr>,
+    pub ip_range: Option<Ipv4Net>,
+    pub internal: bool,
+    pub mtu: Option<u32>,
+    pub labels: BTreeMap<String, String>,
+    pub endpoint: EndpointKind,
 }
 
 /// What the daemon answers.
@@ -146,15 +188,15 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// The bridge of a network, with the ports that the statistics know; `local` is the host's own.
+    /// The bridge of a network, with the ports that the statistics know.
     #[must_use]
-    pub fn new(network: &Network, statistics: &[BridgeStatistics], local: PortId) -> Self {
+    pub fn new(network: &Network, statistics: &[BridgeStatistics]) -> Self {
         let ports = statistics.iter().filter(|bridge| bridge.name == network.bridge).flat_map(|bridge| &bridge.ports);
         Bridge {
             name: network.bridge.clone(),
             id: format!("8000.{}", network.mac.to_string().replace(':', "")),
             stp_enabled: false,
-            interfaces: ports.filter(|port| port.port != local).map(|port| port.name.clone()).collect(),
+            interfaces: ports.filter(|port| !port.is_local).map(|port| port.name.clone()).collect(),
         }
     }
 }
@@ -180,17 +222,17 @@ pub struct Station {
 }
 
 impl Station {
-    /// An entry of the FDB of the bridge `master`, whose port `local` is the host's own.
+    /// An entry of the FDB.
     #[must_use]
-    pub fn new(row: FdbRow, master: &str, local: PortId) -> Self {
+    pub fn new(row: FdbRow) -> Self {
         Station {
             mac: row.station.to_string(),
             ifname: row.name,
             vlan: (row.vlan != VlanId::NONE).then_some(row.vlan.get()),
-            master: master.to_owned(),
+            master: row.bridge,
             flags: if row.kind == EntryKind::Sticky { vec!["sticky".to_owned()] } else { Vec::new() },
             state: match row.kind {
-                EntryKind::Static if row.port == local => "permanent".to_owned(),
+                EntryKind::Static if row.is_local => "permanent".to_owned(),
                 EntryKind::Static => "static".to_owned(),
                 EntryKind::Dynamic | EntryKind::Sticky => String::new(),
             },

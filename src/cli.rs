@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::Ipv4Net;
 use netns::mode::NetworkMode;
 use netns::name::Name;
+use netns::network::EndpointKind;
 use switch::mac::MacAddr;
 
 /// A floating bridge: Docker's four network modes on a learning switch in user space.
@@ -200,7 +201,133 @@ pub struct RmArgs {
 #[derive(Debug, Subcommand)]
 pub enum NetworkCommand {
     /// List networks
+    #[command(visible_alias = "list")]
     Ls(Json),
+    /// Make a bridge network
+    Create(NetworkCreateArgs),
+    /// Show all that is known of networks, as JSON
+    Inspect(NetworkInspectArgs),
+    /// Remove networks that no container is on
+    #[command(visible_alias = "remove")]
+    Rm(NetworkRmArgs),
+    /// Remove all networks that no container is on
+    Prune(NetworkPruneArgs),
+    /// Give a running container an interface on a further network
+    Connect(NetworkConnectArgs),
+    /// Take a running container off a network
+    Disconnect(NetworkDisconnectArgs),
+}
+
+/// `network create`
+#[derive(Debug, Args)]
+pub struct NetworkCreateArgs {
+    /// What kind of network; bridge is the only one that can be made
+    #[arg(short, long, default_value = "bridge", value_parser = ["bridge"])]
+    pub driver: String,
+    /// Its subnet, such as 10.9.0.0/24; by default the first of Docker's pools that the host does not use
+    #[arg(long, value_name = "ADDRESS/LENGTH")]
+    pub subnet: Option<Ipv4Net>,
+    /// The host's address in it; by default the first
+    #[arg(long, value_name = "ADDRESS")]
+    pub gateway: Option<Ipv4Addr>,
+    /// The part of the subnet from which containers get addresses that they do not ask for
+    #[arg(long, value_name = "ADDRESS/LENGTH")]
+    pub ip_range: Option<Ipv4Net>,
+    /// No way out: no default route, and nothing is forwarded
+    #[arg(long)]
+    pub internal: bool,
+    /// The longest IP packet of its interfaces, in bytes (68 to 65521)
+    #[arg(long, value_name = "BYTES")]
+    pub mtu: Option<u32>,
+    /// Write something on it
+    #[arg(long, value_name = "KEY[=VALUE]", value_parser = parse_label)]
+    pub label: Vec<(String, String)>,
+    /// endpoint=tap (the default) or endpoint=veth: what its containers' interfaces are
+    #[arg(short = 'o', long = "opt", value_name = "KEY=VALUE", value_parser = parse_option)]
+    pub options: Vec<NetworkOption>,
+    /// The network's name
+    pub name: Name,
+}
+
+/// `network inspect`
+#[derive(Debug, Args)]
+pub struct NetworkInspectArgs {
+    /// The networks
+    #[arg(required = true, value_name = "NETWORK")]
+    pub networks: Vec<String>,
+    /// For a program; `inspect` always is
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// `network rm`
+#[derive(Debug, Args)]
+pub struct NetworkRmArgs {
+    /// The networks
+    #[arg(required = true, value_name = "NETWORK")]
+    pub networks: Vec<String>,
+}
+
+/// `network prune`
+#[derive(Debug, Args)]
+pub struct NetworkPruneArgs {
+    /// Do not ask; nothing is asked anyway
+    #[arg(short, long)]
+    pub force: bool,
+}
+
+/// `network connect`
+#[derive(Debug, Args)]
+pub struct NetworkConnectArgs {
+    /// The container's address on the network
+    #[arg(long, value_name = "ADDRESS")]
+    pub ip: Option<Ipv4Addr>,
+    /// The MAC address of the new interface
+    #[arg(long, value_name = "MAC")]
+    pub mac_address: Option<MacAddr>,
+    /// A further name of the container on the network
+    #[arg(long = "alias", visible_alias = "network-alias", value_name = "NAME")]
+    pub aliases: Vec<Name>,
+    /// The network
+    pub network: String,
+    /// The container
+    pub container: String,
+}
+
+/// `network disconnect`
+#[derive(Debug, Args)]
+pub struct NetworkDisconnectArgs {
+    /// Even if it runs; it does
+    #[arg(short, long)]
+    pub force: bool,
+    /// The network
+    pub network: String,
+    /// The container
+    pub container: String,
+}
+
+/// What `-o` may say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkOption {
+    /// `endpoint=…`
+    Endpoint(EndpointKind),
+    /// Docker's word for `--mtu`.
+    Mtu(u32),
+}
+
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    if key.is_empty() { Err("a label has a name".into()) } else { Ok((key.to_owned(), value.to_owned())) }
+}
+
+fn parse_option(text: &str) -> Result<NetworkOption, String> {
+    match text.split_once('=') {
+        Some(("endpoint", kind)) => kind.parse().map(NetworkOption::Endpoint),
+        Some(("com.docker.network.driver.mtu", mtu)) => {
+            mtu.parse().map(NetworkOption::Mtu).map_err(|_| format!("'{mtu}' is no number of bytes"))
+        }
+        _ => Err("endpoint=tap and endpoint=veth are understood".into()),
+    }
 }
 
 /// `show`

@@ -40,12 +40,16 @@ impl Client {
         })
     }
 
-    /// Connects to the daemon, or starts one that ends by itself after its last container. Tells whether it was started.
+    /// Connects to the daemon, or starts one that ends by itself after its last container, and says so.
     ///
     /// # Errors
     /// If it does not start.
-    pub fn connect_or_start(dirs: &Dirs) -> Result<(Self, bool), Failure> {
-        Client::start(dirs, &Options { dirs: dirs.clone(), stays: false, bip: None })
+    pub fn connect_or_start(dirs: &Dirs) -> Result<Self, Failure> {
+        let (client, started) = Client::start(dirs, &Options { dirs: dirs.clone(), stays: false, bip: None })?;
+        if started {
+            eprintln!("pontoon: started a daemon, which ends after its last container");
+        }
+        Ok(client)
     }
 
     /// Connects to the daemon, or starts one as `options` say. Tells whether it was started.

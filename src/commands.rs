@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use netns::manager::{ContainerView, NetworkView};
+use netns::network::EndpointKind;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::api::{Bridge, Request, Station, Status};
-use crate::cli::{BridgeCommand, Cli, Command, FdbArgs, Json, LogsArgs, NetworkCommand, ShowArgs, StatsArgs, UpArgs};
+use crate::api::{Bridge, NetworkOrder, Request, Station, Status};
+use crate::cli::{
+    BridgeCommand, Cli, Command, FdbArgs, Json, LogsArgs, NetworkCommand, NetworkConnectArgs, NetworkCreateArgs,
+    NetworkOption, ShowArgs, StatsArgs, UpArgs,
+};
 use crate::client::Client;
 use crate::daemon::{self, Options, Outcome};
 use crate::failure::{Failure, io};
@@ -47,10 +51,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
             print_json(&views?)?;
         }
         Command::Logs(args) => logs(&dirs, &args)?,
-        Command::Network(NetworkCommand::Ls(json)) => {
-            let networks: Vec<NetworkView> = ask(&dirs, &Request::Networks)?;
-            print(json, &networks, |networks| show::containers::networks(networks))?;
-        }
+        Command::Network(command) => network(&dirs, command)?,
         Command::Show(args) => show_bridges(&dirs, &args)?,
         Command::Bridge(BridgeCommand::Fdb(args)) => fdb(&dirs, args)?,
         Command::Stats(args) => stats(&dirs, &args)?,
@@ -67,6 +68,59 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         }
     }
     Ok(0)
+}
+
+fn network(dirs: &Dirs, command: NetworkCommand) -> Result<(), Failure> {
+    match command {
+        NetworkCommand::Ls(json) => {
+            let networks: Vec<NetworkView> = ask(dirs, &Request::Networks)?;
+            print(json, &networks, |networks| show::containers::networks(networks))
+        }
+        NetworkCommand::Create(args) => {
+            let mut client = Client::connect_or_start(dirs)?;
+            let id: String = client.ask(&Request::CreateNetwork(Box::new(network_order(args))))?;
+            write_out(&(id + "\n"))
+        }
+        NetworkCommand::Inspect(args) => {
+            let mut client = Client::connect(dirs)?;
+            let views: Result<Vec<Value>, Failure> =
+                args.networks.into_iter().map(|network| client.ask(&Request::InspectNetwork(network))).collect();
+            print_json(&views?)
+        }
+        NetworkCommand::Rm(args) => for_each(dirs, args.networks, Request::RemoveNetwork),
+        NetworkCommand::Prune(_) => {
+            let gone: Vec<String> = ask(dirs, &Request::PruneNetworks)?;
+            if gone.is_empty() { Ok(()) } else { write_out(&format!("Deleted Networks:\n{}\n", gone.join("\n"))) }
+        }
+        NetworkCommand::Connect(NetworkConnectArgs { ip, mac_address: mac, aliases, network, container }) => {
+            let aliases = aliases.into_iter().map(String::from).collect();
+            ask(dirs, &Request::Connect { network, container, ip, mac, aliases })
+        }
+        NetworkCommand::Disconnect(args) => {
+            ask(dirs, &Request::Disconnect { network: args.network, container: args.container })
+        }
+    }
+}
+
+fn network_order(args: NetworkCreateArgs) -> NetworkOrder {
+    let NetworkCreateArgs { driver: _, subnet, gateway, ip_range, internal, mtu, label, options, name } = args;
+    let mut order = NetworkOrder {
+        name,
+        subnet,
+        gateway,
+        ip_range,
+        internal,
+        mtu,
+        labels: label.into_iter().collect(),
+        endpoint: EndpointKind::default(),
+    };
+    for option in options {
+        match option {
+            NetworkOption::Endpoint(kind) => order.endpoint = kind,
+            NetworkOption::Mtu(mtu) => order.mtu = order.mtu.or(Some(mtu)),
+        }
+    }
+    order
 }
 
 fn ask<T: serde::de::DeserializeOwned>(dirs: &Dirs, request: &Request) -> Result<T, Failure> {

@@ -38,7 +38,7 @@ const NOT_EXECUTABLE: i32 = 126;
 /// # Errors
 /// If there is no container.
 pub fn run(dirs: &Dirs, args: RunArgs) -> Result<u8, Failure> {
-    let mut client = connect(dirs)?;
+    let mut client = Client::connect_or_start(dirs)?;
     let mut order = RunOrder {
         name: args.name,
         network: args.network,
@@ -84,14 +84,6 @@ pub fn exec(dirs: &Dirs, args: ExecArgs) -> Result<u8, Failure> {
     let session = netns::linux::exec(&dirs.paths(), &id, process, streams);
     let session = session.map_err(|why| Failure::from(netns::error::Error::from(why)))?;
     attend(session, terminal, &mut signals)
-}
-
-fn connect(dirs: &Dirs) -> Result<Client, Failure> {
-    let (client, started) = Client::connect_or_start(dirs)?;
-    if started {
-        eprintln!("pontoon: started a daemon, which ends after its last container");
-    }
-    Ok(client)
 }
 
 /// Waits for the command's end; meanwhile signals go in, and the terminal's bytes both ways. Returns its exit status.

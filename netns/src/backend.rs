@@ -5,11 +5,14 @@
 //! the namespaces and the interface, [`Backend::start`] the process. [`Backend::destroy`] undoes both, whatever of them was
 //! done, and may be called twice. What is saved is kept by key, atomically: after a crash there is the old or the new.
 
+use std::net::Ipv4Addr;
+
 use ipnet::Ipv4Net;
 use switch::link::Link;
 
 use crate::lease::Lease;
 use crate::name::Id;
+use crate::network::EndpointKind;
 
 /// The world that the manager acts on.
 pub trait Backend {
@@ -30,7 +33,19 @@ pub trait Backend {
     /// [`BackendError::NameTaken`] if the host has another interface of that name; or the step that failed.
     fn open_gateway(&mut self, gateway: &Gateway<'_>) -> Result<Self::Link, BackendError>;
 
-    /// Makes the namespaces and the interface of a container. Nothing runs in it yet.
+    /// Takes the host's interface in a bridge network away. Does nothing if it is not there.
+    ///
+    /// # Errors
+    /// If it stays.
+    fn close_gateway(&mut self, name: &str) -> Result<(), BackendError>;
+
+    /// Which life of the machine this is: another after each reboot, when no process of an earlier one lives.
+    ///
+    /// # Errors
+    /// If it can not be told.
+    fn boot(&mut self) -> Result<String, BackendError>;
+
+    /// Makes the namespaces and the interfaces of a container. Nothing runs in it yet.
     ///
     /// # Errors
     /// The step that failed; what was made is to be undone by [`Backend::destroy`].
@@ -42,7 +57,25 @@ pub trait Backend {
     /// If it does not run: not found, not executable, or something of ours.
     fn start(&mut self, id: &Id, command: Self::Command) -> Result<u32, StartError>;
 
-    /// Finds a container that an earlier daemon made, and takes over its interface.
+    /// Makes a further interface in a container that runs.
+    ///
+    /// # Errors
+    /// The step that failed; what was made is to be undone by [`Backend::detach`].
+    fn attach(&mut self, id: &Id, interface: &Interface<'_>) -> Result<Self::Link, BackendError>;
+
+    /// Deletes an interface of a container that runs. Does nothing if it is not there, or the container is not.
+    ///
+    /// # Errors
+    /// If it stays.
+    fn detach(&mut self, id: &Id, ifname: &str) -> Result<(), BackendError>;
+
+    /// Says where a container that runs sends what has no other way: out of which interface, by which router.
+    ///
+    /// # Errors
+    /// If it can not be changed.
+    fn set_default_route(&mut self, id: &Id, route: Option<(&str, Ipv4Addr)>) -> Result<(), BackendError>;
+
+    /// Finds a container that an earlier daemon made, and takes over its interfaces.
     ///
     /// # Errors
     /// If it is not known whether it lives.
@@ -114,14 +147,14 @@ pub struct Gateway<'a> {
 }
 
 /// What a container is to be made of.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Spec<'a> {
     /// Its id.
     pub id: &'a Id,
     /// Which network namespace it lives in.
     pub namespace: Namespace<'a>,
-    /// Its interface, if it has one.
-    pub interface: Option<Interface<'a>>,
+    /// Its interfaces.
+    pub interfaces: Vec<Interface<'a>>,
     /// Its host name, if it has one of its own.
     pub hostname: Option<&'a str>,
     /// Whether its output is kept in a log.
@@ -157,19 +190,26 @@ pub struct Interface<'a> {
     pub name: &'a str,
     /// What it is configured with.
     pub lease: &'a Lease,
+    /// What joins it to the switch.
+    pub kind: EndpointKind,
+    /// Whether the default route goes this way, by the lease's gateway.
+    pub is_default: bool,
     /// Whether it takes super-frames.
     pub offload: bool,
     /// The bridge it belongs to, whose gateway interface the container keeps alive while there is no daemon.
     pub bridge: &'a str,
 }
 
-/// A container whose namespaces and interface are there.
+/// The switch's ends of a container's interfaces, by their names inside.
+pub type Links<L> = Vec<(String, L)>;
+
+/// A container whose namespaces and interfaces are there.
 #[derive(Debug)]
 pub struct Created<L> {
     /// The process that stands for it.
     pub pid: u32,
-    /// The switch's end of its interface.
-    pub link: Option<L>,
+    /// The switch's ends of its interfaces.
+    pub links: Links<L>,
 }
 
 /// What became of a container while there was no daemon.
@@ -179,8 +219,8 @@ pub enum Adopted<L> {
     Running {
         /// The process of the command.
         pid: u32,
-        /// The switch's end of its interface, if it still has one.
-        link: Option<L>,
+        /// The switch's ends of the interfaces that it still has.
+        links: Links<L>,
     },
     /// It has ended, or its command never started.
     Ended {

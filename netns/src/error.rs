@@ -2,7 +2,9 @@
 
 use crate::backend::{BackendError, StartError};
 use crate::lease::{MAX_MTU, MIN_MTU};
+use crate::mode::NetworkMode;
 use crate::network::LeaseError;
+use crate::subnet::SubnetError;
 
 /// Why a request was not carried out. Nothing of it stays.
 #[derive(Debug, thiserror::Error)]
@@ -68,27 +70,102 @@ pub enum Error {
         /// Why.
         source: LeaseError,
     },
-    /// All default subnets overlap addresses or routes of the host.
-    #[error("network {0}: every default subnet overlaps an address or a route of the host")]
-    NoSubnet(String),
-    /// A subnet that was asked for is not for hosts.
-    #[error("network {network}: {subnet} is no subnet for hosts: it is loopback, multicast or reserved")]
+    /// A network can not have the subnet.
+    #[error("network {network}: {source}")]
     Subnet {
         /// The network's name.
         network: String,
-        /// What was asked for.
-        subnet: ipnet::Ipv4Net,
+        /// Why.
+        source: SubnetError,
     },
-    /// A subnet that was asked for overlaps the host's.
-    #[error("network {network}: the subnet {subnet} overlaps {other}, an address or a route of the host")]
-    SubnetInUse {
-        /// The network's name.
+    /// There is a network of this name.
+    #[error("there is a network {0} already")]
+    NetworkExists(String),
+    /// A network that is always there.
+    #[error("the network {network} is always there: it can not be {done}")]
+    PredefinedNetwork {
+        /// Its name.
         network: String,
-        /// What was asked for.
-        subnet: ipnet::Ipv4Net,
-        /// What it overlaps.
-        other: ipnet::Ipv4Net,
+        /// What was asked: created or removed.
+        done: &'static str,
     },
+    /// The name has another meaning.
+    #[error("'{0}' can not be a network's name: it means something else behind --network")]
+    ReservedNetworkName(String),
+    /// There are as many as there may be.
+    #[error("there are {0} networks already, and no more may be")]
+    TooManyNetworks(usize),
+    /// Containers are on it.
+    #[error("network {network} is in use by {containers}")]
+    NetworkInUse {
+        /// Its name.
+        network: String,
+        /// Theirs.
+        containers: String,
+    },
+    /// The host's interface in it could not be made again.
+    #[error("network {network} is down: {why}")]
+    NetworkDown {
+        /// Its name.
+        network: String,
+        /// Why.
+        why: String,
+    },
+    /// Several networks' ids begin with it.
+    #[error("'{prefix}' is ambiguous: it is the beginning of {count} networks' ids")]
+    AmbiguousNetwork {
+        /// What was given.
+        prefix: String,
+        /// How many ids begin so.
+        count: usize,
+    },
+    /// It is on that network.
+    #[error("container {container} is on network {network} already")]
+    AlreadyConnected {
+        /// The container's name.
+        container: String,
+        /// The network's.
+        network: String,
+    },
+    /// It is not on that network.
+    #[error("container {container} is not on network {network}")]
+    NotConnected {
+        /// The container's name.
+        container: String,
+        /// The network's.
+        network: String,
+    },
+    /// Its network mode allows no interface of its own.
+    #[error("container {container} can not be connected to a network: --network {mode} allows no other")]
+    NotConnectable {
+        /// The container's name.
+        container: String,
+        /// The mode.
+        mode: NetworkMode,
+    },
+    /// From the host's network nobody can be disconnected.
+    #[error("container {container} can not be disconnected from the host's network")]
+    NotDisconnectable {
+        /// The container's name.
+        container: String,
+    },
+    /// The network `none` is nobody's second.
+    #[error("container {container} is on other networks: it can not be connected to the network none")]
+    NoneIsAlone {
+        /// The container's name.
+        container: String,
+    },
+    /// A container has as many interfaces as it may.
+    #[error("container {container} is on {limit} networks already, and no more may be")]
+    TooManyEndpoints {
+        /// The container's name.
+        container: String,
+        /// How many it may be on.
+        limit: usize,
+    },
+    /// An interface that should be there is not.
+    #[error("no such interface: {0}")]
+    NoSuchInterface(String),
     /// The host's interface in a network belongs to containers that can not be asked for it.
     #[error("take over the interface {bridge}: it is held by containers that do not answer: {containers}")]
     GatewayHeld {
@@ -134,9 +211,16 @@ impl Error {
             Error::NoSuchNetwork(_) => Some("`pontoon network ls` lists the networks".into()),
             Error::Target { source, .. } => source.hint(),
             Error::Lease { source, .. } => lease_hint(source),
-            Error::NoSubnet(_) | Error::SubnetInUse { .. } => {
-                Some("`pontoon up --bip ADDRESS/LENGTH` chooses another subnet".into())
+            Error::Subnet { network, source } => subnet_hint(network, source),
+            Error::NetworkInUse { network, .. } => {
+                Some(format!("stop them, or `pontoon network disconnect {network}` each of them"))
             }
+            Error::AmbiguousNetwork { .. } => Some("give more digits of the id, or the name".into()),
+            Error::NotConnectable { container, mode: NetworkMode::None } => {
+                Some(format!("`pontoon network disconnect none {container}` first"))
+            }
+            Error::NoneIsAlone { .. } => Some("disconnect it from the others first".into()),
+            Error::NetworkDown { network, .. } => Some(format!("`pontoon network rm {network}` and create it again")),
             Error::Start(StartError::Backend(failed)) | Error::Backend(failed) => backend_hint(failed),
             Error::Undo { first, .. } => first.hint(),
             Error::NotRunning(_)
@@ -145,7 +229,16 @@ impl Error {
             | Error::Mtu(_)
             | Error::Hostname(_)
             | Error::NoPort
-            | Error::Subnet { .. }
+            | Error::NetworkExists(_)
+            | Error::PredefinedNetwork { .. }
+            | Error::ReservedNetworkName(_)
+            | Error::TooManyNetworks(_)
+            | Error::AlreadyConnected { .. }
+            | Error::NotConnected { .. }
+            | Error::NotConnectable { .. }
+            | Error::NotDisconnectable { .. }
+            | Error::TooManyEndpoints { .. }
+            | Error::NoSuchInterface(_)
             | Error::Port(_)
             | Error::Start(StartError::NotFound(_) | StartError::NotExecutable(..)) => None,
         }
@@ -160,6 +253,22 @@ impl Error {
             Error::Undo { first, .. } => first.run_status(),
             _ => 125,
         }
+    }
+}
+
+fn subnet_hint(network: &str, error: &SubnetError) -> Option<String> {
+    match error {
+        SubnetError::NoneFree | SubnetError::InUse { .. } if network == "bridge" => {
+            Some("`pontoon up --bip ADDRESS/LENGTH` chooses another subnet".into())
+        }
+        SubnetError::NoneFree | SubnetError::InUse { .. } => Some("--subnet chooses another one".into()),
+        SubnetError::HostBits { .. }
+        | SubnetError::TooSmall(_)
+        | SubnetError::NotForHosts(_)
+        | SubnetError::GatewayOutside { .. }
+        | SubnetError::GatewayNoHost { .. }
+        | SubnetError::RangeOutside { .. }
+        | SubnetError::NoSubnet(_) => None,
     }
 }
 

@@ -21,3 +21,4 @@ pub mod name;
 pub mod network;
 pub mod pools;
 pub mod record;
+pub mod subnet;

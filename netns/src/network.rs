@@ -1,7 +1,9 @@
 //! [`Network`]: a bridge network, which is one switch, one subnet and the host's gateway interface in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::Ipv4Addr;
+use std::str::FromStr;
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -27,6 +29,58 @@ pub struct Network {
     pub mac: MacAddr,
     /// The MTU of its interfaces, where a container asks for no other.
     pub mtu: u32,
+    /// Where addresses that nobody asked for are taken from; the whole subnet without it.
+    pub ip_range: Option<Ipv4Net>,
+    /// Whether no way leads out of it: no default route, nothing is forwarded.
+    pub internal: bool,
+    /// What the user has written on it.
+    pub labels: BTreeMap<String, String>,
+    /// What its containers' interfaces are.
+    pub endpoint: EndpointKind,
+    /// When it was made, in seconds since 1970.
+    pub created: u64,
+    /// Whether it is about to be removed. Found later: finish.
+    pub is_leaving: bool,
+}
+
+/// What joins a container's interface to the switch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointKind {
+    /// The interface is a TAP, and its file the switch's.
+    #[default]
+    Tap,
+    /// The interface is one end of a veth pair; the switch has a packet socket on the other, on the host.
+    Veth,
+}
+
+impl EndpointKind {
+    /// As in `-o endpoint=…`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            EndpointKind::Tap => "tap",
+            EndpointKind::Veth => "veth",
+        }
+    }
+}
+
+impl fmt::Display for EndpointKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for EndpointKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "tap" => Ok(EndpointKind::Tap),
+            "veth" => Ok(EndpointKind::Veth),
+            _ => Err(format!("'{text}' is no kind of endpoint: tap or veth")),
+        }
+    }
 }
 
 /// Why an address or a MAC can not be leased.
@@ -92,7 +146,7 @@ impl Network {
         };
         let address = match ip {
             Some(ip) => self.check_address(ip, &addresses)?,
-            None => self.subnet.hosts().find(free).ok_or(LeaseError::PoolExhausted(self.subnet))?,
+            None => self.free_addresses().find(free).ok_or(LeaseError::PoolExhausted(self.range()))?,
         };
         let mac = match mac {
             Some(mac) => mac,
@@ -100,6 +154,18 @@ impl Network {
         };
         let ip = Ipv4Net::new(address, self.subnet.prefix_len()).map_err(|_| LeaseError::PoolExhausted(self.subnet))?;
         Ok(Lease { ip, mac, gateway: self.gateway, mtu })
+    }
+
+    /// What addresses that nobody asked for are taken from.
+    fn range(&self) -> Ipv4Net {
+        self.ip_range.unwrap_or(self.subnet)
+    }
+
+    /// Its addresses, but for the two of the subnet that are no host's.
+    fn free_addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
+        let (first, last) = (self.subnet.network(), self.subnet.broadcast());
+        let range = u32::from(self.range().network())..=u32::from(self.range().broadcast());
+        range.map(Ipv4Addr::from).filter(move |address| *address != first && *address != last)
     }
 
     /// The gateway's own lease.
@@ -207,6 +273,18 @@ mod tests {
     }
 
     #[test]
+    fn a_range_bounds_what_is_given_but_not_what_is_asked_for() {
+        let range = Some("172.18.0.254/31".parse().expect("a range"));
+        let network = Network { ip_range: range, ..network("172.18.0.0/24") };
+        let lease = network.lease(None, None, 1500, [].iter()).expect("a lease");
+        assert_eq!(lease.ip.addr().to_string(), "172.18.0.254");
+        let full = network.lease(None, None, 1500, std::iter::once(&lease));
+        assert_eq!(full, Err(LeaseError::PoolExhausted("172.18.0.254/31".parse().expect("a range"))));
+        let asked = network.lease(Some(Ipv4Addr::new(172, 18, 0, 9)), None, 1500, std::iter::once(&lease));
+        assert_eq!(asked.map(|lease| lease.ip.addr().to_string()), Ok("172.18.0.9".into()));
+    }
+
+    #[test]
     fn a_bridges_mac_is_never_that_of_a_containers_address() {
         for seed in 0..100 {
             let MacAddr([_, _, first, ..]) = bridge_mac(&Id::random(&mut ChaCha8Rng::seed_from_u64(seed)));
@@ -225,6 +303,12 @@ mod tests {
             subnet,
             gateway: subnet.hosts().next().expect("a host"),
             mtu: 1500,
+            ip_range: None,
+            internal: false,
+            labels: BTreeMap::new(),
+            endpoint: EndpointKind::Tap,
+            created: 0,
+            is_leaving: false,
         }
     }
 }

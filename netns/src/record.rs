@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::lease::Lease;
 use crate::mode::NetworkMode;
 use crate::name::{Id, Name};
+use crate::network::EndpointKind;
 
 /// One container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,13 +17,17 @@ pub struct Record {
     pub id: Id,
     /// Its name.
     pub name: Name,
+    /// In which life of the machine it was made.
+    pub boot: String,
     /// What `--network` said.
     pub mode: NetworkMode,
+    /// Whether it is on the network `none`, and therefore on no other.
+    pub is_in_none: bool,
     /// The container whose namespace it shares, in mode `container:`.
     pub shares: Option<Id>,
-    /// What its interface is configured with; only on a bridge network.
-    pub lease: Option<Lease>,
-    /// Whether its interface takes super-frames (not so with `--no-offload`).
+    /// Its interfaces on bridge networks, in the order in which it came to them.
+    pub endpoints: Vec<Endpoint>,
+    /// Whether its interfaces take super-frames (not so with `--no-offload`).
     pub offload: bool,
     /// Its host name, if it has one of its own.
     pub hostname: Option<String>,
@@ -36,6 +41,35 @@ pub struct Record {
     pub created: u64,
     /// How far it has come.
     pub phase: Phase,
+}
+
+/// An interface of a container on a bridge network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The network.
+    pub network: Id,
+    /// What the interface is called inside: `eth0`, `eth1` and so on.
+    pub ifname: String,
+    /// What it is configured with.
+    pub lease: Lease,
+    /// What joins it to the switch.
+    pub kind: EndpointKind,
+    /// Further names of the container on this network.
+    pub aliases: Vec<String>,
+    /// How far it has come.
+    pub phase: EndpointPhase,
+}
+
+/// How far an endpoint has come. Saved before what it stands for is done, as [`Phase`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointPhase {
+    /// The interface is about to be made in a container that runs. Found later: undo.
+    Joining,
+    /// The interface is there, or comes with its container.
+    Joined,
+    /// The interface is about to be deleted. Found later: finish.
+    Leaving,
 }
 
 /// How far a container's life has come. Each phase is saved before what it stands for is done.
@@ -94,7 +128,11 @@ impl Record {
     pub fn ended(&self) -> Option<u64> {
         match self.phase {
             Phase::Exited { at, .. } => Some(at),
-            _ => None,
+            Phase::Creating
+            | Phase::Starting { .. }
+            | Phase::Running { .. }
+            | Phase::Stopping { .. }
+            | Phase::Removing => None,
         }
     }
 
@@ -104,12 +142,25 @@ impl Record {
         self.auto_remove || !self.detached
     }
 
-    /// The name of its port on the switch.
+    /// Its interface on a network.
     #[must_use]
-    pub fn port_name(&self) -> String {
-        format!("{}.{}", self.name, IFNAME)
+    pub fn endpoint(&self, network: &Id) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.network == *network)
+    }
+
+    /// A name that none of its interfaces has: `eth0`, or the first that is free.
+    #[must_use]
+    pub fn free_ifname(&self) -> String {
+        let is_free = |name: &String| !self.endpoints.iter().any(|endpoint| endpoint.ifname == *name);
+        (0..=MAX_ENDPOINTS).map(|number| format!("eth{number}")).find(is_free).unwrap_or_default()
+    }
+
+    /// The name of the port of one of its interfaces on the switch.
+    #[must_use]
+    pub fn port_name(&self, ifname: &str) -> String {
+        format!("{}.{ifname}", self.name)
     }
 }
 
-/// The name of a container's first interface, inside.
-pub const IFNAME: &str = "eth0";
+/// How many networks a container may be on: their descriptors go in one message.
+pub const MAX_ENDPOINTS: usize = 15;

@@ -1,10 +1,11 @@
 //! [`SimBackend`]: what the manager asks of the world, answered by a simulated machine.
 
 use std::cell::{RefCell, RefMut};
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 
 use ipnet::Ipv4Net;
-use netns::backend::{Adopted, Backend, BackendError, Created, Gateway, Noted, Spec, StartError};
+use netns::backend::{Adopted, Backend, BackendError, Created, Gateway, Interface, Noted, Spec, StartError};
 use netns::name::Id;
 
 use crate::cable::CableEnd;
@@ -77,13 +78,33 @@ impl Backend for SimBackend {
         self.change(&Change::Other, |machine| machine.open_gateway(gateway.name, gateway.lease))?
     }
 
+    fn close_gateway(&mut self, name: &str) -> Result<(), BackendError> {
+        self.change(&Change::Other, |machine| machine.close_gateway(name))
+    }
+
+    fn boot(&mut self) -> Result<String, BackendError> {
+        Ok(self.machine()?.boots.to_string())
+    }
+
     fn create(&mut self, spec: &Spec<'_>) -> Result<Created<CableEnd>, BackendError> {
-        let (pid, link) = self.change(&Change::Other, |machine| machine.create(spec))??;
-        Ok(Created { pid, link })
+        let (pid, links) = self.change(&Change::Other, |machine| machine.create(spec))??;
+        Ok(Created { pid, links })
     }
 
     fn start(&mut self, id: &Id, command: Program) -> Result<u32, StartError> {
         self.change(&Change::Other, |machine| machine.start(id, command))?
+    }
+
+    fn attach(&mut self, id: &Id, interface: &Interface<'_>) -> Result<CableEnd, BackendError> {
+        self.change(&Change::Other, |machine| machine.attach(id, interface))?
+    }
+
+    fn detach(&mut self, id: &Id, ifname: &str) -> Result<(), BackendError> {
+        self.change(&Change::Other, |machine| machine.detach(id, ifname))
+    }
+
+    fn set_default_route(&mut self, id: &Id, route: Option<(&str, Ipv4Addr)>) -> Result<(), BackendError> {
+        self.change(&Change::Other, |machine| machine.set_default_route(id, route))?
     }
 
     fn adopt(&mut self, spec: &Spec<'_>) -> Result<Adopted<CableEnd>, BackendError> {
@@ -93,7 +114,7 @@ impl Backend for SimBackend {
             State::Ended(status) => Ok(Adopted::Ended { status }),
             State::Created | State::Running(_) => {
                 let pid = container.pid;
-                Ok(Adopted::Running { pid, link: machine.link_of(spec.id) })
+                Ok(Adopted::Running { pid, links: machine.links_of(spec.id) })
             }
         }
     }

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
-use netns::backend::{BackendError, Spec, StartError};
+use netns::backend::{self, BackendError, Links, Spec, StartError};
 use netns::lease::Lease;
 use netns::name::Id;
 
@@ -35,6 +35,8 @@ pub(crate) struct Machine {
     /// The host's interfaces that are gateways of ours.
     gateways: Vec<String>,
     pub(crate) disk: BTreeMap<String, String>,
+    /// How often it was started anew.
+    pub(crate) boots: u32,
     ended: VecDeque<(Id, i32)>,
     next_pid: u32,
     next_namespace: u32,
@@ -69,8 +71,8 @@ pub(crate) enum Crash {
 pub(crate) struct Container {
     pub(crate) pid: u32,
     pub(crate) namespace: NamespaceId,
-    interface: Option<String>,
-    bridge: Option<String>,
+    /// Its interfaces by name, each with the bridge it belongs to.
+    interfaces: BTreeMap<String, String>,
     pub(crate) hostname: Option<String>,
     /// Whether its output is kept.
     logs: bool,
@@ -99,6 +101,7 @@ impl Machine {
             containers: BTreeMap::new(),
             gateways: Vec::new(),
             disk: BTreeMap::new(),
+            boots: 0,
             ended: VecDeque::new(),
             next_pid: 1000,
             next_namespace: HOST.0,
@@ -140,29 +143,65 @@ impl Machine {
     }
 
     /// Makes the namespace and the interface of a container.
-    pub(crate) fn create(&mut self, spec: &Spec<'_>) -> Result<(u32, Option<CableEnd>), BackendError> {
+    pub(crate) fn create(&mut self, spec: &Spec<'_>) -> Result<(u32, Links<CableEnd>), BackendError> {
         let namespace = match spec.namespace {
             netns::backend::Namespace::New => self.new_namespace(),
             netns::backend::Namespace::Host => HOST,
             netns::backend::Namespace::Of(target) => self.living(target)?.namespace,
         };
-        let link = spec
-            .interface
-            .map(|interface| self.plug_in(namespace, interface.name, interface.lease, Some(interface.lease.gateway)));
         self.next_pid += 1;
         let container = Container {
             pid: self.next_pid,
             namespace,
-            interface: spec.interface.map(|interface| interface.name.to_owned()),
-            bridge: spec.interface.map(|interface| interface.bridge.to_owned()),
+            interfaces: BTreeMap::new(),
             hostname: spec.hostname.map(str::to_owned),
             logs: spec.log,
             log: String::new(),
             note: spec.note.to_owned(),
             state: State::Created,
         };
+        let pid = container.pid;
         self.containers.insert(spec.id.clone(), container);
-        Ok((self.next_pid, link))
+        let attached =
+            |interface: &backend::Interface<'_>| Ok((interface.name.to_owned(), self.attach(spec.id, interface)?));
+        let links: Result<Links<CableEnd>, BackendError> = spec.interfaces.iter().map(attached).collect();
+        Ok((pid, links?))
+    }
+
+    /// Makes an interface in a living container.
+    pub(crate) fn attach(&mut self, id: &Id, interface: &backend::Interface<'_>) -> Result<CableEnd, BackendError> {
+        let namespace = self.living(id)?.namespace;
+        if self.namespace(namespace).interface(interface.name).is_some() {
+            return Err(BackendError::NameTaken(interface.name.to_owned()));
+        }
+        let (name, bridge) = (interface.name.to_owned(), interface.bridge.to_owned());
+        if let Some(container) = self.containers.get_mut(id) {
+            container.interfaces.insert(name, bridge);
+        }
+        let gateway = interface.is_default.then_some(interface.lease.gateway);
+        Ok(self.plug_in(namespace, interface.name, interface.lease, gateway))
+    }
+
+    /// Deletes an interface of a container, if it is there.
+    pub(crate) fn detach(&mut self, id: &Id, ifname: &str) {
+        let Some(container) = self.containers.get_mut(id).filter(|container| container.is_alive()) else { return };
+        let namespace = container.namespace;
+        if container.interfaces.remove(ifname).is_some() {
+            self.namespace(namespace).delete(ifname);
+        }
+    }
+
+    /// Replaces the default route of a living container.
+    pub(crate) fn set_default_route(&mut self, id: &Id, route: Option<(&str, Ipv4Addr)>) -> Result<(), BackendError> {
+        let namespace = self.living(id)?.namespace;
+        self.namespace(namespace).set_default_route(route);
+        Ok(())
+    }
+
+    /// Deletes the host's interface in a network.
+    pub(crate) fn close_gateway(&mut self, name: &str) {
+        self.gateways.retain(|gateway| gateway != name);
+        self.namespace(HOST).delete(name);
     }
 
     pub(crate) fn start(&mut self, id: &Id, program: Program) -> Result<u32, StartError> {
@@ -231,14 +270,28 @@ impl Machine {
         !self.ended.is_empty()
     }
 
-    /// Another end of a living container's cable, if it still has an interface.
-    pub(crate) fn link_of(&mut self, id: &Id) -> Option<CableEnd> {
-        let container = self.containers.get(id)?;
-        let (namespace, name) = (container.namespace, container.interface.clone()?);
-        match &self.namespace(namespace).interface(&name)?.kind {
-            Kind::Cable(jack) => Some(jack.switch_end()),
+    /// Other ends of the cables of a living container, of those interfaces that it still has.
+    pub(crate) fn links_of(&mut self, id: &Id) -> Links<CableEnd> {
+        let Some(container) = self.containers.get(id) else { return Vec::new() };
+        let (namespace, names) = (container.namespace, container.interfaces.keys().cloned().collect::<Vec<_>>());
+        let namespace = self.namespace(namespace);
+        let link = |name: String| match &namespace.interface(&name)?.kind {
+            Kind::Cable(jack) => Some((name, jack.switch_end())),
             Kind::Loopback(_) | Kind::Dummy(_) => None,
-        }
+        };
+        names.into_iter().filter_map(link).collect()
+    }
+
+    /// Everything that runs is gone. What is on disk stays.
+    pub(crate) fn reboot(&mut self) {
+        self.daemon = Daemon::None;
+        self.crash = None;
+        self.boots += 1;
+        let all: Vec<Id> = self.containers.keys().cloned().collect();
+        all.iter().for_each(|id| self.end(id, None));
+        self.containers.clear();
+        self.ended.clear();
+        self.drop_gateways();
     }
 
     /// A daemon starts. It is told of ends that it lives to see; of earlier ones it asks itself.
@@ -265,7 +318,8 @@ impl Machine {
     fn end(&mut self, id: &Id, status: Option<i32>) {
         let Some(container) = self.containers.get_mut(id) else { return };
         container.state = State::Ended(status);
-        let (namespace, interface, pid) = (container.namespace, container.interface.take(), container.pid);
+        let (namespace, interfaces, pid) =
+            (container.namespace, std::mem::take(&mut container.interfaces), container.pid);
         let now = self.clock.now();
         let is_empty = !self.containers.values().any(|other| other.namespace == namespace && other.is_alive());
         if is_empty && namespace != HOST {
@@ -273,9 +327,7 @@ impl Machine {
         } else {
             let namespace = self.namespace(namespace);
             namespace.close_all(pid, now);
-            if let Some(interface) = interface {
-                namespace.delete(&interface);
-            }
+            interfaces.keys().for_each(|interface| namespace.delete(interface));
         }
         self.drop_gateways();
     }
@@ -285,7 +337,9 @@ impl Machine {
             return;
         }
         for name in std::mem::take(&mut self.gateways) {
-            let is_kept = |container: &Container| container.is_alive() && container.bridge.as_ref() == Some(&name);
+            let is_kept = |container: &Container| {
+                container.is_alive() && container.interfaces.values().any(|bridge| *bridge == name)
+            };
             if self.containers.values().any(is_kept) {
                 self.gateways.push(name);
             } else {

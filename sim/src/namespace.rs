@@ -121,6 +121,11 @@ impl Namespace {
         self.defaults.push((next_hop, interface.to_owned()));
     }
 
+    /// Replaces the default routes, all of them.
+    pub(crate) fn set_default_route(&mut self, route: Option<(&str, Ipv4Addr)>) {
+        self.defaults = route.map(|(interface, next_hop)| (next_hop, interface.to_owned())).into_iter().collect();
+    }
+
     pub(crate) fn default_route(&self) -> Option<Ipv4Addr> {
         self.defaults.first().map(|(next_hop, _)| *next_hop)
     }

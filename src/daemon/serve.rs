@@ -6,20 +6,18 @@ use std::time::Duration;
 
 use netns::linux::wire::{Channel, WireError};
 use netns::linux::{Command, Streams};
-use netns::manager::{GATEWAY_PORT, Now, RunRequest, Started};
+use netns::manager::{ConnectRequest, NetworkRequest, Now, RunRequest, Started};
 use netns::name::Id;
+use netns::subnet::SubnetRequest;
 use serde::Serialize;
 use serde_json::Value;
-use switch::dataplane::BridgeId;
 
 use super::{Daemon, State};
-use crate::api::{Answer, Bridge, Request, RunOrder, Running, Station, Status};
+use crate::api::{Answer, Bridge, NetworkOrder, Request, RunOrder, Running, Station, Status};
 use crate::failure::Failure;
 
 /// How long a client may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The one bridge there is so far.
-const BRIDGE: BridgeId = BridgeId(0);
 
 /// Serves one client until it goes, or says something that is no request.
 pub(super) fn serve(daemon: &Daemon, mut channel: Channel) {
@@ -125,6 +123,55 @@ fn carry_out(daemon: &Daemon, request: Request) -> Result<Value, Failure> {
             value(daemon.dirs.paths().log(&record.id))
         }
         Request::Networks => value(state.manager.networks()),
+        Request::CreateNetwork(order) => {
+            let created = state.manager.create_network(network_request(*order), now);
+            let plugged = state.pump();
+            let id = created?;
+            if let Err(why) = plugged {
+                let _ = state.manager.remove_network(id.as_str(), now);
+                let _ = state.pump();
+                return Err(Failure::new(format_args!("put the network on the switch: {why}")));
+            }
+            value(id)
+        }
+        Request::RemoveNetwork(network) => {
+            let removed = state.manager.remove_network(&network, now);
+            let _ = state.pump();
+            removed?;
+            value(())
+        }
+        Request::PruneNetworks => {
+            let (gone, failures) = state.manager.prune_networks(now);
+            let _ = state.pump();
+            match failures.into_iter().next() {
+                Some(failed) => Err(failed.into()),
+                None => value(gone),
+            }
+        }
+        Request::InspectNetwork(network) => {
+            state.manager.reap(now);
+            let _ = state.pump();
+            value(state.manager.inspect_network(&network)?)
+        }
+        Request::Connect { network, container, ip, mac, aliases } => {
+            let connected = state.manager.connect(&network, &container, ConnectRequest { ip, mac, aliases }, now);
+            let plugged = state.pump();
+            daemon.poke();
+            connected?;
+            if let Err(why) = plugged {
+                let _ = state.manager.disconnect(&network, &container, now);
+                let _ = state.pump();
+                return Err(Failure::new(format_args!("plug container {container} into the switch: {why}")));
+            }
+            value(())
+        }
+        Request::Disconnect { network, container } => {
+            let disconnected = state.manager.disconnect(&network, &container, now);
+            let _ = state.pump();
+            daemon.poke();
+            disconnected?;
+            value(())
+        }
         Request::Statistics => value(ask_engine(&state, |dataplane, _| dataplane.statistics())?),
         Request::Bridges => bridges(&state),
         Request::Stations => stations(&state),
@@ -189,6 +236,11 @@ fn understand(order: RunOrder, fds: Vec<OwnedFd>) -> Result<(RunRequest, Command
     Ok((request, Command { process: order.process, streams }))
 }
 
+fn network_request(order: NetworkOrder) -> NetworkRequest {
+    let NetworkOrder { name, subnet, gateway, ip_range, internal, mtu, labels, endpoint } = order;
+    NetworkRequest { name, subnet: SubnetRequest { subnet, gateway, ip_range }, internal, mtu, labels, endpoint }
+}
+
 /// Asks every container to end, sees to it, and then lets the daemon end.
 fn down(daemon: &Daemon) -> Result<Value, Failure> {
     let mut errors = Vec::new();
@@ -224,7 +276,7 @@ fn status(daemon: &Daemon, state: &State) -> Status {
     Status {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        bridges: vec![state.manager.default_network().bridge.clone()],
+        bridges: state.manager.bridge_networks().into_iter().map(|network| network.bridge.clone()).collect(),
         running: state.manager.containers(false).len(),
         containers: state.manager.containers(true).len(),
         ends_by_itself: !state.stays,
@@ -235,13 +287,14 @@ fn status(daemon: &Daemon, state: &State) -> Status {
 
 fn bridges(state: &State) -> Result<Value, Failure> {
     let statistics = ask_engine(state, |dataplane, _| dataplane.statistics())?;
-    value([Bridge::new(state.manager.default_network(), &statistics, GATEWAY_PORT)])
+    let bridges: Vec<Bridge> =
+        state.manager.bridge_networks().into_iter().map(|network| Bridge::new(network, &statistics)).collect();
+    value(bridges)
 }
 
 fn stations(state: &State) -> Result<Value, Failure> {
-    let master = &state.manager.default_network().bridge;
-    let rows = ask_engine(state, |dataplane, now| dataplane.fdb(BRIDGE, now))?;
-    value(rows.into_iter().map(|row| Station::new(row, master, GATEWAY_PORT)).collect::<Vec<_>>())
+    let rows = ask_engine(state, |dataplane, now| dataplane.fdb(now))?;
+    value(rows.into_iter().map(Station::new).collect::<Vec<_>>())
 }
 
 type Plane = switch::dataplane::Dataplane<switch::link::port::PortLink>;

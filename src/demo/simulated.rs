@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use netns::interface::InterfaceInfo;
-use netns::manager::{GATEWAY_PORT, RunRequest};
+use netns::manager::RunRequest;
 use sim::{Place, Program, World};
 
 use super::{Stage, TRANSFER};
@@ -72,13 +72,12 @@ impl Stage for Simulated {
     }
 
     fn bridges(&mut self) -> Result<Vec<Bridge>, Failure> {
-        let network = self.world.default_network()?;
-        Ok(vec![Bridge::new(&network, &self.world.statistics(), GATEWAY_PORT)])
+        let statistics = self.world.statistics();
+        Ok(self.world.bridge_networks()?.iter().map(|network| Bridge::new(network, &statistics)).collect())
     }
 
     fn stations(&mut self) -> Result<Vec<Station>, Failure> {
-        let master = self.world.default_network()?.bridge;
-        Ok(self.world.fdb().into_iter().map(|row| Station::new(row, &master, GATEWAY_PORT)).collect())
+        Ok(self.world.fdb().into_iter().map(Station::new).collect())
     }
 
     fn statistics(&mut self) -> Result<Vec<show::stats::Bridge>, Failure> {

@@ -122,6 +122,7 @@ mod tests {
         let port = |name: &&str| PortStatistics {
             port: Default::default(),
             name: (*name).to_owned(),
+            is_local: false,
             stations: 0,
             counters: PortCounters::default(),
         };

@@ -13,7 +13,8 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use netns::interface::InterfaceInfo;
-use netns::manager::{ContainerView, NetworkView};
+use netns::manager::{ContainerView, NetworkDetails, NetworkView};
+use netns::network::EndpointKind;
 use switch::counters::PortCounters;
 use switch::dataplane::BridgeStatistics;
 use switch::mac::MacAddr;
@@ -130,6 +131,50 @@ impl Order {
     }
 }
 
+/// What `network create` is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct NetworkOrder {
+    pub name: String,
+    pub subnet: Option<Ipv4Net>,
+    pub gateway: Option<Ipv4Addr>,
+    pub ip_range: Option<Ipv4Net>,
+    pub internal: bool,
+    pub mtu: Option<u32>,
+    pub endpoint: EndpointKind,
+}
+
+impl NetworkOrder {
+    /// A plain network of this name.
+    pub fn new(name: &str) -> Self {
+        NetworkOrder { name: name.to_owned(), ..NetworkOrder::default() }
+    }
+
+    pub fn subnet(mut self, subnet: &str) -> Self {
+        self.subnet = Some(subnet.parse().unwrap_or_else(|why| panic!("{subnet}: {why}")));
+        self
+    }
+
+    pub fn gateway(mut self, gateway: &str) -> Self {
+        self.gateway = Some(address(gateway));
+        self
+    }
+
+    pub fn ip_range(mut self, range: &str) -> Self {
+        self.ip_range = Some(range.parse().unwrap_or_else(|why| panic!("{range}: {why}")));
+        self
+    }
+
+    pub fn internal(mut self) -> Self {
+        self.internal = true;
+        self
+    }
+
+    pub fn mtu(mut self, mtu: u32) -> Self {
+        self.mtu = Some(mtu);
+        self
+    }
+}
+
 /// What a user is told when something is not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -219,6 +264,8 @@ pub trait Lab {
     fn down(&mut self);
     /// `kill -9` of the daemon.
     fn kill_daemon(&mut self);
+    /// The machine is started anew: every process is gone, and what does not outlive that.
+    fn reboot(&mut self);
     /// Whether a daemon answers.
     fn daemon_runs(&mut self) -> bool;
 
@@ -235,6 +282,16 @@ pub trait Lab {
     fn kill_command(&mut self, container: &str);
     /// Waits until a container has ended, as the daemon sees it.
     fn wait_ended(&mut self, container: &str);
+
+    /// `network create`; returns its id.
+    fn create_network(&mut self, order: NetworkOrder) -> Result<String, Refusal>;
+    fn remove_network(&mut self, network: &str) -> Result<(), Refusal>;
+    /// `network prune`; the names of those that went.
+    fn prune_networks(&mut self) -> Vec<String>;
+    fn inspect_network(&mut self, network: &str) -> Result<NetworkDetails, Refusal>;
+    /// `network connect`, perhaps with an address.
+    fn connect_network(&mut self, network: &str, container: &str, ip: Option<Ipv4Addr>) -> Result<(), Refusal>;
+    fn disconnect_network(&mut self, network: &str, container: &str) -> Result<(), Refusal>;
 
     fn ps(&mut self, all: bool) -> Vec<ContainerView>;
     fn inspect(&mut self, container: &str) -> Result<ContainerView, Refusal>;
@@ -305,9 +362,22 @@ pub fn interface(lab: &mut dyn Lab, place: Place<'_>, name: &str) -> InterfaceIn
     found.unwrap_or_else(|| panic!("no {name} at {place:?}: {all:?}"))
 }
 
+/// Makes a network that nothing speaks against.
+pub fn create(lab: &mut dyn Lab, order: NetworkOrder) -> String {
+    let what = format!("{order:?}");
+    lab.create_network(order).unwrap_or_else(|refusal| panic!("{what}: {refusal:?}"))
+}
+
 /// The address of a container on the default network.
 pub fn ip_of(lab: &mut dyn Lab, container: &str) -> Ipv4Addr {
     network_of(lab, container).ip.addr()
+}
+
+/// The address of a container on a network.
+pub fn ip_on(lab: &mut dyn Lab, container: &str, network: &str) -> Ipv4Addr {
+    let view = inspect(lab, container);
+    let interface = view.networks.get(network).unwrap_or_else(|| panic!("{container} is not on {network}: {view:?}"));
+    interface.ip.addr()
 }
 
 /// The MAC of a container on the default network.

@@ -8,6 +8,7 @@ mod modes;
 mod networks;
 mod recovery;
 mod refusals;
+mod user_networks;
 
 use crate::lab::Lab;
 
@@ -31,6 +32,7 @@ use scenarios;
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
     [
         networks::ALL,
+        user_networks::ALL,
         bridge::ALL,
         modes::ALL,
         lifecycle::ALL,

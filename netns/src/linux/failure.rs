@@ -18,6 +18,8 @@ pub(super) enum Step {
     MakeNamespaces,
     JoinNamespace,
     SetHostname,
+    ReadBoot,
+    DeleteInterface,
     DisableIpv6,
     CreateTap,
     AdoptTap,
@@ -45,6 +47,8 @@ impl Step {
             Step::MakeNamespaces => "make the namespaces of",
             Step::JoinNamespace => "join the network namespace of",
             Step::SetHostname => "set the host name",
+            Step::ReadBoot => "read",
+            Step::DeleteInterface => "delete interface",
             Step::DisableIpv6 => "switch IPv6 off on",
             Step::CreateTap => "create TAP",
             Step::AdoptTap => "take over TAP",
@@ -76,6 +80,8 @@ impl Step {
             | Step::EndShim
             | Step::Signal
             | Step::SetHostname
+            | Step::ReadBoot
+            | Step::DeleteInterface
             | Step::Configure
             | Step::Watch
             | Step::ReadHost

@@ -76,6 +76,17 @@ impl Netlink {
         self.order(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL)
     }
 
+    /// Deletes the default routes of the main table, all of them.
+    pub(super) fn delete_default_routes(&mut self) -> io::Result<()> {
+        let is_default = |route: &RouteMessage| {
+            route.header.destination_prefix_length == 0
+                && route.header.table == RouteHeader::RT_TABLE_MAIN
+                && route.header.kind == RouteType::Unicast
+        };
+        let all = self.routes()?;
+        all.into_iter().filter(is_default).try_for_each(|route| self.order(RouteNetlinkMessage::DelRoute(route), 0))
+    }
+
     /// Deletes an interface.
     pub(super) fn delete_link(&mut self, index: u32) -> io::Result<()> {
         let mut message = LinkMessage::default();

@@ -7,6 +7,7 @@ use switch::mac::MacAddr;
 
 use super::failure::Failure;
 use super::process::{NotStarted, Process};
+use crate::network::EndpointKind;
 
 /// The hidden first arguments with which the program executes itself.
 pub(super) const SHIM: &str = "__shim";
@@ -17,8 +18,16 @@ pub(super) const EXEC: &str = "__exec";
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
 pub(super) enum Request {
-    /// Make the namespaces and the interface. From the creator, first. Descriptors: [`Plan::fds`].
+    /// Make the namespaces. From the creator, first. Descriptor: a pidfd of the shim whose network namespace is to be joined,
+    /// if it is [`NetworkNamespace::Joined`].
     Create(Plan),
+    /// Make an interface, or configure the one of this name that was put into the namespace. Descriptor: the TAP of the
+    /// bridge's gateway, to be kept alive, if there is one.
+    AddInterface(InterfacePlan),
+    /// Delete an interface; nothing if it is not there.
+    RemoveInterface { name: String },
+    /// Send what has no other way out of this interface, by this router; or nowhere.
+    DefaultRoute { route: Option<(String, Ipv4Addr)> },
     /// Start the command. From the creator, second. Descriptors: stdin, stdout, stderr and, if `attached`, the attach channel.
     Start { process: Process, attached: bool },
     /// I am the new daemon.
@@ -37,45 +46,46 @@ pub(super) enum Request {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub(super) enum Reply {
-    /// Descriptor: the TAP, if an interface was asked for.
     Created,
+    /// Descriptor: the TAP, if it is one.
+    Added,
+    /// The interface is gone, or the route is set.
+    Changed,
     /// The step asked for failed.
-    Failed { failure: Failure },
+    Failed {
+        failure: Failure,
+    },
     /// The command runs, as this process of the host's. Descriptor: a pidfd of the container's init.
-    Started { command: Option<u32> },
+    Started {
+        command: Option<u32>,
+    },
     /// The command does not run.
-    NotStarted { why: NotStarted },
+    NotStarted {
+        why: NotStarted,
+    },
     /// To the new daemon. Descriptors: those that are said to be there, in this order.
     Attached {
         /// Init's pidfd, which means that the command was started.
         init: bool,
         /// The command's process, as the host numbers it, if it still runs.
         command: Option<u32>,
-        /// The TAP.
-        tap: bool,
-        /// The bridge whose gateway's TAP is here.
-        gateway: Option<String>,
+        /// The interfaces, by name; for each, whether it is a TAP, whose descriptor is here.
+        interfaces: Vec<(String, bool)>,
+        /// The bridges whose gateways' TAPs are here.
+        gateways: Vec<String>,
     },
     /// The command has ended with this status, and no process of the container is left. Its interface goes before the shim
     /// does; before this is said, if the namespace was ever shared.
-    Ended { status: i32 },
+    Ended {
+        status: i32,
+    },
 }
 
 /// What a container is to be made of.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Plan {
     pub(super) namespace: NetworkNamespace,
-    pub(super) interface: Option<InterfacePlan>,
     pub(super) hostname: Option<String>,
-    /// The bridge whose gateway's TAP is to be kept alive.
-    pub(super) gateway: Option<String>,
-}
-
-impl Plan {
-    /// How many descriptors come with it: the pidfd of the shim whose namespace is joined, the gateway's TAP.
-    pub(super) fn fds(&self) -> usize {
-        usize::from(self.namespace == NetworkNamespace::Joined) + usize::from(self.gateway.is_some())
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,11 +99,15 @@ pub(super) enum NetworkNamespace {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct InterfacePlan {
     pub(super) name: String,
+    pub(super) kind: EndpointKind,
     pub(super) ip: Ipv4Net,
     pub(super) mac: MacAddr,
     pub(super) mtu: u32,
-    pub(super) gateway: Ipv4Addr,
+    /// Where the default route goes, if it goes by this interface.
+    pub(super) default_route: Option<Ipv4Addr>,
     pub(super) offload: bool,
+    /// The bridge that it belongs to.
+    pub(super) bridge: String,
 }
 
 /// From a container to whoever is attached to one of its commands.

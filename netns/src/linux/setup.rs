@@ -1,4 +1,4 @@
-//! What a shim does before there is a command: network namespace, host name, `lo`, `eth0`. And the same for the gateway.
+//! What a shim makes: network namespace, host name, `lo`, and interfaces. And what the daemon does for a gateway.
 
 use std::fs;
 use std::io;
@@ -14,16 +14,17 @@ use super::failure::{Failure, Step};
 use super::netlink::{LOOPBACK, Netlink};
 use super::protocol::{InterfacePlan, NetworkNamespace, Plan};
 use super::survey::index_of;
+use crate::network::EndpointKind;
 
-/// The interface of a container: this end, and its index in the namespace.
+/// An interface of a container: its index in the namespace, and the switch's end, if that is a TAP.
 pub(super) struct Interface {
-    pub(super) link: PortLink,
+    pub(super) tap: Option<PortLink>,
     pub(super) index: u32,
 }
 
 /// Moves this process into the namespaces that the plan speaks of, and makes what is to be in them. `joined` is a pidfd of a
 /// process in the network namespace to join.
-pub(super) fn make(plan: &Plan, joined: Option<OwnedFd>) -> Result<Option<Interface>, Failure> {
+pub(super) fn make(plan: &Plan, joined: Option<OwnedFd>) -> Result<(), Failure> {
     match (plan.namespace, joined) {
         (NetworkNamespace::New, _) => {
             unshare(CloneFlags::CLONE_NEWNET).map_err(Step::MakeNamespaces.on("a container"))?;
@@ -38,13 +39,35 @@ pub(super) fn make(plan: &Plan, joined: Option<OwnedFd>) -> Result<Option<Interf
         nix::unistd::sethostname(hostname).map_err(Step::SetHostname.on(hostname))?;
     }
     if plan.namespace != NetworkNamespace::New {
-        return Ok(None);
+        return Ok(());
     }
     // Of all interfaces, those to come included: the kernel copies `all` to `default`. Before `lo` is up, or it had ::1.
     disable_ipv6("all")?;
     let mut netlink = Netlink::open().map_err(Step::Configure.on("lo"))?;
-    netlink.set_up(LOOPBACK).map_err(Step::Configure.on("lo"))?;
-    plan.interface.as_ref().map(|interface| make_interface(&mut netlink, interface)).transpose()
+    netlink.set_up(LOOPBACK).map_err(Step::Configure.on("lo"))
+}
+
+/// Makes an interface in the namespace of this process, or configures the end of a veth pair that was put there.
+pub(super) fn make_interface(plan: &InterfacePlan) -> Result<Interface, Failure> {
+    let tap = match plan.kind {
+        EndpointKind::Tap => {
+            let tap = PortLink::create(&plan.name, plan.offload);
+            Some(tap.map_err(|why| Step::CreateTap.failed(&plan.name, why))?)
+        }
+        EndpointKind::Veth => None,
+    };
+    let mut netlink = Netlink::open().map_err(Step::Configure.on(&plan.name))?;
+    let index = configure(&mut netlink, &plan.name, plan.mac, plan.mtu, plan.ip, plan.default_route)?;
+    Ok(Interface { tap, index })
+}
+
+/// Makes the default route go out of this interface, by this router; or nowhere.
+pub(super) fn route(to: Option<(&str, Ipv4Addr)>) -> Result<(), Failure> {
+    let mut netlink = Netlink::open().map_err(Step::Configure.on("the default route"))?;
+    netlink.delete_default_routes().map_err(Step::Configure.on("the default route"))?;
+    let Some((name, gateway)) = to else { return Ok(()) };
+    let index = index_of(name).ok_or_else(|| Step::Configure.failed(name, "it is gone"))?;
+    netlink.add_default_route(index, gateway).map_err(Step::Configure.on(format!("{name} via {gateway}")))
 }
 
 /// Switches IPv6 off on the interface `name` of this network namespace, or on `all`. A kernel without IPv6 is content.
@@ -71,10 +94,4 @@ pub(super) fn configure(
         netlink.add_default_route(index, gateway).map_err(Step::Configure.on(format!("{name} via {gateway}")))?;
     }
     Ok(index)
-}
-
-fn make_interface(netlink: &mut Netlink, plan: &InterfacePlan) -> Result<Interface, Failure> {
-    let link = PortLink::create(&plan.name, plan.offload).map_err(|why| Step::CreateTap.failed(&plan.name, why))?;
-    let index = configure(netlink, &plan.name, plan.mac, plan.mtu, plan.ip, Some(plan.gateway))?;
-    Ok(Interface { link, index })
 }

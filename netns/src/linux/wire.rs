@@ -26,9 +26,9 @@ use serde::{Deserialize, Serialize};
 /// The longest message, its newline included.
 pub const MAX_MESSAGE: usize = 1 << 20;
 /// The most descriptors that go with one message.
-pub const MAX_FDS: usize = 8;
+pub const MAX_FDS: usize = 32;
 /// The most descriptors that wait for the ends of their messages.
-const MAX_WAITING_FDS: usize = 8 * MAX_FDS;
+const MAX_WAITING_FDS: usize = 4 * MAX_FDS;
 /// How much is read at once.
 const CHUNK: usize = 16 * 1024;
 

@@ -19,7 +19,7 @@ use super::failure::{Failure, Step};
 use super::handle::{Handle, KILLED, PATIENCE, is_over_within, status_left};
 use super::paths::Paths;
 use super::process::Streams;
-use super::protocol::{InterfacePlan, NetworkNamespace, Plan, Request};
+use super::protocol::{InterfacePlan, NetworkNamespace, Plan, Reply, Request};
 use super::records::{Records, make_directory};
 use crate::backend::{BackendError, Interface, Namespace, Spec};
 use crate::name::Id;
@@ -172,17 +172,24 @@ impl Linux {
                 NetworkNamespace::Joined
             }
         };
-        let gateway = spec.interface.as_ref().and_then(|interface| self.gateways.get_key_value(interface.bridge));
-        if let Some((bridge, fd)) = gateway {
-            fds.push(fd.try_clone().map_err(Step::SpawnShim.on(bridge))?);
+        Ok((Plan { namespace, hostname: spec.hostname.map(ToOwned::to_owned) }, fds))
+    }
+
+    /// Asks the shim of a container for something, and waits for the answer. That it says meanwhile that the container has
+    /// ended is not lost.
+    fn ask(&mut self, id: &Id, request: &Request, fds: &[OwnedFd]) -> Result<(Reply, Vec<OwnedFd>), BackendError> {
+        let handle = self.handle(id).ok_or(BackendError::Gone)?;
+        let answer = handle.ask(request, fds);
+        match answer {
+            Ok((Reply::Ended { status }, _)) => {
+                handle.ended = Some(status);
+                self.ended.push_back((id.clone(), status));
+                Err(BackendError::Gone)
+            }
+            Ok((Reply::Failed { failure }, _)) => Err(failure.into()),
+            Ok(answer) => Ok(answer),
+            Err(why) => Err(Step::AskShim.failed(id.short(), why).into()),
         }
-        let plan = Plan {
-            namespace,
-            interface: spec.interface.as_ref().map(interface_plan),
-            hostname: spec.hostname.map(ToOwned::to_owned),
-            gateway: gateway.map(|(bridge, _)| bridge.clone()),
-        };
-        Ok((plan, fds))
     }
 
     fn streams(&self, id: &Id, streams: Streams) -> Result<Vec<OwnedFd>, Failure> {
@@ -204,10 +211,12 @@ fn interface_plan(interface: &Interface<'_>) -> InterfacePlan {
     let lease = interface.lease;
     InterfacePlan {
         name: interface.name.to_owned(),
+        kind: interface.kind,
         ip: lease.ip,
         mac: lease.mac,
         mtu: lease.mtu,
-        gateway: lease.gateway,
+        default_route: interface.is_default.then_some(lease.gateway),
         offload: interface.offload,
+        bridge: interface.bridge.to_owned(),
     }
 }

@@ -19,7 +19,7 @@ const SIGKILL: i32 = 9;
 /// How long after a container could not be ended it is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 /// The exit status of a container whose command's own is not known: as if it had been killed.
-const STATUS_UNKNOWN: i32 = 128 + SIGKILL;
+pub(super) const STATUS_UNKNOWN: i32 = 128 + SIGKILL;
 
 impl<B: Backend> Manager<B> {
     /// Notes the containers that have ended since the last call: their ports, stations, addresses and names are free.
@@ -139,7 +139,7 @@ impl<B: Backend> Manager<B> {
     /// A container has ended with `status`: everything that it held is free now. Its record stays if a user may still ask
     /// for it. Returns what went wrong, all of it.
     pub(super) fn settle(&mut self, id: &Id, status: i32, now: Now) -> Vec<Error> {
-        self.unplug(id);
+        self.unplug_all(id);
         self.deadlines.remove(id);
         self.silent.remove(id);
         let Some(record) = self.records.get(id) else { return Vec::new() };
@@ -156,7 +156,7 @@ impl<B: Backend> Manager<B> {
             self.deadlines.insert(id.clone(), now.instant + RETRY);
             return Error::Undo { first: Box::new(failed), also: vec![stuck.to_string()] };
         }
-        self.unplug(id);
+        self.unplug_all(id);
         self.deadlines.remove(id);
         let mut errors = vec![failed];
         errors.extend(self.remove_record(id));
@@ -198,7 +198,7 @@ impl<B: Backend> Manager<B> {
 }
 
 /// Several failures as one: the first, and all others. `None` if there is none.
-fn all_of(errors: Vec<Error>) -> Option<Error> {
+pub(super) fn all_of(errors: Vec<Error>) -> Option<Error> {
     let mut errors = errors.into_iter();
     let first = errors.next()?;
     let mut also: Vec<String> = errors.map(|error| error.to_string()).collect();

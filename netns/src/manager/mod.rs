@@ -4,38 +4,41 @@
 //!
 //! * Intent is saved before a step is taken ([`crate::record::Phase`]). To undo a step that failed and to recover from a crash are the
 //!   same code: [`Manager::open`] calls what [`Manager::create`] and [`Manager::start`] call on failure.
-//! * A lease is not stored beside the container, it is part of its record: it can not outlive it. The port and the FDB
-//!   entries end with it in the same call.
+//! * A lease is not stored beside the container, it is part of its record: it can not outlive it. Ports and FDB entries
+//!   end with it in the same call.
 //! * Tear-down goes on after a failure and reports every one.
 //!
 //! It reads no clock (`now` is seconds since 1970, for people; deadlines are [`switch::time::Instant`]) and does no I/O but
 //! through its [`Backend`]. What the switch is to do, it says by [`Manager::poll_control`]: the caller hands that on to the
 //! data plane, in order.
 
+mod connect;
 mod end;
+mod networks;
 mod recover;
 mod run;
 mod salvage;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use switch::dataplane::{BridgeId, Control};
+use switch::dataplane::Control;
 use switch::forward;
 use switch::time::Instant;
 use switch::verdict::PortId;
 
+pub use self::connect::ConnectRequest;
+use self::networks::Net;
+pub use self::networks::NetworkRequest;
 pub use self::run::{RunRequest, Started};
-pub use self::view::{ContainerView, InterfaceView, NetworkView};
+pub use self::view::{ContainerView, InterfaceView, MemberView, NetworkDetails, NetworkView};
 use crate::backend::{Backend, BackendError};
 use crate::error::Error;
 use crate::name::{Id, Name};
-use crate::network::Network;
 use crate::record::Record;
 
 /// How long `stop` waits between asking (SIGTERM) and ending (SIGKILL), if the user does not say.
@@ -75,11 +78,15 @@ pub struct Ended {
 pub struct Manager<B: Backend> {
     backend: B,
     chance: ChaCha8Rng,
-    network: Network,
-    networks: view::Predefined,
-    bridge: BridgeId,
+    /// Which life of the machine this is.
+    boot: String,
+    networks: BTreeMap<Id, Net>,
+    /// The network called `bridge`.
+    default: Id,
+    predefined: view::Predefined,
     records: BTreeMap<Id, Record>,
-    ports: BTreeMap<Id, PortId>,
+    /// The ports of containers' interfaces, by container and name inside.
+    ports: BTreeMap<(Id, String), PortId>,
     last_port: PortId,
     deadlines: BTreeMap<Id, Instant>,
     /// Containers of an earlier daemon that did not answer when they were to be taken over: tried again at their deadline.
@@ -87,12 +94,8 @@ pub struct Manager<B: Backend> {
     controls: VecDeque<Control<B::Link>>,
 }
 
-/// The port of the gateway, the bridge's local port.
-pub const GATEWAY_PORT: PortId = PortId(0);
-/// How many ports there may be, the gateway's aside.
+/// How many ports there may be, gateways' included.
 const PORTS: u16 = 16_384;
-/// The numbers that are tried for `pontoonN`.
-const BRIDGE_NAMES: std::ops::Range<u32> = 0..1000;
 
 impl<B: Backend> Manager<B> {
     /// Starts: finds what is saved, sets up the default network, takes over the containers that live and undoes what was
@@ -171,29 +174,39 @@ impl<B: Backend> Manager<B> {
     /// A number that no port has. Numbers go round, so that news of a port that has gone is never taken for news of the
     /// next one.
     fn free_port(&mut self) -> Result<PortId, Error> {
-        let used: BTreeSet<PortId> = self.ports.values().copied().collect();
-        let after_last =
-            (self.last_port.0..PORTS).chain(GATEWAY_PORT.0..self.last_port.0).map(|number| PortId(number + 1));
+        let gateways = self.networks.values().filter_map(|net| net.gateway);
+        let used: BTreeSet<PortId> = self.ports.values().copied().chain(gateways).collect();
+        let after_last = (self.last_port.0 + 1..PORTS).chain(0..=self.last_port.0).map(PortId);
         self.last_port = after_last.into_iter().find(|port| !used.contains(port)).ok_or(Error::NoPort)?;
         Ok(self.last_port)
     }
 
-    /// Puts a container's link on the switch.
-    fn plug(&mut self, id: &Id, link: B::Link) -> Result<(), Error> {
+    /// Puts the link of one of a container's interfaces on its network's switch.
+    fn plug(&mut self, id: &Id, ifname: &str, link: B::Link) -> Result<(), Error> {
         let port = self.free_port()?;
         let record = self.record(id)?;
-        let mtu = record.lease.as_ref().map_or(crate::lease::DEFAULT_MTU, |lease| lease.mtu);
-        let config = switch::port::PortConfig { name: record.port_name(), mtu, ..Default::default() };
-        self.controls.push_back(Control::Plug { bridge: self.bridge, port, config, link });
-        self.ports.insert(id.clone(), port);
+        let name = record.port_name(ifname);
+        let endpoint = record.endpoints.iter().find(|endpoint| endpoint.ifname == ifname);
+        let endpoint = endpoint.ok_or_else(|| Error::NoSuchInterface(name.clone()))?;
+        let (network, mtu) = (endpoint.network.clone(), endpoint.lease.mtu);
+        let bridge = self.net(&network)?.bridge;
+        let config = switch::port::PortConfig { name, mtu, ..Default::default() };
+        self.controls.push_back(Control::Plug { bridge, port, config, link });
+        self.ports.insert((id.clone(), ifname.to_owned()), port);
         Ok(())
     }
 
-    /// Takes a container's port, and the stations behind it, off the switch.
-    fn unplug(&mut self, id: &Id) {
-        if let Some(port) = self.ports.remove(id) {
+    /// Takes one of a container's ports, and the stations behind it, off the switch.
+    fn unplug(&mut self, id: &Id, ifname: &str) {
+        if let Some(port) = self.ports.remove(&(id.clone(), ifname.to_owned())) {
             self.controls.push_back(Control::Unplug { port });
         }
+    }
+
+    /// Takes all of a container's ports off the switches.
+    fn unplug_all(&mut self, id: &Id) {
+        let own: Vec<String> = self.ports.keys().filter(|(of, _)| of == id).map(|(_, ifname)| ifname.clone()).collect();
+        own.iter().for_each(|ifname| self.unplug(id, ifname));
     }
 }
 
@@ -203,10 +216,6 @@ fn container_key(id: &Id) -> String {
 
 fn broken(operation: &'static str, object: &str, cause: &impl ToString) -> BackendError {
     BackendError::Failed { operation, object: object.to_owned(), cause: cause.to_string(), hint: None }
-}
-
-fn first_host(subnet: Ipv4Net) -> Ipv4Addr {
-    subnet.hosts().next().unwrap_or_else(|| subnet.addr())
 }
 
 fn chance_from(seed: u64) -> ChaCha8Rng {

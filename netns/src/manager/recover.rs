@@ -1,30 +1,38 @@
-//! How a manager starts: the default network, and what an earlier daemon left, from its records.
+//! How a manager starts: the networks, and what an earlier daemon left, from its records.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
 use rand_chacha::ChaCha8Rng;
 use serde::de::DeserializeOwned;
-use switch::dataplane::{BridgeId, Control};
-use switch::port::PortConfig;
+use switch::dataplane::BridgeId;
+use switch::verdict::PortId;
 
+use super::end::all_of;
+use super::networks::{Net, network_key, save_network};
 use super::run::spec_of;
 use super::salvage::salvage;
-use super::{BRIDGE_NAMES, GATEWAY_PORT, Manager, Now, Settings, broken, chance_from, first_host, switch_config, view};
-use crate::backend::{Adopted, Backend, BackendError, Gateway};
+use super::{Manager, Now, Settings, broken, chance_from, view};
+use crate::backend::{Adopted, Backend, BackendError, Gateway, Links};
 use crate::error::Error;
 use crate::lease::DEFAULT_MTU;
 use crate::name::{Id, Name};
-use crate::network::{Network, bridge_mac};
-use crate::pools::{default_pools, first_free, overlap};
-use crate::record::{Phase, Record};
+use crate::network::{EndpointKind, Network, bridge_mac};
+use crate::pools::overlap;
+use crate::record::{EndpointPhase, Phase, Record};
+use crate::subnet::{Subnet, SubnetRequest, Taken};
 
 /// How long after a container did not answer it is asked again. To ask takes a moment in which nothing else is done.
 const ASK_AGAIN: Duration = Duration::from_secs(8);
-const NETWORK_KEY: &str = "network-bridge";
-const PREDEFINED_KEY: &str = "networks";
+/// What the records of networks begin with. That of the default network is called so, those of others by their ids.
+const NETWORK: &str = "network-";
+const DEFAULT: &str = "network-bridge";
+const PREDEFINED: &str = "networks";
+/// The numbers that are tried for `pontoonN`.
+const BRIDGE_NAMES: std::ops::Range<u32> = 0..1000;
+
+/// What was found of a container.
+type Found<L> = Result<Adopted<L>, BackendError>;
 
 pub(super) fn open<B: Backend>(
     mut backend: B,
@@ -33,77 +41,43 @@ pub(super) fn open<B: Backend>(
 ) -> Result<(Manager<B>, Vec<String>), Error> {
     let mut warnings = Vec::new();
     let mut chance = chance_from(settings.seed);
-    let mut records = BTreeMap::new();
-    let mut known_network = None;
-    let mut predefined = None;
-    for (key, text) in backend.load()? {
-        if key == NETWORK_KEY {
-            known_network = read_or_set_aside::<B, Network>(&mut backend, &key, &text, &mut warnings)?;
-        } else if key == PREDEFINED_KEY {
-            predefined = read_or_set_aside::<B, view::Predefined>(&mut backend, &key, &text, &mut warnings)?;
-        } else if key.starts_with("container-")
-            && let Some(record) = read_or_set_aside::<B, Record>(&mut backend, &key, &text, &mut warnings)?
-        {
-            records.insert(record.id.clone(), record);
-        }
-    }
-    salvage(&mut backend, &mut records, &mut known_network, &mut warnings)?;
-    let networks = match predefined {
-        Some(networks) => networks,
+    let boot = backend.boot()?;
+    let Saved { mut records, mut networks, predefined } = load(&mut backend, &mut warnings)?;
+    salvage(&mut backend, &mut records, &mut networks, &mut warnings)?;
+    let predefined = match predefined {
+        Some(predefined) => predefined,
         None => {
-            let networks = view::Predefined { host: Id::random(&mut chance), none: Id::random(&mut chance) };
-            save(&mut backend, PREDEFINED_KEY, &networks)?;
-            networks
+            let made = view::Predefined { host: Id::random(&mut chance), none: Id::random(&mut chance) };
+            save(&mut backend, PREDEFINED, &made)?;
+            made
         }
     };
 
-    // The living first: their shims kept the gateway interface, and the subnet that they use is the network's.
-    let bridge = known_network.as_ref().map_or("", |network| network.bridge.as_str()).to_owned();
-    let mut adopted = Vec::new();
-    for record in records.values() {
-        match record.phase {
-            Phase::Creating | Phase::Removing | Phase::Exited { .. } => {}
-            Phase::Starting { .. } | Phase::Running { .. } | Phase::Stopping { .. } => {
-                let found = backend.adopt(&spec_of(record, &bridge, ""));
-                adopted.push((record.id.clone(), found));
-            }
-        }
-    }
-    // One that does not answer may live.
-    let in_use = adopted.iter().any(|(id, found)| {
-        let on_bridge = records.get(id).is_some_and(|record| record.lease.is_some());
-        on_bridge && matches!(found, Ok(Adopted::Running { .. }) | Err(_))
-    });
-    let silent = adopted.iter().filter(|(_, found)| found.is_err()).map(|(id, _)| id.clone()).collect();
-    let opened = open_network(&mut backend, &mut chance, known_network, in_use, settings);
-    let (network, gateway) = opened.map_err(|failed| match failed {
-        Error::Backend(BackendError::NameTaken(bridge)) if in_use => {
-            Error::GatewayHeld { bridge, containers: names_of(&records, &silent) }
-        }
-        failed => failed,
-    })?;
-    save(&mut backend, NETWORK_KEY, &network)?;
+    // The living first: their shims kept the gateways' interfaces, and the subnets that they use are the networks'.
+    let adopted = adopt_all(&mut backend, &records, &networks, &boot);
+    let default = networks.iter().position(|network| network.name.as_str() == "bridge");
+    let known = default.map(|at| networks.remove(at));
+    let (network, gateway) = open_default(&mut backend, &mut chance, known, &records, &adopted, settings)?;
+    save(&mut backend, DEFAULT, &network)?;
 
-    let bridge = BridgeId(0);
-    let local =
-        PortConfig { name: network.bridge.clone(), mtu: network.mtu, local: Some(network.mac), ..Default::default() };
-    let controls = VecDeque::from([
-        Control::AddBridge { bridge, name: network.bridge.clone(), config: switch_config(&mut chance) },
-        Control::Plug { bridge, port: GATEWAY_PORT, config: local, link: gateway },
-    ]);
     let mut manager = Manager {
         backend,
         chance,
-        network,
-        networks,
-        bridge,
+        boot,
+        networks: BTreeMap::new(),
+        default: network.id.clone(),
+        predefined,
         records,
         ports: BTreeMap::new(),
-        last_port: GATEWAY_PORT,
+        last_port: PortId(PORT_BEFORE_FIRST),
         deadlines: BTreeMap::new(),
         silent: BTreeSet::new(),
-        controls,
+        controls: VecDeque::new(),
     };
+    manager.add_bridge(network, gateway)?;
+    for network in networks {
+        reopen(&mut manager, network, &mut warnings);
+    }
     for (id, found) in adopted {
         if let Err(failed) = resume(&mut manager, &id, found, now) {
             warnings.push(format!("container {}: {failed}", id.short()));
@@ -113,59 +87,121 @@ pub(super) fn open<B: Backend>(
     Ok((manager, warnings))
 }
 
-fn is_for_hosts(subnet: Ipv4Net) -> bool {
-    const NOT: [Ipv4Net; 4] = [
-        Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 8),
-        Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8),
-        Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4),
-        Ipv4Net::new_assert(Ipv4Addr::new(240, 0, 0, 0), 4),
-    ];
-    !NOT.into_iter().any(|not| overlap(not, subnet))
-}
-
-fn names_of(records: &BTreeMap<Id, Record>, ids: &BTreeSet<Id>) -> String {
-    let names: Vec<&str> = ids.iter().filter_map(|id| Some(records.get(id)?.name.as_str())).collect();
-    names.join(", ")
-}
+/// The number whose successor, as [`Manager::free_port`] counts, is 0.
+const PORT_BEFORE_FIRST: u16 = super::PORTS;
 
 impl<B: Backend> Manager<B> {
     /// Tries once more to take over a container that did not answer before.
     pub(super) fn adopt_again(&mut self, id: &Id, now: Now) -> Result<(), Error> {
         let Some(record) = self.records.get(id) else { return Ok(()) };
-        let found = self.backend.adopt(&spec_of(record, &self.network.bridge, ""));
+        let networks = &self.networks;
+        let of = |network: &Id| networks.get(network).map(|net| &net.network);
+        let found = self.backend.adopt(&spec_of(record, of, ""));
         resume(self, id, found, now)
     }
 }
 
+/// What was saved.
+struct Saved {
+    records: BTreeMap<Id, Record>,
+    networks: Vec<Network>,
+    predefined: Option<view::Predefined>,
+}
+
+fn load<B: Backend>(backend: &mut B, warnings: &mut Vec<String>) -> Result<Saved, Error> {
+    let mut saved = Saved { records: BTreeMap::new(), networks: Vec::new(), predefined: None };
+    for (key, text) in backend.load()? {
+        if key.starts_with(NETWORK) {
+            saved.networks.extend(read_or_set_aside::<B, Network>(backend, &key, &text, warnings)?);
+        } else if key == PREDEFINED {
+            saved.predefined = read_or_set_aside(backend, &key, &text, warnings)?;
+        } else if key.starts_with("container-")
+            && let Some(record) = read_or_set_aside::<B, Record>(backend, &key, &text, warnings)?
+        {
+            saved.records.insert(record.id.clone(), record);
+        }
+    }
+    Ok(saved)
+}
+
+/// Finds what became of every container that had begun its life. Those of an earlier life of the machine are not looked for:
+/// whoever has their process numbers now is somebody else.
+fn adopt_all<B: Backend>(
+    backend: &mut B,
+    records: &BTreeMap<Id, Record>,
+    networks: &[Network],
+    boot: &str,
+) -> Vec<(Id, Found<B::Link>)> {
+    let of = |id: &Id| networks.iter().find(|network| network.id == *id);
+    let mut adopted = Vec::new();
+    for record in records.values() {
+        let found = match record.phase {
+            Phase::Creating | Phase::Removing | Phase::Exited { .. } => continue,
+            Phase::Starting { .. } | Phase::Running { .. } | Phase::Stopping { .. } if record.boot != boot => {
+                Ok(Adopted::Ended { status: None })
+            }
+            Phase::Starting { .. } | Phase::Running { .. } | Phase::Stopping { .. } => {
+                backend.adopt(&spec_of(record, of, ""))
+            }
+        };
+        adopted.push((record.id.clone(), found));
+    }
+    adopted
+}
+
+/// Whether a container lives on a network; one that does not answer may.
+fn is_in_use<L>(network: &Id, records: &BTreeMap<Id, Record>, adopted: &[(Id, Found<L>)]) -> bool {
+    adopted.iter().any(|(id, found)| {
+        let is_on_it = records.get(id).is_some_and(|record| record.endpoint(network).is_some());
+        is_on_it && matches!(found, Ok(Adopted::Running { .. }) | Err(_))
+    })
+}
+
 /// A container that had begun its life: carries on with it, or settles its end. One that does not answer keeps all that it
 /// has, and is asked again later.
-fn resume<B: Backend>(
-    manager: &mut Manager<B>,
-    id: &Id,
-    found: Result<Adopted<B::Link>, BackendError>,
-    now: Now,
-) -> Result<(), Error> {
-    let stopping = matches!(manager.record(id)?.phase, Phase::Stopping { .. });
+fn resume<B: Backend>(manager: &mut Manager<B>, id: &Id, found: Found<B::Link>, now: Now) -> Result<(), Error> {
+    let (stopping, is_of_this_life) = {
+        let boot = manager.boot.clone();
+        let record = manager.record(id)?;
+        (matches!(record.phase, Phase::Stopping { .. }), record.boot == boot)
+    };
     let found = found.inspect_err(|_| {
         manager.silent.insert(id.clone());
         manager.deadlines.insert(id.clone(), now.instant + ASK_AGAIN);
     })?;
     match found {
         Adopted::Running { .. } if stopping => manager.end(id, now),
-        Adopted::Running { pid, link } => {
-            if let Some(link) = link {
-                manager.plug(id, link)?;
-            }
-            manager.enter(id, Phase::Running { pid })
+        Adopted::Running { pid, links } => {
+            let mut errors = plug_all(manager, id, links);
+            errors.extend(manager.finish_endpoints(id));
+            errors.extend(manager.enter(id, Phase::Running { pid }).err());
+            all_of(errors).map_or(Ok(()), Err)
         }
-        Adopted::Ended { status: Some(status) } => {
-            manager.settle(id, status, now).into_iter().next().map_or(Ok(()), Err)
+        Adopted::Ended { status: Some(status) } => all_of(manager.settle(id, status, now)).map_or(Ok(()), Err),
+        Adopted::Ended { status: None } if !is_of_this_life => {
+            let errors = manager.settle(id, super::end::STATUS_UNKNOWN, now);
+            all_of(errors).map_or(Ok(()), Err)
         }
         Adopted::Ended { status: None } => {
             let never_ran = matches!(manager.record(id)?.phase, Phase::Starting { .. });
             if never_ran { manager.undo_cut_short(id, now) } else { manager.end(id, now) }
         }
     }
+}
+
+/// Interfaces that were joining or leaving are not plugged in: they go.
+fn plug_all<B: Backend>(manager: &mut Manager<B>, id: &Id, links: Links<B::Link>) -> Vec<Error> {
+    let joined: BTreeSet<String> = match manager.record(id) {
+        Ok(record) => record
+            .endpoints
+            .iter()
+            .filter(|endpoint| endpoint.phase == EndpointPhase::Joined)
+            .map(|endpoint| endpoint.ifname.clone())
+            .collect(),
+        Err(failed) => return vec![failed],
+    };
+    let links = links.into_iter().filter(|(ifname, _)| joined.contains(ifname));
+    links.filter_map(|(ifname, link)| manager.plug(id, &ifname, link).err()).collect()
 }
 
 /// Undoes starts that did not come far enough, and finishes removals.
@@ -177,51 +213,82 @@ fn finish<B: Backend>(manager: &mut Manager<B>, now: Now, warnings: &mut Vec<Str
         .map(|record| record.id.clone())
         .collect();
     for id in half_done {
-        if let Err(failed) = manager.undo_cut_short(&id, now) {
+        let is_of_this_life = manager.records.get(&id).is_some_and(|record| record.boot == manager.boot);
+        let undone = if is_of_this_life {
+            manager.undo_cut_short(&id, now)
+        } else {
+            all_of(manager.remove_record(&id)).map_or(Ok(()), Err)
+        };
+        if let Err(failed) = undone {
             warnings.push(format!("container {}: {failed}", id.short()));
         }
     }
 }
 
+/// A user-defined network of an earlier daemon. One whose interface can not be had again stays, and says why.
+fn reopen<B: Backend>(manager: &mut Manager<B>, network: Network, warnings: &mut Vec<String>) {
+    let name = network.name.clone();
+    if network.is_leaving {
+        let gone = manager.backend.close_gateway(&network.bridge);
+        if let Err(failed) = gone.and_then(|()| manager.backend.forget(&network_key(&network.id))) {
+            warnings.push(format!("network {name}: {failed}"));
+        }
+        return;
+    }
+    // Its record may have been salvaged.
+    let saved = save_network(&mut manager.backend, &network);
+    if let Err(failed) = saved.and_then(|()| manager.open_network(network.clone())) {
+        warnings.push(format!("network {name}: {failed}"));
+        let (id, failed) = (network.id.clone(), Some(failed.to_string()));
+        // A number that no bridge has: nothing is ever done to it.
+        manager.networks.insert(id, Net { network, bridge: BridgeId(u16::MAX), gateway: None, failed });
+    }
+}
+
 /// The default network and the switch's end of its gateway. A network that is known keeps its id for ever, and its subnet
 /// and name unless the host has taken them meanwhile and no container lives on it.
-fn open_network<B: Backend>(
+fn open_default<B: Backend>(
     backend: &mut B,
     chance: &mut ChaCha8Rng,
     known: Option<Network>,
-    in_use: bool,
+    records: &BTreeMap<Id, Record>,
+    adopted: &[(Id, Found<B::Link>)],
     settings: &Settings,
 ) -> Result<(Network, B::Link), Error> {
+    let in_use = known.as_ref().is_some_and(|network| is_in_use(&network.id, records, adopted));
     let own = known.as_ref().map(|network| network.bridge.clone());
     let taken = backend.host_prefixes(own.as_deref())?;
-    let subnet = match (&known, settings.bip) {
-        (Some(network), _) if in_use => Ipv4Net::new_assert(network.gateway, network.subnet.prefix_len()),
-        (_, Some(bip)) if !is_for_hosts(bip) => {
-            return Err(Error::Subnet { network: "bridge".into(), subnet: bip.trunc() });
+    let is_free = |network: &&Network| !taken.iter().any(|other| overlap(network.subnet, *other));
+    let chosen = match (&known, settings.bip) {
+        (Some(network), _) if in_use => Ok(subnet_of(network)),
+        (known, None) if known.as_ref().is_some_and(|network| is_free(&network)) => {
+            Ok(known.as_ref().map(subnet_of).expect("it was looked at just now"))
         }
-        (_, Some(bip)) => match taken.iter().find(|other| overlap(bip, **other)) {
-            Some(other) => {
-                return Err(Error::SubnetInUse { network: "bridge".into(), subnet: bip.trunc(), other: *other });
-            }
-            None => bip,
-        },
-        (Some(network), None) if !taken.iter().any(|other| overlap(network.subnet, *other)) => {
-            Ipv4Net::new_assert(network.gateway, network.subnet.prefix_len())
-        }
-        _ => {
-            let subnet = first_free(default_pools(), &taken).ok_or_else(|| Error::NoSubnet("bridge".into()))?;
-            Ipv4Net::new_assert(first_host(subnet), subnet.prefix_len())
+        (_, bip) => {
+            let request = SubnetRequest {
+                subnet: bip.map(|bip| bip.trunc()),
+                gateway: bip.map(|bip| bip.addr()),
+                ip_range: None,
+            };
+            request.choose(&taken.into_iter().map(Taken::by_host).collect::<Vec<_>>())
         }
     };
+    let subnet = chosen.map_err(|source| Error::Subnet { network: "bridge".into(), source })?;
     let id = known.as_ref().map_or_else(|| Id::random(chance), |network| network.id.clone());
     let mut network = Network {
         name: Name::from_static("bridge"),
         mac: bridge_mac(&id),
         id,
         bridge: String::new(),
-        subnet: subnet.trunc(),
-        gateway: subnet.addr(),
+        subnet: subnet.subnet,
+        gateway: subnet.gateway,
         mtu: DEFAULT_MTU,
+        ip_range: None,
+        internal: false,
+        labels: BTreeMap::new(),
+        endpoint: EndpointKind::Tap,
+        created: 0,
+        is_leaving: false,
     };
     // The interface of a network in use is the one that its containers have kept for us, and no other.
     let others = if in_use && own.is_some() { 0..0 } else { BRIDGE_NAMES };
@@ -232,11 +299,25 @@ fn open_network<B: Backend>(
         let lease = network.gateway_lease();
         match backend.open_gateway(&Gateway { name: &network.bridge, lease: &lease }) {
             Ok(link) => return Ok((network, link)),
+            Err(BackendError::NameTaken(bridge)) if in_use => {
+                return Err(Error::GatewayHeld { bridge, containers: silent_names(records, adopted) });
+            }
             Err(taken @ BackendError::NameTaken(_)) => last = Some(taken),
             Err(failed) => return Err(failed.into()),
         }
     }
     Err(last.unwrap_or(BackendError::Gone).into())
+}
+
+fn subnet_of(network: &Network) -> Subnet {
+    Subnet { subnet: network.subnet, gateway: network.gateway, ip_range: network.ip_range }
+}
+
+/// The names of containers that did not answer.
+fn silent_names<L>(records: &BTreeMap<Id, Record>, adopted: &[(Id, Found<L>)]) -> String {
+    let silent = adopted.iter().filter(|(_, found)| found.is_err());
+    let names: Vec<&str> = silent.filter_map(|(id, _)| Some(records.get(id)?.name.as_str())).collect();
+    names.join(", ")
 }
 
 fn read_or_set_aside<B: Backend, T: DeserializeOwned>(

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use switch::mac::MacAddr;
 
+use super::networks::Net;
 use super::salvage::note_of;
 use super::{Manager, Now};
 use crate::backend::{Backend, Interface, Namespace, Spec};
@@ -11,7 +12,8 @@ use crate::error::Error;
 use crate::lease::{Lease, MAX_MTU, MIN_MTU};
 use crate::mode::NetworkMode;
 use crate::name::{Id, Name, make_up};
-use crate::record::{IFNAME, Phase, Record};
+use crate::network::Network;
+use crate::record::{Endpoint, EndpointPhase, Phase, Record};
 
 /// What `run` asks for, the command's streams aside.
 #[derive(Clone, Debug)]
@@ -126,9 +128,22 @@ impl<B: Backend> Manager<B> {
             NetworkMode::Container(target) => Some(self.sharer(target, &name)?),
             NetworkMode::Bridge(_) | NetworkMode::Host | NetworkMode::None => None,
         };
-        let lease = match &request.mode {
-            NetworkMode::Bridge(network) => Some(self.lease(network, &request)?),
-            NetworkMode::Host | NetworkMode::Container(_) | NetworkMode::None => None,
+        let (mode, endpoints) = match &request.mode {
+            NetworkMode::Bridge(network) => {
+                let net = self.find_network(network.as_str())?;
+                let lease = self.lease(net, request.ip, request.mac, request.mtu)?;
+                let endpoint = Endpoint {
+                    network: net.network.id.clone(),
+                    ifname: "eth0".into(),
+                    lease,
+                    kind: net.network.endpoint,
+                    aliases: Vec::new(),
+                    phase: EndpointPhase::Joined,
+                };
+                // As it is called, should it have been named by its id.
+                (NetworkMode::Bridge(net.network.name.clone()), vec![endpoint])
+            }
+            mode @ (NetworkMode::Host | NetworkMode::Container(_) | NetworkMode::None) => (mode.clone(), Vec::new()),
         };
         let id = Id::random(&mut self.chance);
         let hostname = match &request.mode {
@@ -139,9 +154,11 @@ impl<B: Backend> Manager<B> {
         Ok(Record {
             id,
             name,
-            mode: request.mode,
+            boot: self.boot.clone(),
+            is_in_none: mode == NetworkMode::None,
+            mode,
             shares,
-            lease,
+            endpoints,
             offload: request.offload,
             hostname,
             command: request.command,
@@ -176,18 +193,25 @@ impl<B: Backend> Manager<B> {
         if record.is_live() { Ok(record.id.clone()) } else { Err(refused(Error::NotRunning(record.name.to_string()))) }
     }
 
-    fn lease(&self, network: &Name, request: &RunRequest) -> Result<Lease, Error> {
-        if *network != self.network.name {
-            return Err(Error::NoSuchNetwork(network.to_string()));
+    /// The address, MAC and MTU of a new interface on a network.
+    pub(super) fn lease(
+        &self,
+        net: &Net,
+        ip: Option<Ipv4Addr>,
+        mac: Option<MacAddr>,
+        mtu: Option<u32>,
+    ) -> Result<Lease, Error> {
+        let network = &net.network;
+        if let Some(why) = &net.failed {
+            return Err(Error::NetworkDown { network: network.name.to_string(), why: why.clone() });
         }
-        let mtu = request.mtu.unwrap_or(self.network.mtu);
+        let mtu = mtu.unwrap_or(network.mtu);
         if !(MIN_MTU..=MAX_MTU).contains(&mtu) {
             return Err(Error::Mtu(mtu));
         }
-        let leases = self.records.values().filter(|record| record.is_live()).filter_map(|record| record.lease.as_ref());
-        self.network
-            .lease(request.ip, request.mac, mtu, leases)
-            .map_err(|source| Error::Lease { network: network.to_string(), source })
+        let leases = self.records.values().filter(|record| record.is_live());
+        let leases = leases.filter_map(|record| record.endpoint(&network.id)).map(|endpoint| &endpoint.lease);
+        network.lease(ip, mac, mtu, leases).map_err(|source| Error::Lease { network: network.name.to_string(), source })
     }
 
     /// The steps before the command, each saved before it is taken.
@@ -195,11 +219,13 @@ impl<B: Backend> Manager<B> {
         self.save(id)?;
         let created = {
             let record = self.records.get(id).ok_or_else(|| Error::NoSuchContainer(id.short().to_owned()))?;
-            let note = note_of(record, &self.network);
-            self.backend.create(&spec_of(record, &self.network.bridge, &note))?
+            let note = note_of(record, self.networks.values().map(|net| &net.network));
+            let networks = &self.networks;
+            let of = |network: &Id| networks.get(network).map(|net| &net.network);
+            self.backend.create(&spec_of(record, of, &note))?
         };
-        if let Some(link) = created.link {
-            self.plug(id, link)?;
+        for (ifname, link) in created.links {
+            self.plug(id, &ifname, link)?;
         }
         self.enter(id, Phase::Starting { pid: created.pid })
     }
@@ -211,16 +237,47 @@ impl<B: Backend> Manager<B> {
     }
 }
 
-/// What the backend is asked for, for a container with this record.
-pub(super) fn spec_of<'a>(record: &'a Record, bridge: &'a str, note: &'a str) -> Spec<'a> {
+/// What the backend is asked for, for a container with this record. `network` knows the networks by their ids.
+pub(super) fn spec_of<'a>(record: &'a Record, network: impl Fn(&Id) -> Option<&'a Network>, note: &'a str) -> Spec<'a> {
     let namespace = match (&record.mode, &record.shares) {
         (NetworkMode::Host, _) => Namespace::Host,
         (NetworkMode::Container(_), Some(target)) => Namespace::Of(target),
         (NetworkMode::Container(_) | NetworkMode::Bridge(_) | NetworkMode::None, _) => Namespace::New,
     };
-    let interface =
-        record.lease.as_ref().map(|lease| Interface { name: IFNAME, lease, offload: record.offload, bridge });
-    Spec { id: &record.id, namespace, interface, hostname: record.hostname.as_deref(), log: record.detached, note }
+    let default = default_endpoint(record, &network).map(|endpoint| &endpoint.ifname);
+    let interfaces = record.endpoints.iter().map(|endpoint| {
+        let bridge = network(&endpoint.network).map_or("", |network| network.bridge.as_str());
+        let is_default = default == Some(&endpoint.ifname);
+        interface_of(endpoint, bridge, is_default, record.offload)
+    });
+    Spec {
+        id: &record.id,
+        namespace,
+        interfaces: interfaces.collect(),
+        hostname: record.hostname.as_deref(),
+        log: record.detached,
+        note,
+    }
+}
+
+pub(super) fn interface_of<'a>(
+    endpoint: &'a Endpoint,
+    bridge: &'a str,
+    is_default: bool,
+    offload: bool,
+) -> Interface<'a> {
+    let Endpoint { ifname, lease, kind, .. } = endpoint;
+    Interface { name: ifname, lease, kind: *kind, is_default, offload, bridge }
+}
+
+/// The interface that the default route goes by: the first on a network with a way out.
+pub(super) fn default_endpoint<'a>(
+    record: &'a Record,
+    network: impl Fn(&Id) -> Option<&'a Network>,
+) -> Option<&'a Endpoint> {
+    record.endpoints.iter().find(|endpoint| {
+        endpoint.phase == EndpointPhase::Joined && network(&endpoint.network).is_some_and(|network| !network.internal)
+    })
 }
 
 /// What Linux and RFC 1123 agree on.

@@ -1,8 +1,8 @@
 //! [`Note`]: what is kept with a container itself, so that it is not lost with its record.
 //!
 //! A container whose record is corrupt may live, with an address that is then in use. It gets its record back from its note;
-//! one whose note is lost as well is ended, since nobody could name it any more. The default network, whose record may be
-//! corrupt too, is in every note.
+//! one whose note is lost as well is ended, since nobody could name it any more. The default network and its own, whose
+//! records may be corrupt too, are in every note.
 
 use std::collections::BTreeMap;
 
@@ -14,38 +14,44 @@ use crate::name::Id;
 use crate::network::Network;
 use crate::record::{Phase, Record};
 
-/// The record of a container when it was made, and the default network.
+/// The record of a container when it was made, and the networks that it is on; the default one always.
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {
     record: Record,
-    network: Network,
+    networks: Vec<Network>,
 }
 
-/// What [`crate::backend::Spec::note`] is to be.
-pub(super) fn note_of(record: &Record, network: &Network) -> String {
-    let note = Note { record: record.clone(), network: network.clone() };
+/// What [`crate::backend::Spec::note`] is to be. `networks` are all there are.
+pub(super) fn note_of<'a>(record: &Record, networks: impl Iterator<Item = &'a Network>) -> String {
+    let belongs = |network: &&Network| network.name.as_str() == "bridge" || record.endpoint(&network.id).is_some();
+    let note = Note { record: record.clone(), networks: networks.filter(belongs).cloned().collect() };
     serde_json::to_string(&note).unwrap_or_default()
 }
 
-/// Adds to `records` those of containers that are there without one, and finds the default network if it is not known.
+/// Adds to `records` those of containers that are there without one, and to `networks` those that only they know.
 pub(super) fn salvage<B: Backend>(
     backend: &mut B,
     records: &mut BTreeMap<Id, Record>,
-    network: &mut Option<Network>,
+    networks: &mut Vec<Network>,
     warnings: &mut Vec<String>,
 ) -> Result<(), Error> {
     for noted in backend.noted()? {
         let note = noted.note.and_then(|text| serde_json::from_str::<Note>(&text).ok());
-        let is_known = records.keys().any(|id| id.short() == noted.id.short());
-        if let Some(note) = &note
-            && network.is_none()
-        {
-            warnings
-                .push(format!("the record of network {} is written anew, as a container has it", note.network.name));
-            *network = Some(note.network.clone());
+        let known = records.values().find(|record| record.id.short() == noted.id.short());
+        let lives = known.is_none_or(Record::is_live);
+        for network in note.iter().flat_map(|note| &note.networks) {
+            // A network that was removed since is on record as nothing; so is one whose record is lost.
+            let is_needed = network.name.as_str() == "bridge"
+                || known.is_some_and(|record| record.endpoint(&network.id).is_some())
+                || known.is_none();
+            if lives && is_needed && !networks.iter().any(|known| known.id == network.id || known.name == network.name)
+            {
+                warnings.push(format!("the record of network {} is written anew, as a container has it", network.name));
+                networks.push(network.clone());
+            }
         }
         match note {
-            _ if is_known => {}
+            _ if known.is_some() => {}
             Some(Note { mut record, .. }) => {
                 warnings.push(format!("container {} had no record; it is written anew", record.name));
                 // It was created; whether it runs, the backend knows.

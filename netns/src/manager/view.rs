@@ -13,7 +13,7 @@ use crate::backend::Backend;
 use crate::error::Error;
 use crate::mode::NetworkMode;
 use crate::name::Id;
-use crate::network::Network;
+use crate::network::{EndpointKind, Network};
 use crate::record::{Phase, Record};
 
 /// The ids of the two networks that are no bridges.
@@ -36,6 +36,54 @@ pub struct NetworkView {
     pub scope: String,
 }
 
+/// What `network inspect` shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkDetails {
+    /// The id, 64 digits.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// `bridge`, `host` or `null`.
+    pub driver: String,
+    /// Always `local`.
+    pub scope: String,
+    /// When it was made, in seconds since 1970; 0 for those that are always there.
+    pub created: u64,
+    /// Whether no way leads out of it.
+    pub internal: bool,
+    /// Its subnet; `null` for those that have none.
+    pub subnet: Option<Ipv4Net>,
+    /// The host's address in it.
+    pub gateway: Option<Ipv4Addr>,
+    /// Where addresses that nobody asked for are taken from, if not from the whole subnet.
+    pub ip_range: Option<Ipv4Net>,
+    /// The MTU of its interfaces, in bytes.
+    pub mtu: Option<u32>,
+    /// Its bridge, and the host's interface in it.
+    pub bridge: Option<String>,
+    /// The MAC of the bridge.
+    pub mac: Option<MacAddr>,
+    /// What its containers' interfaces are: `tap` or `veth`.
+    pub endpoint: Option<EndpointKind>,
+    /// What the user has written on it.
+    pub labels: BTreeMap<String, String>,
+    /// The containers on it, by their ids.
+    pub containers: BTreeMap<String, MemberView>,
+}
+
+/// A container on a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberView {
+    /// The container's name.
+    pub name: String,
+    /// What its interface is called inside; `null` where it has none of its own.
+    pub ifname: Option<String>,
+    /// Its address, with the prefix length.
+    pub ip: Option<Ipv4Net>,
+    /// Its MAC.
+    pub mac: Option<MacAddr>,
+}
+
 /// An interface of a container on a network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceView {
@@ -47,6 +95,10 @@ pub struct InterfaceView {
     pub gateway: Ipv4Addr,
     /// Its MTU in bytes.
     pub mtu: u32,
+    /// What it is called inside.
+    pub ifname: String,
+    /// Further names of the container on this network.
+    pub aliases: Vec<String>,
     /// The name of its port on the switch; `null` if the interface is gone.
     pub port: Option<String>,
 }
@@ -94,17 +146,90 @@ impl<B: Backend> Manager<B> {
             driver: driver.to_owned(),
             scope: "local".to_owned(),
         };
-        vec![
-            view(&self.network.id, self.network.name.as_str(), "bridge"),
-            view(&self.networks.host, "host", "host"),
-            view(&self.networks.none, "none", "null"),
-        ]
+        let (host, none) = (&self.predefined.host, &self.predefined.none);
+        let others = [view(host, "host", "host"), view(none, "none", "null")];
+        let mut views: Vec<NetworkView> =
+            self.bridge_networks().iter().map(|network| view(&network.id, network.name.as_str(), "bridge")).collect();
+        views.splice(1..1, others);
+        views
     }
 
-    /// The default bridge network.
+    /// One network, with the containers on it.
+    ///
+    /// # Errors
+    /// If there is none, or several.
+    pub fn inspect_network(&self, text: &str) -> Result<NetworkDetails, Error> {
+        match self.predefined_name(text) {
+            Some("host") => Ok(self.details_of(&self.predefined.host, "host", "host", &NetworkMode::Host)),
+            Some("none") => Ok(self.details_of(&self.predefined.none, "none", "null", &NetworkMode::None)),
+            Some(_) => Ok(self.details(&self.net(&self.default)?.network)),
+            None => Ok(self.details(&self.find_network(text)?.network)),
+        }
+    }
+
+    fn details(&self, network: &Network) -> NetworkDetails {
+        let member = |record: &&Record| {
+            let endpoint = record.endpoint(&network.id)?;
+            let view = MemberView {
+                name: record.name.to_string(),
+                ifname: Some(endpoint.ifname.clone()),
+                ip: Some(endpoint.lease.ip),
+                mac: Some(endpoint.lease.mac),
+            };
+            Some((record.id.to_string(), view))
+        };
+        NetworkDetails {
+            id: network.id.to_string(),
+            name: network.name.to_string(),
+            driver: "bridge".into(),
+            scope: "local".into(),
+            created: network.created,
+            internal: network.internal,
+            subnet: Some(network.subnet),
+            gateway: Some(network.gateway),
+            ip_range: network.ip_range,
+            mtu: Some(network.mtu),
+            bridge: Some(network.bridge.clone()),
+            mac: Some(network.mac),
+            endpoint: Some(network.endpoint),
+            labels: network.labels.clone(),
+            containers: self.members(&network.id).iter().filter_map(member).collect(),
+        }
+    }
+
+    /// One of the networks that are no bridges.
+    fn details_of(&self, id: &Id, name: &str, driver: &str, mode: &NetworkMode) -> NetworkDetails {
+        let is_on_it =
+            |record: &&Record| record.is_live() && record.mode == *mode && (name != "none" || record.is_in_none);
+        let member = |record: &Record| {
+            let view = MemberView { name: record.name.to_string(), ifname: None, ip: None, mac: None };
+            (record.id.to_string(), view)
+        };
+        NetworkDetails {
+            id: id.to_string(),
+            name: name.into(),
+            driver: driver.into(),
+            scope: "local".into(),
+            created: 0,
+            internal: false,
+            subnet: None,
+            gateway: None,
+            ip_range: None,
+            mtu: None,
+            bridge: None,
+            mac: None,
+            endpoint: None,
+            labels: BTreeMap::new(),
+            containers: self.records.values().filter(is_on_it).map(member).collect(),
+        }
+    }
+
+    /// The bridge networks: the default one first, then by name.
     #[must_use]
-    pub fn default_network(&self) -> &Network {
-        &self.network
+    pub fn bridge_networks(&self) -> Vec<&Network> {
+        let mut networks: Vec<&Network> = self.networks.values().map(|net| &net.network).collect();
+        networks.sort_by_key(|network| (network.id != self.default, network.name.clone()));
+        networks
     }
 
     /// The containers that live, and with `all` the ended ones too: the newest first.
@@ -123,16 +248,16 @@ impl<B: Backend> Manager<B> {
         self.find(text).map(|record| self.view(record))
     }
 
-    /// The number of a container's port on the switch.
+    /// The number of the port of one of a container's interfaces.
     #[must_use]
-    pub fn port_of(&self, id: &Id) -> Option<PortId> {
-        self.ports.get(id).copied()
+    pub fn port_of(&self, id: &Id, ifname: &str) -> Option<PortId> {
+        self.ports.get(&(id.clone(), ifname.to_owned())).copied()
     }
 
     /// The container whose port this is.
     #[must_use]
     pub fn owner_of(&self, port: PortId) -> Option<&Record> {
-        let (id, _) = self.ports.iter().find(|(_, own)| **own == port)?;
+        let ((id, _), _) = self.ports.iter().find(|(_, own)| **own == port)?;
         self.records.get(id)
     }
 
@@ -148,13 +273,24 @@ impl<B: Backend> Manager<B> {
             Phase::Exited { status, at } => ("exited", Some(status), Some(at)),
             Phase::Removing => ("removing", None, None),
         };
-        let mut networks = BTreeMap::new();
-        if let (NetworkMode::Bridge(network), Some(lease), true) = (&record.mode, &record.lease, record.is_live()) {
-            let port = self.ports.contains_key(&record.id).then(|| record.port_name());
-            let interface =
-                InterfaceView { ip: lease.ip, mac: lease.mac, gateway: lease.gateway, mtu: lease.mtu, port };
-            networks.insert(network.to_string(), interface);
-        }
+        let live = record.endpoints.iter().filter(|_| record.is_live());
+        let networks = live.map(|endpoint| {
+            let network = self.networks.get(&endpoint.network);
+            let name = network.map_or(endpoint.network.short(), |net| net.network.name.as_str());
+            let lease = &endpoint.lease;
+            let has_port = self.ports.contains_key(&(record.id.clone(), endpoint.ifname.clone()));
+            let view = InterfaceView {
+                ip: lease.ip,
+                mac: lease.mac,
+                gateway: lease.gateway,
+                mtu: lease.mtu,
+                ifname: endpoint.ifname.clone(),
+                aliases: endpoint.aliases.clone(),
+                port: has_port.then(|| record.port_name(&endpoint.ifname)),
+            };
+            (name.to_owned(), view)
+        });
+        let networks = networks.collect();
         ContainerView {
             id: record.id.to_string(),
             name: record.name.to_string(),

@@ -111,7 +111,7 @@ fn kill_nine_of_a_shim_before_its_command_is_noticed() {
     let spec = netns::backend::Spec {
         id: &id,
         namespace: netns::backend::Namespace::New,
-        interface: None,
+        interfaces: Vec::new(),
         hostname: None,
         log: false,
         note: "",

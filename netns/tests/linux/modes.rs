@@ -173,7 +173,7 @@ fn the_gateway_bears_the_bridges_name() {
     let gateway = &own[1];
     assert_eq!((gateway.up, gateway.mtu, gateway.ipv6_count), (true, 1500, 0));
     assert_eq!(gateway.ipv4, ["172.17.0.1/16".parse().expect("an address")]);
-    assert_eq!(gateway.mac, world.manager().default_network().mac);
+    assert_eq!(gateway.mac, world.manager().bridge_networks()[0].mac);
     world.kill_daemon();
     assert_eq!(traces().1.into_iter().collect::<Vec<_>>(), ["lo"]);
 }
@@ -186,7 +186,7 @@ fn a_second_instance_gets_the_next_bridge_and_subnet() {
     let now = netns::manager::Now { instant: switch::time::Instant::ZERO, unix: 0 };
     let settings = netns::manager::Settings { seed: 8, bip: None };
     let (second, _) = netns::manager::Manager::open(backend, &settings, now).expect("a manager");
-    assert_eq!(first.manager().default_network().bridge, "pontoon0");
-    assert_eq!(second.default_network().bridge, "pontoon1");
-    assert_eq!(second.default_network().subnet.to_string(), "172.18.0.0/16");
+    assert_eq!(first.manager().bridge_networks()[0].bridge, "pontoon0");
+    assert_eq!(second.bridge_networks()[0].bridge, "pontoon1");
+    assert_eq!(second.bridge_networks()[0].subnet.to_string(), "172.18.0.0/16");
 }

@@ -2,7 +2,6 @@
 
 use netns::backend::{Backend, Namespace, Spec};
 use netns::linux::Outcome;
-use netns::manager::GATEWAY_PORT;
 use netns::name::Id;
 
 use crate::world::{PATIENCE, World, family, living, process, traces};
@@ -28,8 +27,7 @@ fn a_container_outlives_the_daemon_and_is_taken_over() {
     world.start_daemon();
     assert_eq!(world.shim(&running.id), before);
     assert_eq!(world.plugged(), 2, "the gateway and eth0");
-    let port = world.manager().port_of(&running.id).expect("a port");
-    assert_ne!(port, GATEWAY_PORT);
+    assert!(world.manager().port_of(&running.id, "eth0").is_some());
     let id = running.id.clone();
     world.kill(&id, 15);
     assert_eq!(world.finish(running).0, 143);
@@ -66,7 +64,8 @@ fn a_status_is_kept_for_the_next_daemon() {
 fn what_was_created_but_not_started_goes_with_its_creator() {
     let mut world = World::new();
     let id = Id::try_from("c".repeat(64)).expect("an id");
-    let spec = Spec { id: &id, namespace: Namespace::New, interface: None, hostname: Some("x"), log: false, note: "" };
+    let spec =
+        Spec { id: &id, namespace: Namespace::New, interfaces: Vec::new(), hostname: Some("x"), log: false, note: "" };
     let created = world.manager().backend().create(&spec).expect("created");
     let pid = rustix::process::Pid::from_raw(created.pid.cast_signed()).expect("a pid");
     let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).expect("it runs");

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use netns::error::Error;
-use netns::manager::{ContainerView, NetworkView, RunRequest, Started};
-use netns::name::Id;
+use netns::manager::{ConnectRequest, ContainerView, NetworkDetails, NetworkRequest, NetworkView, RunRequest, Started};
+use netns::name::{Id, Name};
 use netns::network::Network;
 
 use super::{World, no_daemon};
@@ -81,12 +81,63 @@ impl World {
         self.ask(|manager, _| Ok(manager.networks()))
     }
 
-    /// The default bridge network: its bridge, its subnet, its gateway.
+    /// The bridge networks, the default one first: their bridges, subnets, gateways.
     ///
     /// # Errors
     /// If no daemon runs.
-    pub fn default_network(&mut self) -> Result<Network, Error> {
-        self.ask(|manager, _| Ok(manager.default_network().clone()))
+    pub fn bridge_networks(&mut self) -> Result<Vec<Network>, Error> {
+        self.ask(|manager, _| Ok(manager.bridge_networks().into_iter().cloned().collect()))
+    }
+
+    /// Makes a bridge network.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn create_network(&mut self, request: NetworkRequest) -> Result<Id, Error> {
+        self.ask(|manager, now| manager.create_network(request, now))
+    }
+
+    /// Removes a network that nobody is on.
+    ///
+    /// # Errors
+    /// If it stays.
+    pub fn remove_network(&mut self, name: &str) -> Result<Id, Error> {
+        self.ask(|manager, now| manager.remove_network(name, now))
+    }
+
+    /// Removes all networks that nobody is on; the names of those that went.
+    ///
+    /// # Errors
+    /// If one stays.
+    pub fn prune_networks(&mut self) -> Result<Vec<Name>, Error> {
+        self.ask(|manager, now| {
+            let (gone, failures) = manager.prune_networks(now);
+            failures.into_iter().next().map_or(Ok(gone), Err)
+        })
+    }
+
+    /// A network, with the containers on it.
+    ///
+    /// # Errors
+    /// If there is none, or several.
+    pub fn inspect_network(&mut self, name: &str) -> Result<NetworkDetails, Error> {
+        self.ask(|manager, _| manager.inspect_network(name))
+    }
+
+    /// Gives a container that runs an interface on a further network.
+    ///
+    /// # Errors
+    /// Why it has none.
+    pub fn connect_network(&mut self, network: &str, container: &str, request: ConnectRequest) -> Result<(), Error> {
+        self.ask(|manager, now| manager.connect(network, container, request, now))
+    }
+
+    /// Takes a container off a network.
+    ///
+    /// # Errors
+    /// If it is not on it.
+    pub fn disconnect_network(&mut self, network: &str, container: &str) -> Result<(), Error> {
+        self.ask(|manager, now| manager.disconnect(network, container, now))
     }
 
     /// What a container printed.

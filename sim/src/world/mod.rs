@@ -10,7 +10,7 @@ use netns::backend::BackendError;
 use netns::error::Error;
 use netns::manager::{Ended, Manager, Now, Settings};
 use netns::name::Id;
-use switch::dataplane::{self, BridgeId, BridgeStatistics, Dataplane, FdbRow, Serviced};
+use switch::dataplane::{self, BridgeStatistics, Dataplane, FdbRow, Serviced};
 use switch::time::Instant;
 
 use crate::backend::SimBackend;
@@ -87,6 +87,12 @@ impl World {
         self.machine().daemon_ends();
     }
 
+    /// Starts the machine anew: daemon and containers are gone, and the host's interfaces that they made; the disk stays.
+    pub fn reboot(&mut self) {
+        self.daemon = None;
+        self.machine().reboot();
+    }
+
     /// Replaces every saved record whose key begins with `beginning`, as a broken disk may. Returns how many there were.
     pub fn spoil_records(&mut self, beginning: &str, text: &str) -> usize {
         let mut machine = self.machine();
@@ -150,11 +156,11 @@ impl World {
         self.daemon.as_ref().map_or_else(Vec::new, |daemon| daemon.dataplane.statistics())
     }
 
-    /// The stations of the default network; none without a daemon.
+    /// The stations of all networks; none without a daemon.
     #[must_use]
     pub fn fdb(&self) -> Vec<FdbRow> {
         let now = self.clock.now();
-        self.daemon.as_ref().map_or_else(Vec::new, |daemon| daemon.dataplane.fdb(BridgeId(0), now))
+        self.daemon.as_ref().map_or_else(Vec::new, |daemon| daemon.dataplane.fdb(now))
     }
 
     /// A hash over every frame that passed a cable: when, where, and what became of it. Equal runs have equal hashes.

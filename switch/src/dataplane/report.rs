@@ -47,6 +47,8 @@ pub struct PortStatistics {
     pub port: PortId,
     /// What people call it.
     pub name: String,
+    /// Whether it is the bridge's own port: the host.
+    pub is_local: bool,
     /// How many stations it has towards its quota.
     pub stations: usize,
     /// Its counters.
@@ -57,6 +59,8 @@ pub struct PortStatistics {
 /// An entry of an FDB, for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FdbRow {
+    /// The name of the bridge.
+    pub bridge: String,
     /// Its VLAN; 0 where tags are not looked at.
     pub vlan: VlanId,
     /// Its address.
@@ -65,6 +69,8 @@ pub struct FdbRow {
     pub port: PortId,
     /// What people call that port.
     pub name: String,
+    /// Whether that is the bridge's own port: the host.
+    pub is_local: bool,
     /// How the entry behaves.
     pub kind: EntryKind,
     /// How long ago the station was last heard, in whole seconds.
@@ -94,6 +100,7 @@ impl<L: Link> Dataplane<L> {
         let of_port = |bridge: &Bridge, port: PortId| PortStatistics {
             port,
             name: bridge.port_name(port),
+            is_local: bridge.is_local(port),
             stations: bridge.switch.fdb().stations(port),
             counters: self.counters(port).cloned().unwrap_or_default(),
         };
@@ -108,21 +115,10 @@ impl<L: Link> Dataplane<L> {
         self.bridges.iter().map(of_bridge).collect()
     }
 
-    /// The stations of a bridge, by VLAN and address; none if there is no such bridge.
+    /// The stations of all bridges, by bridge, VLAN and address.
     #[must_use]
-    pub fn fdb(&self, bridge: BridgeId, now: Instant) -> Vec<FdbRow> {
-        let Some(bridge) = self.bridges.get(bridge.0) else { return Vec::new() };
-        let entries = bridge.switch.fdb().entries(now).into_iter();
-        entries
-            .map(|entry| FdbRow {
-                vlan: entry.vlan,
-                station: entry.station,
-                port: entry.port,
-                name: bridge.port_name(entry.port),
-                kind: entry.kind,
-                age: entry.age.as_secs(),
-            })
-            .collect()
+    pub fn fdb(&self, now: Instant) -> Vec<FdbRow> {
+        self.bridges.iter().flat_map(|(_, bridge)| bridge.rows(now)).collect()
     }
 
     /// Whether the law of the counters holds for every port, and for those that have gone.
@@ -138,7 +134,27 @@ impl<L: Link> Dataplane<L> {
 }
 
 impl Bridge {
+    fn rows(&self, now: Instant) -> Vec<FdbRow> {
+        let entries = self.switch.fdb().entries(now).into_iter();
+        entries
+            .map(|entry| FdbRow {
+                bridge: self.name.clone(),
+                vlan: entry.vlan,
+                station: entry.station,
+                port: entry.port,
+                name: self.port_name(entry.port),
+                is_local: self.is_local(entry.port),
+                kind: entry.kind,
+                age: entry.age.as_secs(),
+            })
+            .collect()
+    }
+
     fn port_name(&self, port: PortId) -> String {
         self.switch.port(port).map(|config| config.name.clone()).unwrap_or_default()
+    }
+
+    fn is_local(&self, port: PortId) -> bool {
+        self.switch.port(port).is_some_and(|config| config.local.is_some())
     }
 }

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use netns::interface::InterfaceInfo;
-use netns::manager::{ContainerView, NetworkView};
+use netns::manager::{ContainerView, NetworkDetails, NetworkView};
+use netns::network::EndpointKind;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use switch::dataplane::BridgeStatistics;
@@ -22,7 +23,8 @@ use switch::mac::MacAddr;
 
 use self::inside::{Ear, Inside};
 use super::{
-    Bridge, Census, Lab, Listener, NetError, Order, Place, Program, Refusal, Sniffer, Station, Transferred, sorted,
+    Bridge, Census, Lab, Listener, NetError, NetworkOrder, Order, Place, Program, Refusal, Sniffer, Station,
+    Transferred, sorted,
 };
 use crate::cage::DIR;
 
@@ -271,6 +273,23 @@ impl Lab for Linux {
         processes::kill_and_wait(pid);
     }
 
+    fn reboot(&mut self) {
+        // As far as can be had: all processes of ours are killed, what does not outlive a reboot goes, and the number of the
+        // kernel's life is another. (/proc belongs to this cage.)
+        self.kill_daemon();
+        for pid in processes::ours() {
+            processes::kill_and_wait(pid);
+        }
+        let is_gone = waited_for(|| self.interfaces(Place::Host).iter().all(|own| own.name == "lo").then_some(()));
+        assert!(is_gone.is_some(), "interfaces are left: {:?}", self.interfaces(Place::Host));
+        for mut client in self.clients.drain(..) {
+            client.wait().expect("wait for a client");
+        }
+        self.pids.clear();
+        std::fs::remove_dir_all(self.runtime_dir()).expect("what is in /run does not outlive a reboot");
+        processes::change_boot_id(&self.dir);
+    }
+
     fn daemon_runs(&mut self) -> bool {
         self.daemon_pid().is_some()
     }
@@ -333,6 +352,49 @@ impl Lab for Linux {
         });
     }
 
+    fn create_network(&mut self, order: NetworkOrder) -> Result<String, Refusal> {
+        let mut arguments = vec!["network".to_owned(), "create".to_owned()];
+        let mut option = |name: &str, value: Option<String>| {
+            arguments.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
+        };
+        option("--subnet", order.subnet.map(|subnet| subnet.to_string()));
+        option("--gateway", order.gateway.map(|gateway| gateway.to_string()));
+        option("--ip-range", order.ip_range.map(|range| range.to_string()));
+        option("--mtu", order.mtu.map(|mtu| mtu.to_string()));
+        option("-o", (order.endpoint != EndpointKind::Tap).then(|| format!("endpoint={}", order.endpoint)));
+        arguments.extend(order.internal.then(|| "--internal".to_owned()));
+        arguments.push(order.name);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        Ok(self.attempt(&arguments)?.trim_end().to_owned())
+    }
+
+    fn remove_network(&mut self, network: &str) -> Result<(), Refusal> {
+        self.attempt(&["network", "rm", network]).map(drop)
+    }
+
+    fn prune_networks(&mut self) -> Vec<String> {
+        let said = self.says(&["network", "prune"]);
+        said.lines().skip(1).map(ToOwned::to_owned).collect()
+    }
+
+    fn inspect_network(&mut self, network: &str) -> Result<NetworkDetails, Refusal> {
+        let said = self.attempt(&["network", "inspect", network])?;
+        let views: Vec<NetworkDetails> = serde_json::from_str(&said).unwrap_or_else(|why| panic!("{why}: {said}"));
+        Ok(views.into_iter().next().expect("inspect tells of the network"))
+    }
+
+    fn connect_network(&mut self, network: &str, container: &str, ip: Option<Ipv4Addr>) -> Result<(), Refusal> {
+        let ip = ip.map(|ip| ip.to_string());
+        let mut arguments = vec!["network", "connect"];
+        arguments.extend(ip.iter().flat_map(|ip| ["--ip", ip.as_str()]));
+        arguments.extend([network, container]);
+        self.attempt(&arguments).map(drop)
+    }
+
+    fn disconnect_network(&mut self, network: &str, container: &str) -> Result<(), Refusal> {
+        self.attempt(&["network", "disconnect", network, container]).map(drop)
+    }
+
     fn ps(&mut self, all: bool) -> Vec<ContainerView> {
         self.json(if all { &["ps", "-a"] } else { &["ps"] })
     }
@@ -387,7 +449,7 @@ impl Lab for Linux {
         Census {
             namespaces: processes::network_namespaces().len(),
             mounts: mounts.lines().count(),
-            interfaces: self.interfaces(Place::Host).into_iter().map(|own| own.name).collect(),
+            interfaces: sorted(self.interfaces(Place::Host).into_iter().map(|own| own.name).collect()),
             ports: sorted(self.bridges().into_iter().flat_map(|bridge| bridge.interfaces).collect()),
             leases: self.ps(true).into_iter().filter_map(lease).collect(),
         }

@@ -1,12 +1,14 @@
 //! [`Sim`]: the lab in the simulator. Time is virtual: to wait costs nothing, and two runs are the same.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use netns::error::Error;
 use netns::interface::InterfaceInfo;
-use netns::manager::{ContainerView, NetworkView, RunRequest};
+use netns::manager::{ConnectRequest, ContainerView, NetworkDetails, NetworkRequest, NetworkView, RunRequest};
+use netns::subnet::SubnetRequest;
 use sha2::{Digest, Sha256};
 use sim::{SocketError, SocketId, World};
 use switch::dataplane::BridgeStatistics;
@@ -14,7 +16,8 @@ use switch::fdb::EntryKind;
 use switch::mac::MacAddr;
 
 use super::{
-    Bridge, Census, Lab, Listener, NetError, Order, Place, Program, Refusal, Sniffer, Station, Transferred, sorted,
+    Bridge, Census, Lab, Listener, NetError, NetworkOrder, Order, Place, Program, Refusal, Sniffer, Station,
+    Transferred, sorted,
 };
 
 /// How long something may take that is waited for.
@@ -89,6 +92,10 @@ impl Lab for Sim {
         self.world.kill_daemon();
     }
 
+    fn reboot(&mut self) {
+        self.world.reboot();
+    }
+
     fn daemon_runs(&mut self) -> bool {
         self.world.is_up()
     }
@@ -140,6 +147,39 @@ impl Lab for Sim {
         });
     }
 
+    fn create_network(&mut self, order: NetworkOrder) -> Result<String, Refusal> {
+        let request = NetworkRequest {
+            name: order.name.parse().expect("a name"),
+            subnet: SubnetRequest { subnet: order.subnet, gateway: order.gateway, ip_range: order.ip_range },
+            internal: order.internal,
+            mtu: order.mtu,
+            labels: BTreeMap::new(),
+            endpoint: order.endpoint,
+        };
+        self.world.create_network(request).map(String::from).map_err(|error| refusal(&error))
+    }
+
+    fn remove_network(&mut self, network: &str) -> Result<(), Refusal> {
+        self.world.remove_network(network).map(drop).map_err(|error| refusal(&error))
+    }
+
+    fn prune_networks(&mut self) -> Vec<String> {
+        self.world.prune_networks().expect("all of them go").into_iter().map(String::from).collect()
+    }
+
+    fn inspect_network(&mut self, network: &str) -> Result<NetworkDetails, Refusal> {
+        self.world.inspect_network(network).map_err(|error| refusal(&error))
+    }
+
+    fn connect_network(&mut self, network: &str, container: &str, ip: Option<Ipv4Addr>) -> Result<(), Refusal> {
+        let request = ConnectRequest { ip, ..ConnectRequest::default() };
+        self.world.connect_network(network, container, request).map_err(|error| refusal(&error))
+    }
+
+    fn disconnect_network(&mut self, network: &str, container: &str) -> Result<(), Refusal> {
+        self.world.disconnect_network(network, container).map_err(|error| refusal(&error))
+    }
+
     fn ps(&mut self, all: bool) -> Vec<ContainerView> {
         self.world.containers(all).expect("a daemon answers")
     }
@@ -153,11 +193,16 @@ impl Lab for Sim {
     }
 
     fn bridges(&mut self) -> Vec<Bridge> {
-        let network = self.world.default_network().expect("a daemon answers");
-        let ports = self.world.statistics().into_iter().flat_map(|bridge| bridge.ports).map(|port| port.name);
-        let interfaces = ports.filter(|name| *name != network.bridge).collect();
-        let id = format!("8000.{}", network.mac.to_string().replace(':', ""));
-        vec![Bridge { name: network.bridge, id, interfaces }]
+        let networks = self.world.bridge_networks().expect("a daemon answers");
+        let statistics = self.world.statistics();
+        let bridge = |network: netns::network::Network| {
+            let own = statistics.iter().filter(|bridge| bridge.name == network.bridge);
+            let ports = own.flat_map(|bridge| &bridge.ports).filter(|port| !port.is_local);
+            let interfaces = ports.map(|port| port.name.clone()).collect();
+            let id = format!("8000.{}", network.mac.to_string().replace(':', ""));
+            Bridge { name: network.bridge, id, interfaces }
+        };
+        networks.into_iter().map(bridge).collect()
     }
 
     fn fdb(&mut self) -> Vec<Station> {
@@ -184,7 +229,7 @@ impl Lab for Sim {
         Census {
             namespaces: namespaces + 1,
             mounts: 0,
-            interfaces: self.interfaces(Place::Host).into_iter().map(|own| own.name).collect(),
+            interfaces: sorted(self.interfaces(Place::Host).into_iter().map(|own| own.name).collect()),
             ports: sorted(self.bridges().into_iter().flat_map(|bridge| bridge.interfaces).collect()),
             leases: self.ps(true).into_iter().filter_map(lease).collect(),
         }

@@ -115,7 +115,7 @@ fn with_two_neighbours(lab: &mut dyn Lab) -> Census {
 
 /// For n = 1, 2, …: an operation with a daemon that is killed in its n-th change of a record, then `afterwards` with the
 /// next daemon; until a daemon lives to see the operation succeed.
-fn at_each_step(
+pub(super) fn at_each_step(
     lab: &mut dyn Lab,
     operation: &mut dyn FnMut(&mut dyn Lab) -> bool,
     afterwards: &mut dyn FnMut(&mut dyn Lab),

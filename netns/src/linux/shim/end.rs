@@ -19,7 +19,7 @@ impl Shim {
         let ends: Vec<i32> = tasks.values_mut().map(Task::wait).collect();
         let status = ends.first().copied().unwrap_or_default();
         if self.shared {
-            self.delete_interface();
+            self.delete_interfaces();
         }
         if let Err(why) = self.leave_status(status) {
             eprintln!("pontoon: {}: status {status} is not kept: {why}", self.directory.display());
@@ -33,14 +33,14 @@ impl Shim {
             task.tell(&Event::Exited { status });
         }
         drop(tasks);
-        self.delete_interface();
+        self.delete_interfaces();
         ExitCode::SUCCESS
     }
 
-    /// While this process still has its descriptor of the TAP, so that the daemon's is never the last: the kernel would make the
+    /// While this process still has its descriptors of the TAPs, so that the daemon's is never the last: the kernel would make the
     /// data plane wait until the interface is gone.
-    fn delete_interface(&mut self) {
-        if let Some(interface) = self.interface.take() {
+    fn delete_interfaces(&mut self) {
+        for interface in std::mem::take(&mut self.interfaces).into_values() {
             let _ = Netlink::open().and_then(|mut netlink| netlink.delete_link(interface.index));
         }
     }

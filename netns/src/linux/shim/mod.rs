@@ -1,11 +1,11 @@
 //! The shim: the small process that stands for a container and outlives the daemon.
 //!
-//! * It makes the namespaces and `eth0`, is the parent of the container's init, and tells how the command ended.
-//! * It holds a descriptor of the TAP and one of the gateway's, so that neither vanishes with the daemon, and hands them to
+//! * It makes the namespaces and the interfaces, is the parent of the container's init, and tells how the command ended.
+//! * It holds a descriptor of each TAP and of each gateway's, so that none vanishes with the daemon, and hands them to
 //!   whichever daemon asks on its socket.
 //! * As long as no command was started it lives for its creator alone: when that is gone, so is the shim.
-//! * When it is gone, so are the container's processes. So is its interface, unless the shim was killed: then the interface
-//!   goes with the daemon's descriptor of it.
+//! * When it is gone, so are the container's processes. So are its interfaces, unless the shim was killed: then each goes with
+//!   the daemon's descriptor of it.
 //!
 //! One thread, one loop, which waits for descriptors only. It stays in the host's mount and PID namespaces: its `/proc` is
 //! the host's.
@@ -82,8 +82,10 @@ struct Shim {
     own_sysfs: bool,
     /// Whether other containers may be in the network namespace.
     shared: bool,
-    interface: Option<Interface>,
-    gateway: Option<(String, OwnedFd)>,
+    /// By name.
+    interfaces: BTreeMap<String, Interface>,
+    /// Gateways' TAPs, by the name of the bridge.
+    gateways: BTreeMap<String, OwnedFd>,
     listener: UnixListener,
     peers: BTreeMap<u64, Channel>,
     tasks: BTreeMap<u64, Task>,
@@ -109,13 +111,12 @@ fn network_namespace() -> Option<PathBuf> {
 
 impl Shim {
     fn make(plan: Plan, fds: Vec<OwnedFd>, directory: PathBuf) -> Result<Shim, Failure> {
-        if fds.len() != plan.fds() {
+        let joined = fds.into_iter().next();
+        if joined.is_some() != (plan.namespace == NetworkNamespace::Joined) {
             return Err(Step::MakeNamespaces.failed("a container", "a descriptor is missing"));
         }
-        let mut fds = fds.into_iter();
-        let joined = if plan.namespace == NetworkNamespace::Joined { fds.next() } else { None };
         let before = network_namespace();
-        let interface = setup::make(&plan, joined)?;
+        setup::make(&plan, joined)?;
         let socket = directory.join("shim.sock");
         let listener = UnixListener::bind(&socket)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
@@ -126,8 +127,8 @@ impl Shim {
             // would not mount it over itself.
             own_sysfs: network_namespace() != before,
             shared: false,
-            interface,
-            gateway: plan.gateway.zip(fds.next()),
+            interfaces: BTreeMap::new(),
+            gateways: BTreeMap::new(),
             listener,
             peers: BTreeMap::new(),
             tasks: BTreeMap::new(),
@@ -137,10 +138,7 @@ impl Shim {
 
     fn run(mut self, creator: Channel) -> ExitCode {
         self.peers.insert(FIRST, creator);
-        let tap = self.interface.as_ref().map(|interface| interface.link.as_fd().try_clone_to_owned()).transpose();
-        let Ok(tap) = tap else { return ExitCode::FAILURE };
-        self.reply(FIRST, &Reply::Created, &tap.iter().map(AsFd::as_fd).collect::<Vec<_>>());
-        drop(tap);
+        self.reply(FIRST, &Reply::Created, &[]);
         loop {
             if !self.peers.contains_key(&FIRST) && !self.tasks.contains_key(&FIRST) {
                 self.leave();

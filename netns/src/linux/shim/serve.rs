@@ -5,14 +5,26 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::task::Task;
 use super::{FIRST, MAX_TASKS, Shim};
+use crate::linux::failure::{Failure, Step};
+use crate::linux::netlink::Netlink;
 use crate::linux::process::{NotStarted, Process};
-use crate::linux::protocol::{Event, Reply, Request};
+use crate::linux::protocol::{Event, InterfacePlan, Reply, Request};
+use crate::linux::setup::{make_interface, route as route_to};
 use crate::linux::wire::Channel;
 
 impl Shim {
     pub(super) fn serve(&mut self, peer: u64, request: Request, fds: Vec<OwnedFd>) {
         match request {
             Request::Create(_) => self.peers.remove(&peer).map_or((), drop),
+            Request::AddInterface(plan) => self.add_interface(peer, plan, fds),
+            Request::RemoveInterface { name } => {
+                let removed = self.remove_interface(&name);
+                self.tell_changed(peer, removed);
+            }
+            Request::DefaultRoute { route } => {
+                let routed = route_to(route.as_ref().map(|(name, gateway)| (name.as_str(), *gateway)));
+                self.tell_changed(peer, routed);
+            }
             Request::Start { process, attached } => self.start(peer, process, attached, fds),
             Request::Attach => self.attach(peer),
             Request::Share => self.shared = true,
@@ -46,17 +58,49 @@ impl Shim {
         }
     }
 
+    fn add_interface(&mut self, peer: u64, plan: InterfacePlan, fds: Vec<OwnedFd>) {
+        let made = make_interface(&plan).and_then(|interface| {
+            let tap = interface.tap.as_ref().map(|tap| tap.as_fd().try_clone_to_owned()).transpose();
+            Ok((interface, tap.map_err(Step::CreateTap.on(&plan.name))?))
+        });
+        match made {
+            Ok((interface, tap)) => {
+                self.interfaces.insert(plan.name, interface);
+                self.gateways.extend(fds.into_iter().next().map(|fd| (plan.bridge, fd)));
+                self.reply(peer, &Reply::Added, &tap.iter().map(AsFd::as_fd).collect::<Vec<_>>());
+            }
+            Err(failure) => self.reply(peer, &Reply::Failed { failure }, &[]),
+        }
+    }
+
+    /// Deletes an interface that was made here; whatever else is called so is the container's own affair.
+    fn remove_interface(&mut self, name: &str) -> Result<(), Failure> {
+        let Some(interface) = self.interfaces.remove(name) else { return Ok(()) };
+        let gone = Netlink::open().and_then(|mut netlink| netlink.delete_link(interface.index));
+        match gone {
+            // It was deleted inside.
+            Err(why) if why.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) => Ok(()),
+            gone => gone.map_err(Step::DeleteInterface.on(name)),
+        }
+    }
+
+    fn tell_changed(&mut self, peer: u64, outcome: Result<(), Failure>) {
+        let reply = outcome.map_or_else(|failure| Reply::Failed { failure }, |()| Reply::Changed);
+        self.reply(peer, &reply, &[]);
+    }
+
     fn attach(&mut self, peer: u64) {
         let init = self.tasks.get(&FIRST).map(|task| task.pidfd.try_clone());
-        let tap = self.interface.as_ref().map(|interface| interface.link.as_fd().try_clone_to_owned());
-        let gateway = self.gateway.as_ref().map(|(_, fd)| fd.try_clone());
-        let fds: Result<Vec<OwnedFd>, io::Error> = [init, tap, gateway].into_iter().flatten().collect();
+        let taps = self.interfaces.values().filter_map(|interface| interface.tap.as_ref());
+        let taps = taps.map(|tap| tap.as_fd().try_clone_to_owned());
+        let gateways = self.gateways.values().map(OwnedFd::try_clone);
+        let fds: Result<Vec<OwnedFd>, io::Error> = init.into_iter().chain(taps).chain(gateways).collect();
         let Ok(fds) = fds else { return drop(self.peers.remove(&peer)) };
         let reply = Reply::Attached {
             init: self.tasks.contains_key(&FIRST),
             command: self.tasks.get(&FIRST).and_then(Task::command_pid),
-            tap: self.interface.is_some(),
-            gateway: self.gateway.as_ref().map(|(bridge, _)| bridge.clone()),
+            interfaces: self.interfaces.iter().map(|(name, own)| (name.clone(), own.tap.is_some())).collect(),
+            gateways: self.gateways.keys().cloned().collect(),
         };
         self.reply(peer, &reply, &fds.iter().map(AsFd::as_fd).collect::<Vec<_>>());
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 
 use ipnet::Ipv4Net;
@@ -9,8 +10,8 @@ use rustix::event::{Timespec, epoll};
 use switch::link::port::PortLink;
 use switch::link::tap::TapError;
 
-use super::Linux;
-use crate::backend::{Adopted, Backend, BackendError, Created, Gateway, Noted, Spec, StartError};
+use super::{Linux, interface_plan};
+use crate::backend::{Adopted, Backend, BackendError, Created, Gateway, Interface, Links, Noted, Spec, StartError};
 use crate::linux::failure::{Failure, Step};
 use crate::linux::handle::{Handle, status_left};
 use crate::linux::netlink::Netlink;
@@ -33,7 +34,7 @@ impl Backend for Linux {
 
     fn open_gateway(&mut self, gateway: &Gateway<'_>) -> Result<PortLink, BackendError> {
         let Gateway { name, lease } = *gateway;
-        let kept = std::mem::take(&mut self.gateways).remove(name);
+        let kept = self.gateways.remove(name);
         let link = match kept {
             // As it was configured. Only if it still is there: the host may have deleted it.
             Some(fd) if index_of(name).is_some() => {
@@ -55,6 +56,19 @@ impl Backend for Linux {
         Ok(link)
     }
 
+    fn close_gateway(&mut self, name: &str) -> Result<(), BackendError> {
+        self.gateways.remove(name);
+        // (By hand: the switch and shims may still hold its file.)
+        let Some(index) = index_of(name) else { return Ok(()) };
+        let gone = Netlink::open().and_then(|mut netlink| netlink.delete_link(index));
+        if index_of(name).is_none() { Ok(()) } else { Ok(gone.map_err(Step::DeleteInterface.on(name))?) }
+    }
+
+    fn boot(&mut self) -> Result<String, BackendError> {
+        const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+        Ok(fs::read_to_string(BOOT).map(|id| id.trim().to_owned()).map_err(Step::ReadBoot.on(BOOT))?)
+    }
+
     fn create(&mut self, spec: &Spec<'_>) -> Result<Created<PortLink>, BackendError> {
         let (plan, fds) = self.plan(spec)?;
         let (directory, note) = (self.paths.container(spec.id), self.paths.note(spec.id));
@@ -65,10 +79,42 @@ impl Backend for Linux {
         let answer = handle.ask(&Request::Create(plan), &fds);
         self.keep(handle)?;
         match answer {
-            Ok((Reply::Created, mut fds)) => Ok(Created { pid, link: link_from(fds.pop(), spec)? }),
+            Ok((Reply::Created, _)) => {
+                let attached =
+                    |interface: &Interface<'_>| Ok((interface.name.to_owned(), self.attach(spec.id, interface)?));
+                let links: Result<Links<PortLink>, BackendError> = spec.interfaces.iter().map(attached).collect();
+                Ok(Created { pid, links: links? })
+            }
             Ok((Reply::Failed { failure }, _)) => Err(failure.into()),
             Ok((other, _)) => Err(unexpected(spec.id, &other).into()),
             Err(why) => Err(Step::AskShim.failed(spec.id.short(), why).into()),
+        }
+    }
+
+    fn attach(&mut self, id: &Id, interface: &Interface<'_>) -> Result<PortLink, BackendError> {
+        let plan = interface_plan(interface);
+        let gateway = self.gateways.get(interface.bridge).map(OwnedFd::try_clone);
+        let gateway = gateway.transpose().map_err(Step::AdoptTap.on(interface.bridge))?;
+        let fds: Vec<OwnedFd> = gateway.into_iter().collect();
+        match self.ask(id, &Request::AddInterface(plan), &fds)? {
+            (Reply::Added, mut fds) => Ok(self.link(id, interface, fds.pop())?),
+            (other, _) => Err(unexpected(id, &other).into()),
+        }
+    }
+
+    fn detach(&mut self, id: &Id, ifname: &str) -> Result<(), BackendError> {
+        match self.ask(id, &Request::RemoveInterface { name: ifname.to_owned() }, &[]) {
+            Ok((Reply::Changed, _)) | Err(BackendError::Gone) => Ok(()),
+            Ok((other, _)) => Err(unexpected(id, &other).into()),
+            Err(failed) => Err(failed),
+        }
+    }
+
+    fn set_default_route(&mut self, id: &Id, route: Option<(&str, Ipv4Addr)>) -> Result<(), BackendError> {
+        let route = route.map(|(ifname, gateway)| (ifname.to_owned(), gateway));
+        match self.ask(id, &Request::DefaultRoute { route }, &[])? {
+            (Reply::Changed, _) => Ok(()),
+            (other, _) => Err(unexpected(id, &other).into()),
         }
     }
 
@@ -95,8 +141,10 @@ impl Backend for Linux {
             end_unknown(&self.paths, spec.id).map_err(Step::EndShim.on(spec.id.short()))?;
             return Ok(ended(self));
         };
-        let (init, command, tap, gateway, fds) = match handle.ask(&Request::Attach, &[]) {
-            Ok((Reply::Attached { init, command, tap, gateway }, fds)) => (init, command, tap, gateway, fds),
+        let (init, command, interfaces, gateways, fds) = match handle.ask(&Request::Attach, &[]) {
+            Ok((Reply::Attached { init, command, interfaces, gateways }, fds)) => {
+                (init, command, interfaces, gateways, fds)
+            }
             Ok((Reply::Ended { .. }, _)) | Err(WireError::Closed) => {
                 handle.end().map_err(Step::EndShim.on(spec.id.short()))?;
                 return Ok(ended(self));
@@ -111,14 +159,22 @@ impl Backend for Linux {
         }
         let mut fds = fds.into_iter();
         handle.init = fds.next();
-        let link = link_from(if tap { fds.next() } else { None }, spec);
-        if let Some((bridge, fd)) = gateway.zip(fds.next()) {
+        let mut links = Vec::new();
+        for (ifname, is_tap) in interfaces {
+            let tap = if is_tap { fds.next() } else { None };
+            // An interface that was deleted inside is no reason to doubt the container.
+            if let Some(interface) = spec.interfaces.iter().find(|interface| interface.name == ifname)
+                && let Ok(link) = self.link(spec.id, interface, tap)
+            {
+                links.push((ifname, link));
+            }
+        }
+        for (bridge, fd) in gateways.into_iter().zip(fds) {
             self.gateways.entry(bridge).or_insert(fd);
         }
         let pid = command.unwrap_or(handle.pid);
         self.keep(handle)?;
-        // An interface that was deleted inside is no reason to doubt the container.
-        Ok(Adopted::Running { pid, link: link.unwrap_or_default() })
+        Ok(Adopted::Running { pid, links })
     }
 
     fn noted(&mut self) -> Result<Vec<Noted>, BackendError> {
@@ -228,10 +284,12 @@ fn end_unknown(paths: &Paths, id: &Id) -> io::Result<()> {
     }
 }
 
-fn link_from(tap: Option<OwnedFd>, spec: &Spec<'_>) -> Result<Option<PortLink>, Failure> {
-    let Some((tap, interface)) = tap.zip(spec.interface) else { return Ok(None) };
-    let link = PortLink::from_fd(tap, interface.offload).map_err(|why| Step::AdoptTap.failed(interface.name, why))?;
-    Ok(Some(link))
+impl Linux {
+    /// The switch's end of an interface that is there; `tap` is its file, if it is one.
+    fn link(&self, _id: &Id, interface: &Interface<'_>, tap: Option<OwnedFd>) -> Result<PortLink, Failure> {
+        let tap = tap.ok_or_else(|| Step::AdoptTap.failed(interface.name, "its descriptor did not come"))?;
+        PortLink::from_fd(tap, interface.offload).map_err(|why| Step::AdoptTap.failed(interface.name, why))
+    }
 }
 
 fn unexpected(id: &Id, reply: &Reply) -> Failure {

@@ -37,6 +37,26 @@ pub fn grandparent_of(command: i32) -> Option<i32> {
     parent_of(parent_of(command)?)
 }
 
+/// Everything of ours that a reboot would end.
+pub fn ours() -> Vec<i32> {
+    all()
+        .into_iter()
+        .filter(|pid| words_of(*pid).contains("__"))
+        .filter(|pid| !words_of(*pid).contains("__cage"))
+        .collect()
+}
+
+/// Lets the kernel's life have another number, as after a reboot.
+pub fn change_boot_id(dir: &Path) {
+    static BOOTS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
+    let number = BOOTS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let file = dir.join(format!("boot-{number}"));
+    std::fs::write(&file, format!("00000000-0000-4000-8000-{number:012}\n")).expect("write a boot id");
+    let flags = nix::mount::MsFlags::MS_BIND;
+    nix::mount::mount(Some(&file), "/proc/sys/kernel/random/boot_id", None::<&str>, flags, None::<&str>)
+        .expect("mount a boot id");
+}
+
 /// Shims that have no child: their containers have ended.
 pub fn shims_without_a_command() -> Vec<i32> {
     let all = all();

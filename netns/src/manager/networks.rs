@@ -1,0 +1,252 @@
+//! Networks: made, looked up, removed.
+//!
+//! Of a user-defined network the record is saved before its bridge is made, and says so before its bridge goes: whatever a
+//! killed daemon left of it, the next one finishes.
+
+use std::collections::BTreeMap;
+
+use switch::dataplane::{BridgeId, Control};
+use switch::port::PortConfig;
+use switch::verdict::PortId;
+
+use super::{Manager, Now, broken, switch_config};
+use crate::backend::{Backend, BackendError, Gateway};
+use crate::error::Error;
+use crate::lease::{DEFAULT_MTU, MAX_MTU, MIN_MTU};
+use crate::name::{Id, Name};
+use crate::network::{EndpointKind, Network, bridge_mac};
+use crate::record::Record;
+use crate::subnet::{SubnetRequest, Taken};
+
+/// How many networks there may be, the three that are always there aside.
+const MAX_NETWORKS: usize = 1000;
+/// The names of the networks that are always there.
+const PREDEFINED: [&str; 3] = ["bridge", "host", "none"];
+/// What else has a meaning of its own behind `--network`.
+const RESERVED: [&str; 2] = ["default", "container"];
+
+/// What `network create` asks for.
+#[derive(Clone, Debug)]
+pub struct NetworkRequest {
+    /// Its name.
+    pub name: Name,
+    /// `--subnet`, `--gateway`, `--ip-range`.
+    pub subnet: SubnetRequest,
+    /// `--internal`.
+    pub internal: bool,
+    /// `--mtu`.
+    pub mtu: Option<u32>,
+    /// `--label`.
+    pub labels: BTreeMap<String, String>,
+    /// `-o endpoint=…`.
+    pub endpoint: EndpointKind,
+}
+
+impl NetworkRequest {
+    /// The plainest request.
+    #[must_use]
+    pub fn new(name: Name) -> Self {
+        NetworkRequest {
+            name,
+            subnet: SubnetRequest::default(),
+            internal: false,
+            mtu: None,
+            labels: BTreeMap::new(),
+            endpoint: EndpointKind::Tap,
+        }
+    }
+}
+
+/// A network and its bridge.
+#[derive(Debug)]
+pub(super) struct Net {
+    pub(super) network: Network,
+    pub(super) bridge: BridgeId,
+    /// The port of the host's interface in it.
+    pub(super) gateway: Option<PortId>,
+    /// Why it has no interface on the host, if it could not be made again.
+    pub(super) failed: Option<String>,
+}
+
+impl<B: Backend> Manager<B> {
+    /// Makes a bridge network. Returns its id.
+    ///
+    /// # Errors
+    /// Why there is none; whatever had been done is undone.
+    pub fn create_network(&mut self, request: NetworkRequest, now: Now) -> Result<Id, Error> {
+        let name = request.name.to_string();
+        if PREDEFINED.contains(&name.as_str()) {
+            return Err(Error::PredefinedNetwork { network: name, done: "created" });
+        }
+        if RESERVED.contains(&name.as_str()) {
+            return Err(Error::ReservedNetworkName(name));
+        }
+        if self.networks.values().any(|net| net.network.name == request.name) {
+            return Err(Error::NetworkExists(name));
+        }
+        if self.networks.len() > MAX_NETWORKS {
+            return Err(Error::TooManyNetworks(MAX_NETWORKS));
+        }
+        let mtu = request.mtu.unwrap_or(DEFAULT_MTU);
+        if !(MIN_MTU..=MAX_MTU).contains(&mtu) {
+            return Err(Error::Mtu(mtu));
+        }
+        let taken = self.taken_prefixes()?;
+        let subnet = request.subnet.choose(&taken).map_err(|source| Error::Subnet { network: name.clone(), source })?;
+        let id = Id::random(&mut self.chance);
+        let network = Network {
+            name: request.name,
+            bridge: format!("br-{}", id.short()),
+            mac: bridge_mac(&id),
+            id: id.clone(),
+            subnet: subnet.subnet,
+            gateway: subnet.gateway,
+            mtu,
+            ip_range: subnet.ip_range,
+            internal: request.internal,
+            labels: request.labels,
+            endpoint: request.endpoint,
+            created: now.unix,
+            is_leaving: false,
+        };
+        save_network(&mut self.backend, &network)?;
+        let opened = self.open_network(network.clone());
+        match opened {
+            Ok(()) => Ok(id),
+            Err(failed) => {
+                let mut also = Vec::new();
+                also.extend(self.backend.close_gateway(&network.bridge).err().map(|why| why.to_string()));
+                also.extend(self.backend.forget(&network_key(&id)).err().map(|why| why.to_string()));
+                if also.is_empty() { Err(failed) } else { Err(Error::Undo { first: Box::new(failed), also }) }
+            }
+        }
+    }
+
+    /// Removes a network that nobody is on. Returns its id.
+    ///
+    /// # Errors
+    /// If there is no such network, it is one that stays, or it is in use; or something of it could not be removed.
+    pub fn remove_network(&mut self, text: &str, now: Now) -> Result<Id, Error> {
+        self.reap(now);
+        if let Some(name) = self.predefined_name(text) {
+            return Err(Error::PredefinedNetwork { network: name.to_owned(), done: "removed" });
+        }
+        let network = self.find_network(text)?.network.clone();
+        let members = self.members(&network.id);
+        if !members.is_empty() {
+            let containers = members.iter().map(|record| record.name.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(Error::NetworkInUse { network: network.name.to_string(), containers });
+        }
+        save_network(&mut self.backend, &Network { is_leaving: true, ..network.clone() })?;
+        if let Some(net) = self.networks.remove(&network.id)
+            && net.gateway.is_some()
+        {
+            self.controls.push_back(Control::RemoveBridge { bridge: net.bridge });
+        }
+        // What stays, the next daemon finds in the saved record's care.
+        self.backend.close_gateway(&network.bridge)?;
+        self.backend.forget(&network_key(&network.id))?;
+        Ok(network.id)
+    }
+
+    /// Removes all user-defined networks that nobody is on. Returns the names of those that went, and what failed.
+    pub fn prune_networks(&mut self, now: Now) -> (Vec<Name>, Vec<Error>) {
+        self.reap(now);
+        let unused = self.networks.values().filter(|net| net.network.id != self.default);
+        let unused = unused.filter(|net| self.members(&net.network.id).is_empty());
+        let mut unused: Vec<Name> = unused.map(|net| net.network.name.clone()).collect();
+        unused.sort();
+        let mut failures = Vec::new();
+        unused.retain(|name| match self.remove_network(name.as_str(), now) {
+            Ok(_) => true,
+            Err(failed) => {
+                failures.push(failed);
+                false
+            }
+        });
+        (unused, failures)
+    }
+
+    /// The bridge network that `text` names: by name, by id, or by an unambiguous beginning of an id.
+    pub(super) fn find_network(&self, text: &str) -> Result<&Net, Error> {
+        if let Some(net) = self.networks.values().find(|net| net.network.name.as_str() == text) {
+            return Ok(net);
+        }
+        let mut matching = self.networks.values().filter(|net| net.network.id.as_str().starts_with(text));
+        match (matching.next(), matching.count()) {
+            (Some(net), 0) if !text.is_empty() => Ok(net),
+            (Some(_), more) if !text.is_empty() => {
+                Err(Error::AmbiguousNetwork { prefix: text.to_owned(), count: more + 1 })
+            }
+            _ => Err(Error::NoSuchNetwork(text.to_owned())),
+        }
+    }
+
+    /// A network that is known to be there.
+    pub(super) fn net(&self, id: &Id) -> Result<&Net, Error> {
+        self.networks.get(id).ok_or_else(|| Error::NoSuchNetwork(id.short().to_owned()))
+    }
+
+    /// Which of the networks that are always there is meant, if one is.
+    pub(super) fn predefined_name(&self, text: &str) -> Option<&'static str> {
+        let ids = [&self.default, &self.predefined.host, &self.predefined.none];
+        let is_it = |(name, id): &(&str, &Id)| *name == text || id.as_str() == text || id.short() == text;
+        PREDEFINED.into_iter().zip(ids).find(is_it).map(|(name, _)| name)
+    }
+
+    /// The containers that live on a network, by name.
+    pub(super) fn members(&self, network: &Id) -> Vec<&Record> {
+        let on_it = |record: &&Record| record.is_live() && record.endpoint(network).is_some();
+        let mut members: Vec<&Record> = self.records.values().filter(on_it).collect();
+        members.sort_by(|one, other| one.name.cmp(&other.name));
+        members
+    }
+
+    /// Makes the host's interface in a network, and its switch.
+    pub(super) fn open_network(&mut self, network: Network) -> Result<(), Error> {
+        let lease = network.gateway_lease();
+        let link = self.backend.open_gateway(&Gateway { name: &network.bridge, lease: &lease })?;
+        self.add_bridge(network, link)
+    }
+
+    /// Puts a network whose gateway is there on the switch.
+    pub(super) fn add_bridge(&mut self, network: Network, gateway: B::Link) -> Result<(), Error> {
+        let (bridge, port) = (self.free_bridge(), self.free_port()?);
+        let config = switch_config(&mut self.chance);
+        let local = PortConfig {
+            name: network.bridge.clone(),
+            mtu: network.mtu,
+            local: Some(network.mac),
+            ..PortConfig::default()
+        };
+        self.controls.push_back(Control::AddBridge { bridge, name: network.bridge.clone(), config });
+        self.controls.push_back(Control::Plug { bridge, port, config: local, link: gateway });
+        self.networks.insert(network.id.clone(), Net { network, bridge, gateway: Some(port), failed: None });
+        Ok(())
+    }
+
+    fn free_bridge(&self) -> BridgeId {
+        let is_free = |bridge: &BridgeId| !self.networks.values().any(|net| net.bridge == *bridge);
+        (0..=u16::MAX).map(BridgeId).find(is_free).unwrap_or_default()
+    }
+
+    /// Every prefix that a new network must not overlap.
+    fn taken_prefixes(&mut self) -> Result<Vec<Taken>, BackendError> {
+        let own = self.networks.values().map(|net| &net.network);
+        let own: Vec<Taken> = own.map(|network| Taken::by_network(network.subnet, network.name.as_str())).collect();
+        // Our own gateways are addresses of the host, too: named for what they are, they come first.
+        let host = self.backend.host_prefixes(None)?;
+        Ok(own.into_iter().chain(host.into_iter().map(Taken::by_host)).collect())
+    }
+}
+
+/// Where the record of a user-defined network is kept.
+pub(super) fn network_key(id: &Id) -> String {
+    format!("network-{id}")
+}
+
+pub(super) fn save_network<B: Backend>(backend: &mut B, network: &Network) -> Result<(), Error> {
+    let text =
+        serde_json::to_string_pretty(network).map_err(|why| broken("save network", network.name.as_str(), &why))?;
+    Ok(backend.save(&network_key(&network.id), &text)?)
+}
