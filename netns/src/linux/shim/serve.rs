@@ -5,8 +5,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::task::Task;
 use super::{FIRST, MAX_TASKS, Shim};
+use crate::linux::paths::etc_in;
 use crate::linux::process::{NotStarted, Process};
-use crate::linux::protocol::{Event, Reply, Request};
+use crate::linux::protocol::{Event, InitOrder, Reply, Request};
 use crate::linux::wire::Channel;
 
 impl Shim {
@@ -25,7 +26,7 @@ impl Shim {
     fn start(&mut self, peer: u64, process: Process, attached: bool, mut fds: Vec<OwnedFd>) {
         let mut attached = if attached { fds.pop().map(Channel::from) } else { None };
         let started = if peer == FIRST && !self.tasks.contains_key(&FIRST) {
-            Task::init(process, &fds, self.own_sysfs)
+            Task::init(self.init_order(process), &fds)
         } else {
             Err(NotStarted::other("start", "the command", "only its creator can, once"))
         };
@@ -44,6 +45,11 @@ impl Shim {
                 self.reply(peer, &Reply::NotStarted { why }, &[]);
             }
         }
+    }
+
+    fn init_order(&self, process: Process) -> InitOrder {
+        let etc = etc_in(&self.directory);
+        InitOrder { process, own_sysfs: self.own_sysfs, etc: etc.is_dir().then(|| etc.into_os_string().into()) }
     }
 
     fn attach(&mut self, peer: u64) {
