@@ -3,7 +3,8 @@
 //! The map:
 //!
 //! * [`mode`], [`name`]: what a user types; [`pools`], [`network`], [`lease`]: who gets which address;
-//! * [`record`]: what is known of a container, which is also the journal;
+//! * [`record`]: what is known of a container, which is also the journal; [`files`]: what stands in its own
+//!   files below `/etc`;
 //! * [`manager`]: what is done, in order, and undone;
 //! * [`backend`]: what the manager asks of the world, the seam; [`linux`] is the real one, the simulator has its own.
 //!
@@ -12,6 +13,7 @@
 
 pub mod backend;
 pub mod error;
+pub mod files;
 pub mod interface;
 pub mod lease;
 pub mod linux;

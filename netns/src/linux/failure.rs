@@ -28,6 +28,7 @@ pub(super) enum Step {
     Watch,
     CreateDirectory,
     OpenLog,
+    WriteFiles,
     ReadHost,
     ReadRecords,
     SaveRecord,
@@ -57,6 +58,7 @@ impl Step {
             Step::Watch => "watch",
             Step::CreateDirectory => "create the directory",
             Step::OpenLog => "open the log",
+            Step::WriteFiles => "write the container's own files in",
             Step::ReadHost => "read",
             Step::ReadRecords => "read the records in",
             Step::SaveRecord => "save the record",
@@ -72,7 +74,7 @@ impl Step {
             Step::CreateTap | Step::AdoptTap => Some("is /dev/net/tun there, and may it be opened?"),
             Step::MakeNamespaces | Step::JoinNamespace => Some("namespaces can be made by root (CAP_SYS_ADMIN)"),
             Step::DisableIpv6 => Some("/proc/sys must be writable"),
-            Step::CreateDirectory | Step::SaveRecord | Step::OpenLog | Step::Listen => {
+            Step::CreateDirectory | Step::SaveRecord | Step::OpenLog | Step::WriteFiles | Step::Listen => {
                 Some("--runtime-dir and --state-dir choose other directories")
             }
             Step::SpawnShim

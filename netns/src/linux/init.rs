@@ -1,5 +1,8 @@
 //! PID 1 of a container: starts the command, reaps whatever its processes leave behind, and ends with the command's status.
 //! When it ends, for whatever reason, the kernel ends every process of the container.
+//!
+//! It has a second thread if the container has files of its own in `/etc`: [`Etc::keep`], which sees to it that they stay.
+//! The two share nothing.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,6 +11,7 @@ use std::process::{Command, ExitCode};
 
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
+use super::etc::Etc;
 use super::exec::{become_neutral, channel_on_stdin, spawn as spawn_trampoline};
 use super::mounts;
 use super::process::{NotStarted, Process, cause_of};
@@ -29,14 +33,19 @@ pub(super) fn main() -> ExitCode {
 /// Starts the command and reports how that went. Its pid, if it runs.
 fn begin(channel: &mut Channel) -> Result<Option<Pid>, WireError> {
     let (order, streams) = channel.recv::<InitOrder>()?;
-    let started = prepare(&order).and_then(|()| start(order.process, streams));
-    match started.and_then(|command| Ok((command, pidfd(command)?))) {
+    let started = prepare(&order).and_then(|etc| Ok((start(order.process, streams)?, etc)));
+    let watched = started.and_then(|(command, etc)| {
+        etc.map_or(Ok(()), Etc::keep)?;
+        Ok((command, pidfd(command)?))
+    });
+    match watched {
         Ok((command, pidfd)) => channel.send(&InitReport::Started, &[pidfd.as_fd()]).map(|()| Some(command)),
         Err(why) => channel.send(&InitReport::NotStarted { why }, &[]).map(|()| None),
     }
 }
 
-fn prepare(order: &InitOrder) -> Result<(), NotStarted> {
+/// Makes the mounts that the container sees. Its own files, if it has any, are to be kept.
+fn prepare(order: &InitOrder) -> Result<Option<Etc>, NotStarted> {
     let failed = |what: &'static str| move |why: io::Error| NotStarted::other("mount", what, cause_of(&why));
     let _ = rustix::process::setsid();
     mounts::isolate().map_err(failed("a private tree"))?;
@@ -44,7 +53,9 @@ fn prepare(order: &InitOrder) -> Result<(), NotStarted> {
     if order.own_sysfs {
         mounts::renew("sysfs", "/sys").map_err(failed("/sys"))?;
     }
-    become_neutral(&order.process.cwd)
+    let etc = order.etc.as_ref().map(|directory| Etc::lay(directory.as_path())).transpose()?;
+    become_neutral(&order.process.cwd)?;
+    Ok(etc)
 }
 
 fn start(process: Process, streams: Vec<OwnedFd>) -> Result<Pid, NotStarted> {

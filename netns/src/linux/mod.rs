@@ -5,7 +5,7 @@
 //! * `world`: [`Linux`], the backend; `handle` is its hold on one container, `records` and `paths` are its disk, `survey` its
 //!   eyes;
 //! * `shim`: the process that makes a container and stands for it; `setup` is what it makes, `netlink` how;
-//! * `init`: PID 1 of a container; `mounts` is its view; `exec`: how other commands get in; `program`: which file a command is;
+//! * `init`: PID 1 of a container; `mounts` is its view, `etc` its own files in that; `exec`: how other commands get in; `program`: which file a command is;
 //! * [`session`]: the outer end of a command; `process`, [`text`]: what is started;
 //! * `protocol` over [`wire`]: what all of them say to each other; `failure`: what went wrong, across processes;
 //! * [`scratch`]: a namespace that stands for the host, for tests and demonstrations.
@@ -13,6 +13,7 @@
 //! Shim, init and trampoline are this same program: [`dispatch`] must be the first thing in its `main`. They are executed,
 //! never forked: a fork of a process with threads may do next to nothing.
 
+mod etc;
 mod exec;
 mod failure;
 mod handle;
@@ -38,6 +39,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+pub use self::etc::host_resolv_conf;
 pub use self::paths::Paths;
 pub use self::process::{Command, NotStarted, Process, Streams};
 pub use self::session::{Outcome, Session, exec};

@@ -23,18 +23,23 @@ pub(super) fn isolate() -> io::Result<()> {
 
 /// Mounts a new file system of this kind over the one at `target`, and what is mounted below that on top again.
 pub(super) fn renew(kind: &str, target: &str) -> io::Result<()> {
-    // Not `self`: the mounts of this thread may differ from those of the process.
-    let table = fs::read("/proc/thread-self/mountinfo")?;
-    let mut trees = Vec::new();
-    for point in mounted_below(&table, OsStr::new(target)) {
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-        trees.push((rustix::mount::open_tree(CWD, &point, flags)?, point));
-    }
     let mut flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     if rustix::fs::statvfs(target)?.f_flag.contains(StatVfsMountFlags::RDONLY) {
         flags |= MsFlags::MS_RDONLY;
     }
-    mount(Some(kind), target, Some(kind), flags, None::<&str>)?;
+    cover(Path::new(target), || Ok(mount(Some(kind), target, Some(kind), flags, None::<&str>)?))
+}
+
+/// Lets `mount` mount something over the file system at `target`, and puts what is mounted below that on top again.
+pub(super) fn cover(target: &Path, mount: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    // Not `self`: the mounts of this thread may differ from those of the process.
+    let table = fs::read("/proc/thread-self/mountinfo")?;
+    let mut trees = Vec::new();
+    for point in mounted_below(&table, target.as_os_str()) {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+        trees.push((rustix::mount::open_tree(CWD, &point, flags)?, point));
+    }
+    mount()?;
     for (tree, point) in trees {
         match rustix::mount::move_mount(tree, "", CWD, &point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH) {
             // The new file system need not have all directories of the old.
@@ -47,7 +52,7 @@ pub(super) fn renew(kind: &str, target: &str) -> io::Result<()> {
 
 /// Where something is mounted directly on the mount that is seen at `target`.
 fn mounted_below(mountinfo: &[u8], target: &OsStr) -> Vec<OsString> {
-    let mounts: Vec<Mount> = mountinfo.split(|byte| *byte == b'\n').filter_map(Mount::parse).collect();
+    let mounts = Mount::all(mountinfo);
     let at_target = |mount: &&Mount| mount.point == target;
     let is_covered =
         |lower: &Mount| mounts.iter().filter(at_target).any(|upper| upper.parent == lower.id && upper.id != lower.id);
@@ -56,13 +61,20 @@ fn mounted_below(mountinfo: &[u8], target: &OsStr) -> Vec<OsString> {
     mounts.iter().filter(is_below).map(|mount| mount.point.clone()).collect()
 }
 
-struct Mount {
-    id: u64,
+/// One mount of a mount namespace.
+pub(super) struct Mount {
+    pub(super) id: u64,
     parent: u64,
-    point: OsString,
+    /// Where it is seen, if nothing covers it.
+    pub(super) point: OsString,
 }
 
 impl Mount {
+    /// All that `mountinfo` speaks of.
+    pub(super) fn all(mountinfo: &[u8]) -> Vec<Mount> {
+        mountinfo.split(|byte| *byte == b'\n').filter_map(Mount::parse).collect()
+    }
+
     /// One line of `mountinfo`: id, parent, device, root, mount point, …
     fn parse(line: &[u8]) -> Option<Mount> {
         let mut words = line.split(|byte| *byte == b' ');

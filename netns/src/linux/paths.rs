@@ -1,6 +1,6 @@
 //! [`Paths`]: where one instance keeps its things.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::name::Id;
 
@@ -37,6 +37,12 @@ impl Paths {
         self.container(id).join("status")
     }
 
+    /// The files that are its own where others have the host's `/etc`. What stands there when its command is started is.
+    #[must_use]
+    pub fn etc(&self, id: &Id) -> PathBuf {
+        etc_in(&self.container(id))
+    }
+
     /// What is to be known of it should its record be lost.
     pub(super) fn note(&self, id: &Id) -> PathBuf {
         self.container(id).join("note")
@@ -66,4 +72,9 @@ impl Paths {
     pub(super) fn records(&self) -> PathBuf {
         self.state.join("records")
     }
+}
+
+/// Where in a container's directory its own files are, for a shim, which knows only the directory.
+pub(super) fn etc_in(container: &Path) -> PathBuf {
+    container.join("etc")
 }

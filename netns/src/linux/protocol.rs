@@ -7,6 +7,7 @@ use switch::mac::MacAddr;
 
 use super::failure::Failure;
 use super::process::{NotStarted, Process};
+use super::text::OsText;
 use crate::network::EndpointKind;
 
 /// The hidden first arguments with which the program executes itself.
@@ -132,6 +133,8 @@ pub(super) struct InitOrder {
     pub(super) process: Process,
     /// Whether a fresh sysfs is needed, since the network namespace is not the one that the mounted sysfs shows.
     pub(super) own_sysfs: bool,
+    /// The directory of the files that are to be seen in place of the host's in `/etc`, if there is one.
+    pub(super) etc: Option<OsText>,
 }
 
 /// From init to the shim. Descriptor, if started: a pidfd of the command.

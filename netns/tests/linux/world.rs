@@ -39,7 +39,7 @@ pub(crate) struct World {
 pub(crate) struct Running {
     pub(crate) id: Id,
     pub(crate) session: Session,
-    output: PipeReader,
+    pub(crate) output: PipeReader,
 }
 
 impl World {

@@ -7,8 +7,9 @@ use super::task::Task;
 use super::{FIRST, MAX_TASKS, Shim};
 use crate::linux::failure::{Failure, Step};
 use crate::linux::netlink::Netlink;
+use crate::linux::paths::etc_in;
 use crate::linux::process::{NotStarted, Process};
-use crate::linux::protocol::{Event, InterfacePlan, Reply, Request};
+use crate::linux::protocol::{Event, InitOrder, InterfacePlan, Reply, Request};
 use crate::linux::setup::{make_interface, route as route_to};
 use crate::linux::wire::Channel;
 
@@ -37,7 +38,7 @@ impl Shim {
     fn start(&mut self, peer: u64, process: Process, attached: bool, mut fds: Vec<OwnedFd>) {
         let mut attached = if attached { fds.pop().map(Channel::from) } else { None };
         let started = if peer == FIRST && !self.tasks.contains_key(&FIRST) {
-            Task::init(process, &fds, self.own_sysfs)
+            Task::init(self.init_order(process), &fds)
         } else {
             Err(NotStarted::other("start", "the command", "only its creator can, once"))
         };
@@ -87,6 +88,11 @@ impl Shim {
     fn tell_changed(&mut self, peer: u64, outcome: Result<(), Failure>) {
         let reply = outcome.map_or_else(|failure| Reply::Failed { failure }, |()| Reply::Changed);
         self.reply(peer, &reply, &[]);
+    }
+
+    fn init_order(&self, process: Process) -> InitOrder {
+        let etc = etc_in(&self.directory);
+        InitOrder { process, own_sysfs: self.own_sysfs, etc: etc.is_dir().then(|| etc.into_os_string().into()) }
     }
 
     fn attach(&mut self, peer: u64) {

@@ -30,8 +30,8 @@ pub(super) struct Task {
 
 impl Task {
     /// Makes the PID namespace, and in it init, which starts the command.
-    pub(super) fn init(process: Process, streams: &[OwnedFd], own_sysfs: bool) -> Result<Task, NotStarted> {
-        let (child, pidfd, command) = start_init(process, streams, own_sysfs)?;
+    pub(super) fn init(order: InitOrder, streams: &[OwnedFd]) -> Result<Task, NotStarted> {
+        let (child, pidfd, command) = start_init(&order, streams)?;
         Ok(Task { child, pidfd, command, launch: None, attached: None })
     }
 
@@ -114,7 +114,7 @@ impl Task {
     }
 }
 
-fn start_init(process: Process, streams: &[OwnedFd], own_sysfs: bool) -> Result<(Child, OwnedFd, OwnedFd), NotStarted> {
+fn start_init(order: &InitOrder, streams: &[OwnedFd]) -> Result<(Child, OwnedFd, OwnedFd), NotStarted> {
     let failed = |operation: &'static str| {
         move |why: io::Error| NotStarted::other(operation, "the container's init", cause_of(&why))
     };
@@ -125,7 +125,7 @@ fn start_init(process: Process, streams: &[OwnedFd], own_sysfs: bool) -> Result<
     let pidfd = pidfd_of(&child).map_err(failed("watch"))?;
     let fds: Vec<_> = streams.iter().map(AsFd::as_fd).collect();
     let report = ours
-        .send(&InitOrder { process, own_sysfs }, &fds)
+        .send(order, &fds)
         .and_then(|()| ours.recv::<InitReport>())
         .map_err(|why| NotStarted::other("ask", "the container's init", why));
     let why = match report {

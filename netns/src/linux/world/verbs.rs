@@ -11,7 +11,10 @@ use switch::link::port::PortLink;
 use switch::link::tap::TapError;
 
 use super::{Linux, interface_plan};
-use crate::backend::{Adopted, Backend, BackendError, Created, Gateway, Interface, Links, Noted, Spec, StartError};
+use crate::backend::{
+    Adopted, Backend, BackendError, Created, Gateway, Interface, Links, Namespace, Noted, Spec, StartError,
+};
+use crate::linux::etc;
 use crate::linux::failure::{Failure, Step};
 use crate::linux::handle::{Handle, status_left};
 use crate::linux::netlink::Netlink;
@@ -74,6 +77,10 @@ impl Backend for Linux {
         let (directory, note) = (self.paths.container(spec.id), self.paths.note(spec.id));
         make_directory(&directory).map_err(Step::CreateDirectory.on(directory.display()))?;
         fs::write(&note, format!("{}\n{}", spec.id, spec.note)).map_err(Step::SaveRecord.on(note.display()))?;
+        if let Namespace::Of(target) = spec.namespace {
+            let (theirs, own) = (self.paths.etc(target), self.paths.etc(spec.id));
+            etc::share(&theirs, &own).map_err(Step::WriteFiles.on(own.display()))?;
+        }
         let mut handle = Handle::spawn(&self.paths, &self.exe, spec.id, &self.shim_log, &self.files)?;
         let pid = handle.pid;
         let answer = handle.ask(&Request::Create(plan), &fds);
