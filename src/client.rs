@@ -2,12 +2,14 @@
 #![expect(clippy::disallowed_methods, reason = "the command is an outermost loop: it waits for a daemon that starts")]
 
 use std::io::{BufRead, BufReader, ErrorKind};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use netns::linux::wire::{Channel, WireError};
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::{Pid, PidfdFlags};
 use serde::de::DeserializeOwned;
 
 use crate::api::{Answer, Request};
@@ -52,11 +54,34 @@ impl Client {
         Ok(client)
     }
 
+    /// Asks for something that is to be there afterwards: if the daemon is just ending, the next one.
+    ///
+    /// # Errors
+    /// If the daemon says no, or has gone.
+    pub fn ask_to_make<T: DeserializeOwned>(
+        self,
+        dirs: &Dirs,
+        request: &Request,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(Self, T), Failure> {
+        self.insist(dirs, &Options { dirs: dirs.clone(), stays: false, bip: None }, request, fds)
+    }
+
+    /// Asks the daemon to stay, or starts one that does. Tells whether it was started.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn stay(dirs: &Dirs, options: &Options) -> Result<(Self, bool), Failure> {
+        let (client, started) = Client::start(dirs, options)?;
+        let (client, ()) = client.insist(dirs, options, &Request::Stay, &[])?;
+        Ok((client, started))
+    }
+
     /// Connects to the daemon, or starts one as `options` say. Tells whether it was started.
     ///
     /// # Errors
     /// If it does not start.
-    pub fn start(dirs: &Dirs, options: &Options) -> Result<(Self, bool), Failure> {
+    fn start(dirs: &Dirs, options: &Options) -> Result<(Self, bool), Failure> {
         let deadline = Instant::now() + START_LIMIT;
         let mut started = false;
         let mut pause = SOON;
@@ -82,6 +107,27 @@ impl Client {
                     std::thread::sleep(pause);
                     pause = (pause * 2).min(SELDOM);
                 }
+            }
+        }
+    }
+
+    /// Asks for something that a daemon which is ending does not do any more: then the next one is asked.
+    ///
+    /// # Errors
+    /// As of `start`, and if the daemon says no.
+    fn insist<T: DeserializeOwned>(
+        mut self,
+        dirs: &Dirs,
+        options: &Options,
+        request: &Request,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(Self, T), Failure> {
+        loop {
+            match self.exchange(request, fds) {
+                Ok(Answer::Done(value)) => return Ok((self, understood(value)?)),
+                Ok(Answer::Failed(failure)) => return Err(failure),
+                Ok(Answer::Ended) => self = Client::start(dirs, options)?.0,
+                Err(why) => return Err(Failure::new(format_args!("ask the daemon: {why}"))),
             }
         }
     }
@@ -122,12 +168,28 @@ impl Client {
     pub fn ask_with<T: DeserializeOwned>(&mut self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<T, Failure> {
         let answer = self.exchange(request, fds).map_err(|why| Failure::new(format_args!("ask the daemon: {why}")))?;
         match answer {
-            Answer::Done(value) => {
-                serde_json::from_value(value).map_err(|why| Failure::new(format_args!("the daemon's answer: {why}")))
-            }
+            Answer::Done(value) => understood(value),
             Answer::Failed(failure) => Err(failure),
-            Answer::Ended => Err(Failure::new("the daemon's answer: unexpected")),
+            Answer::Ended => Err(Failure::new("the daemon is ending")),
         }
+    }
+
+    /// The daemon's process, by its number.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub fn process_id(&self) -> Result<Pid, Failure> {
+        let peer = rustix::net::sockopt::socket_peercred(&self.channel);
+        peer.map(|peer| peer.pid).map_err(|why| Failure::new(format_args!("find the daemon's process: {why}")))
+    }
+
+    /// The daemon's process, to wait for its end: its interfaces go before it does.
+    ///
+    /// # Errors
+    /// If it has gone.
+    pub fn process(&self) -> Result<Process, Failure> {
+        let pidfd = rustix::process::pidfd_open(self.process_id()?, PidfdFlags::empty());
+        pidfd.map(Process).map_err(|why| Failure::new(format_args!("find the daemon's process: {why}")))
     }
 
     /// Waits until the daemon says that a foreground container's end is settled, or has itself gone.
@@ -139,6 +201,26 @@ impl Client {
         self.channel.send(request, fds)?;
         self.channel.recv::<Answer>().map(|(answer, _)| answer)
     }
+}
+
+/// A daemon's process.
+#[derive(Debug)]
+pub struct Process(OwnedFd);
+
+impl Process {
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// If that can not be told.
+    pub fn wait(&self) -> Result<(), Failure> {
+        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+        let ended = rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, None));
+        ended.map(drop).map_err(|why| Failure::new(format_args!("wait for the daemon's end: {why}")))
+    }
+}
+
+fn understood<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Failure> {
+    serde_json::from_value(value).map_err(|why| Failure::new(format_args!("the daemon's answer: {why}")))
 }
 
 enum Spawned {

@@ -77,8 +77,8 @@ fn network(dirs: &Dirs, command: NetworkCommand) -> Result<(), Failure> {
             print(json, &networks, |networks| show::containers::networks(networks))
         }
         NetworkCommand::Create(args) => {
-            let mut client = Client::connect_or_start(dirs)?;
-            let id: String = client.ask(&Request::CreateNetwork(Box::new(network_order(args))))?;
+            let request = Request::CreateNetwork(Box::new(network_order(args)));
+            let (_, id): (_, String) = Client::connect_or_start(dirs)?.ask_to_make(dirs, &request, &[])?;
             write_out(&(id + "\n"))
         }
         NetworkCommand::Inspect(args) => {
@@ -239,27 +239,26 @@ fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {
             return Ok(());
         }
     }
-    let (mut client, started) = Client::start(dirs, &options)?;
-    client.ask::<()>(&Request::Stay)?;
-    let status: Status = client.ask(&Request::Status)?;
+    let (client, started) = Client::stay(dirs, &options)?;
     if !started {
+        let pid = client.process_id()?;
         if let Some(bip) = args.bip {
             return Err(Failure::new(format_args!(
-                "a daemon runs already (pid {}); --bip {bip} has no effect on it",
-                status.pid
+                "a daemon runs already (pid {pid}); --bip {bip} has no effect on it"
             ))
             .with_hint("`pontoon down` first"));
         }
-        eprintln!("pontoon: a daemon runs already (pid {}); it stays up", status.pid);
+        eprintln!("pontoon: a daemon runs already (pid {pid}); it stays up");
     }
     Ok(())
 }
 
 fn down(dirs: &Dirs) -> Result<(), Failure> {
     let mut client = Client::connect(dirs)?;
+    let daemon = client.process()?;
     client.ask::<()>(&Request::Down)?;
     drop(client);
-    daemon::wait_until_gone(dirs)
+    daemon.wait()
 }
 
 fn status_text(status: &Status) -> String {

@@ -38,7 +38,7 @@ const NOT_EXECUTABLE: i32 = 126;
 /// # Errors
 /// If there is no container.
 pub fn run(dirs: &Dirs, args: RunArgs) -> Result<u8, Failure> {
-    let mut client = Client::connect_or_start(dirs)?;
+    let client = Client::connect_or_start(dirs)?;
     let mut order = RunOrder {
         name: args.name,
         network: args.network,
@@ -52,7 +52,7 @@ pub fn run(dirs: &Dirs, args: RunArgs) -> Result<u8, Failure> {
         hostname: args.hostname,
     };
     if args.detach {
-        let running: Running = client.ask(&Request::Run(Box::new(order)))?;
+        let (_, running): (_, Running) = client.ask_to_make(dirs, &Request::Run(Box::new(order)), &[])?;
         println!("{}", running.id);
         return Ok(0);
     }
@@ -62,7 +62,7 @@ pub fn run(dirs: &Dirs, args: RunArgs) -> Result<u8, Failure> {
     order.process.tty = terminal.is_some();
     let [stdin, stdout, stderr] = &streams;
     let fds = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd(), inner.as_fd()];
-    let _: Running = client.ask_with(&Request::Run(Box::new(order)), &fds)?;
+    let (mut client, _): (_, Running) = client.ask_to_make(dirs, &Request::Run(Box::new(order)), &fds)?;
     // Our copies of the container's ends are closed: what is written to their other ends ends with the container.
     drop((streams, inner));
     let status = attend(session, terminal, &mut signals)?;

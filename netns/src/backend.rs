@@ -9,6 +9,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use switch::link::Link;
+use switch::mac::MacAddr;
 
 use crate::lease::Lease;
 use crate::name::Id;
@@ -21,13 +22,15 @@ pub trait Backend {
     /// The command of a container and its streams.
     type Command;
 
-    /// The IPv4 prefixes of the host's addresses and routes, those of the interface `except` left out.
+    /// The IPv4 prefixes of the host's addresses and routes. Those of an interface of ours are left out, which is told by
+    /// its name and its MAC: a name alone may be another instance's by now.
     ///
     /// # Errors
     /// If the host's addresses and routes can not be read.
-    fn host_prefixes(&mut self, except: Option<&str>) -> Result<Vec<Ipv4Net>, BackendError>;
+    fn host_prefixes(&mut self, except: Option<(&str, MacAddr)>) -> Result<Vec<Ipv4Net>, BackendError>;
 
-    /// Makes the host's interface in a bridge network, or takes over the one that living containers kept for us.
+    /// Makes the host's interface in a bridge network, or takes over the one that living containers kept for us. One of ours
+    /// that nobody has any more may be about to vanish: that is waited for.
     ///
     /// # Errors
     /// [`BackendError::NameTaken`] if the host has another interface of that name; or the step that failed.

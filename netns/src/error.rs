@@ -60,7 +60,7 @@ pub enum Error {
     #[error("an MTU of {0} is out of range: {MIN_MTU} to {MAX_MTU} bytes")]
     Mtu(u32),
     /// The host name is none.
-    #[error("'{0}' is not a host name: at most 64 letters, digits, '-' and '.'")]
+    #[error("'{0}' is not a host name: at most 64 letters, digits, '-', '_' and '.', a letter or digit at each end")]
     Hostname(String),
     /// An address or MAC can not be had.
     #[error("network {network}: {source}")]

@@ -39,6 +39,8 @@ pub struct Record {
     pub auto_remove: bool,
     /// When it was made, in seconds since 1970.
     pub created: u64,
+    /// Its number in the order in which containers were made.
+    pub sequence: u64,
     /// How far it has come.
     pub phase: Phase,
 }
@@ -120,19 +122,6 @@ impl Record {
         match self.phase {
             Phase::Starting { pid } | Phase::Running { pid } | Phase::Stopping { pid } => Some(pid),
             Phase::Creating | Phase::Exited { .. } | Phase::Removing => None,
-        }
-    }
-
-    /// When it ended, in seconds since 1970, if it has.
-    #[must_use]
-    pub fn ended(&self) -> Option<u64> {
-        match self.phase {
-            Phase::Exited { at, .. } => Some(at),
-            Phase::Creating
-            | Phase::Starting { .. }
-            | Phase::Running { .. }
-            | Phase::Stopping { .. }
-            | Phase::Removing => None,
         }
     }
 

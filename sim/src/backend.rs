@@ -7,6 +7,7 @@ use std::rc::Rc;
 use ipnet::Ipv4Net;
 use netns::backend::{Adopted, Backend, BackendError, Created, Gateway, Interface, Noted, Spec, StartError};
 use netns::name::Id;
+use switch::mac::MacAddr;
 
 use crate::cable::CableEnd;
 use crate::machine::{Container, Crash, Daemon, HOST, Machine, State};
@@ -68,9 +69,10 @@ impl Backend for SimBackend {
     type Link = CableEnd;
     type Command = Program;
 
-    fn host_prefixes(&mut self, except: Option<&str>) -> Result<Vec<Ipv4Net>, BackendError> {
+    fn host_prefixes(&mut self, except: Option<(&str, MacAddr)>) -> Result<Vec<Ipv4Net>, BackendError> {
         let mut machine = self.machine()?;
-        let others = machine.namespace(HOST).interfaces.iter().filter(|each| Some(each.name.as_str()) != except);
+        let interfaces = machine.namespace(HOST).interfaces.iter();
+        let others = interfaces.filter(|each| Some((each.name.as_str(), each.mac)) != except);
         Ok(others.flat_map(|interface| interface.addresses.iter().map(Ipv4Net::trunc)).collect())
     }
 

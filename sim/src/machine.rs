@@ -179,7 +179,9 @@ impl Machine {
             container.interfaces.insert(name, bridge);
         }
         let gateway = interface.is_default.then_some(interface.lease.gateway);
-        Ok(self.plug_in(namespace, interface.name, interface.lease, gateway))
+        let link = self.plug_in(namespace, interface.name, interface.lease, gateway);
+        self.namespace(namespace).announce(interface.name);
+        Ok(link)
     }
 
     /// Deletes an interface of a container, if it is there.

@@ -101,6 +101,16 @@ impl Namespace {
         self.add(Interface::new(name, mac, DEFAULT_MTU, Kind::Dummy(Counters::default())), address);
     }
 
+    /// Tells everybody on an interface's network whose its addresses are now, as Linux does with `arp_notify`.
+    pub(crate) fn announce(&mut self, name: &str) {
+        let Some(interface) = self.interface(name) else { return };
+        let own: Vec<Ipv4Addr> = interface.addresses.iter().map(Ipv4Net::addr).collect();
+        for ip in own {
+            let arp = Arp { reply: false, sender: (interface.mac, ip), target: (MacAddr::ZERO, ip) };
+            interface.send(arp.into_frame(MacAddr::BROADCAST));
+        }
+    }
+
     /// Deletes an interface, its addresses and its routes.
     pub(crate) fn delete(&mut self, name: &str) {
         self.interfaces.retain(|interface| interface.name != name);

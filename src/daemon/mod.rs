@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crossbeam_channel::TryRecvError;
 use ipnet::Ipv4Net;
 use netns::linux::Linux;
 use netns::linux::wire::Channel;
@@ -40,6 +41,8 @@ use crate::paths::Dirs;
 const DAEMON: &str = "__daemon";
 /// How many clients may be connected at once; further ones are turned away.
 const CLIENTS: usize = 512;
+/// How many more may wait for the end of a container in the foreground.
+const WAITING: usize = 4096;
 /// How long a daemon that ends by itself waits for its first client.
 const FIRST_CLIENT: Duration = Duration::from_secs(10);
 /// Ends the daemon in the midst of its n-th change of a record, as `kill -9` would: for the tests of recovery.
@@ -202,6 +205,8 @@ struct Daemon {
     /// Wakes the watching thread: there may be a new deadline, or a reason to end.
     wake: EventFd,
     ends: OwnedFd,
+    /// Ready when something has happened in the data plane, or to it.
+    news: Arc<EventFd>,
     started: Instant,
 }
 
@@ -212,6 +217,8 @@ struct State {
     engine: Option<Engine<PortLink>>,
     stays: bool,
     clients: usize,
+    /// Clients that wait for the end of a container; not among `clients`.
+    waiting: usize,
     /// Clients whose request is being carried out.
     busy: usize,
     had_client: bool,
@@ -219,6 +226,8 @@ struct State {
     closing: bool,
     /// Nothing is carried out any more.
     ending: bool,
+    /// The data plane has ended by itself.
+    has_stopped: bool,
 }
 
 impl Daemon {
@@ -232,6 +241,7 @@ impl Daemon {
         let wake = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .map_err(|why| Failure::new(format_args!("make an eventfd: {why}")))?;
         let engine = Engine::spawn(Dataplane::new(PlaneSettings::default())).map_err(io("start the data plane"))?;
+        let news = engine.news();
         let started = Instant::now();
         let settings = Settings { seed: seed()?, bip: options.bip };
         tracing::info!(seed = settings.seed, "chance");
@@ -241,10 +251,12 @@ impl Daemon {
             engine: Some(engine),
             stays: options.stays,
             clients: 0,
+            waiting: 0,
             busy: 0,
             had_client: false,
             closing: false,
             ending: false,
+            has_stopped: false,
         };
         state.pump().map_err(|why| Failure::new(format_args!("set up the data plane: {why}")))?;
         let daemon = Daemon {
@@ -253,6 +265,7 @@ impl Daemon {
             changed: Condvar::new(),
             wake,
             ends,
+            news,
             started,
         };
         Ok((Arc::new(daemon), warnings))
@@ -263,15 +276,25 @@ impl Daemon {
         let signals = signals().map_err(io("watch for signals"))?;
         loop {
             let Some(timeout) = self.settle() else { return Ok(()) };
-            let mut ready = [listener.as_fd(), self.ends.as_fd(), self.wake.as_fd(), signals.as_fd()]
-                .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+            let mut ready =
+                [listener.as_fd(), self.ends.as_fd(), self.wake.as_fd(), signals.as_fd(), self.news.as_fd()]
+                    .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
             match poll(&mut ready, timeout) {
                 Ok(_) | Err(nix::Error::EINTR) => {}
                 Err(why) => return Err(Failure::new(format_args!("wait for events: {why}"))),
             }
-            let [client, _, wake, signal] = ready.map(|fd| fd.any().unwrap_or(false));
+            let [client, _, wake, signal, news] = ready.map(|fd| fd.any().unwrap_or(false));
             if wake {
                 let _ = self.wake.read();
+            }
+            if news {
+                let _ = self.news.read();
+            }
+            if self.state().has_stopped {
+                // A bug of ours. Containers go on; the next daemon takes them over, with a data plane that works.
+                self.state().ending = true;
+                return Err(Failure::new("the data plane has stopped: this is a bug in pontoon")
+                    .with_hint("`pontoon up` starts a daemon that takes the containers over"));
             }
             if signal {
                 tracing::info!("asked to end; containers go on");
@@ -324,24 +347,14 @@ impl Daemon {
                 }
             };
             let _ = stream.set_nonblocking(false);
-            {
-                let mut state = self.state();
-                if state.clients == CLIENTS {
-                    tracing::warn!("a client is turned away: {CLIENTS} are connected");
-                    continue;
-                }
-                state.clients += 1;
-                state.had_client = true;
-            }
-            let daemon = Arc::clone(self);
-            let serve = move || {
-                serve::serve(&daemon, Channel::new(stream));
-                daemon.state().clients -= 1;
-                daemon.poke();
+            let Some(connected) = Connected::new(self) else {
+                tracing::warn!("a client is turned away: {CLIENTS} are connected");
+                turn_away(stream);
+                continue;
             };
+            let serve = move || serve::serve(&connected.0, &connected, Channel::new(stream));
             if let Err(why) = std::thread::Builder::new().name("pontoon-client".into()).spawn(serve) {
                 tracing::warn!("serve a client: {why}");
-                self.state().clients -= 1;
             }
         }
     }
@@ -349,7 +362,29 @@ impl Daemon {
     /// Lets a client's request be carried out, unless the daemon ends: it does not end before the answer.
     fn begin(&self, request: &Request) -> Option<Busy<'_>> {
         let mut state = self.state();
-        if state.ending || (state.closing && matches!(request, Request::Enter)) {
+        let comes_to_stay = match request {
+            Request::Enter | Request::Stay | Request::Run(_) | Request::CreateNetwork(_) => true,
+            Request::Hello
+            | Request::Status
+            | Request::Down
+            | Request::Locate(_)
+            | Request::Stop { .. }
+            | Request::Kill { .. }
+            | Request::Remove { .. }
+            | Request::Containers { .. }
+            | Request::Inspect(_)
+            | Request::Log(_)
+            | Request::Networks
+            | Request::RemoveNetwork(_)
+            | Request::PruneNetworks
+            | Request::InspectNetwork(_)
+            | Request::Connect { .. }
+            | Request::Disconnect { .. }
+            | Request::Statistics
+            | Request::Bridges
+            | Request::Stations => false,
+        };
+        if state.ending || (state.closing && comes_to_stay) {
             return None;
         }
         state.busy += 1;
@@ -372,6 +407,62 @@ impl Daemon {
 
     fn now(&self) -> Now {
         now_since(self.started)
+    }
+}
+
+/// A client that is connected, counted for as long as this lives.
+struct Connected(Arc<Daemon>);
+
+impl Connected {
+    /// `None` if there are as many as there may be.
+    fn new(daemon: &Arc<Daemon>) -> Option<Self> {
+        let mut state = daemon.state();
+        if state.clients == CLIENTS {
+            return None;
+        }
+        state.clients += 1;
+        state.had_client = true;
+        drop(state);
+        Some(Connected(Arc::clone(daemon)))
+    }
+
+    /// While it waits for the end of a container it takes nobody's place. `None` if too many wait already.
+    fn wait(&self) -> Option<Waits<'_>> {
+        let mut state = self.0.state();
+        if state.waiting == WAITING {
+            return None;
+        }
+        state.clients -= 1;
+        state.waiting += 1;
+        Some(Waits(self))
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.state().clients -= 1;
+        self.0.poke();
+    }
+}
+
+/// A client that waits for the end of a container.
+struct Waits<'a>(&'a Connected);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.0.state();
+        state.waiting -= 1;
+        state.clients += 1;
+    }
+}
+
+/// Tells a client that it can not be served now, if it listens.
+fn turn_away(stream: UnixStream) {
+    let failure = Failure::new(format_args!("the daemon is busy: {CLIENTS} clients are connected"))
+        .with_hint("try again when some have gone");
+    let mut channel = Channel::new(stream);
+    if channel.set_timeouts(None, Some(Duration::from_millis(100))).is_ok() {
+        let _ = channel.send(&Answer::Failed(failure), &[]);
     }
 }
 
@@ -408,8 +499,19 @@ impl State {
 
     fn note_lost_ports(&mut self) {
         let Some(engine) = &self.engine else { return };
-        for switch::dataplane::Event::PortDown { port } in engine.events().try_iter() {
-            self.manager.port_down(port);
+        let events = engine.events();
+        loop {
+            let port = match events.try_recv() {
+                Ok(switch::dataplane::Event::PortDown { port }) => port,
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => {
+                    self.has_stopped = true;
+                    return;
+                }
+            };
+            if let Err(failed) = self.manager.port_down(port) {
+                tracing::warn!("the host's interface in a network was deleted: {failed}");
+            }
         }
     }
 
@@ -449,18 +551,4 @@ fn seed() -> Result<u64, Failure> {
         .and_then(|mut urandom| std::io::Read::read_exact(&mut urandom, &mut bytes))
         .map_err(io("read /dev/urandom"))?;
     Ok(u64::from_ne_bytes(bytes))
-}
-
-/// Waits until the daemon of these directories, which is ending, has gone: its interfaces with it.
-///
-/// # Errors
-/// If it does not go.
-pub fn wait_until_gone(dirs: &Dirs) -> Result<(), Failure> {
-    let path = dirs.lock();
-    let file = File::options().write(true).open(&path);
-    let file = file.map_err(io(format_args!("open the lock file {}", path.display())))?;
-    match Flock::lock(file, FlockArg::LockExclusive) {
-        Ok(_) => Ok(()),
-        Err((_, why)) => Err(Failure::new(format_args!("wait for the daemon's end: {why}"))),
-    }
 }

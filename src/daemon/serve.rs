@@ -12,7 +12,7 @@ use netns::subnet::SubnetRequest;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Daemon, State};
+use super::{Connected, Daemon, State};
 use crate::api::{Answer, Bridge, NetworkOrder, Request, RunOrder, Running, Station, Status};
 use crate::failure::Failure;
 
@@ -20,7 +20,7 @@ use crate::failure::Failure;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Serves one client until it goes, or says something that is no request.
-pub(super) fn serve(daemon: &Daemon, mut channel: Channel) {
+pub(super) fn serve(daemon: &Daemon, connected: &Connected, mut channel: Channel) {
     if channel.set_timeouts(Some(PATIENCE), Some(PATIENCE)).is_err() {
         return;
     }
@@ -35,10 +35,13 @@ pub(super) fn serve(daemon: &Daemon, mut channel: Channel) {
                 return;
             }
         };
-        // A daemon that is ending closes the door without a word: the client tries again, and finds the next one.
-        let Some(_busy) = daemon.begin(&request) else { return };
+        // A daemon that is ending says so and closes the door: the client tries again, and finds the next one.
+        let Some(_busy) = daemon.begin(&request) else {
+            let _ = channel.send(&Answer::Ended, &[]);
+            return;
+        };
         let answer = match request {
-            Request::Run(order) => match run(daemon, *order, fds, &mut channel) {
+            Request::Run(order) => match run(daemon, connected, *order, fds, &mut channel) {
                 Ok(()) => continue,
                 Err(failure) => Answer::Failed(failure),
             },
@@ -179,13 +182,16 @@ fn carry_out(daemon: &Daemon, request: Request) -> Result<Value, Failure> {
 }
 
 /// Runs a container. In the foreground the channel is its line to the daemon until it has ended.
-fn run(daemon: &Daemon, order: RunOrder, fds: Vec<OwnedFd>, channel: &mut Channel) -> Result<(), Failure> {
+fn run(
+    daemon: &Daemon,
+    connected: &Connected,
+    order: RunOrder,
+    fds: Vec<OwnedFd>,
+    channel: &mut Channel,
+) -> Result<(), Failure> {
     let in_foreground = !order.detach;
     let (request, command) = understand(order, fds)?;
     let mut state = daemon.state();
-    if state.closing || state.ending {
-        return Err(Failure::new("the daemon is ending").with_hint("run it again when `pontoon down` has returned"));
-    }
     let started = start(&mut state, request, command, daemon.now());
     let _ = state.pump();
     drop(state);
@@ -198,6 +204,7 @@ fn run(daemon: &Daemon, order: RunOrder, fds: Vec<OwnedFd>, channel: &mut Channe
     // A client that has gone does not end its container.
     let told = channel.send(&Answer::Done(value(running)?), &[]);
     if in_foreground && told.is_ok() {
+        let _waits = connected.wait();
         await_end(daemon, &started.id);
         let _ = channel.send(&Answer::Ended, &[]);
     }
@@ -250,7 +257,11 @@ fn down(daemon: &Daemon) -> Result<Value, Failure> {
     let now = daemon.now();
     let living = state.manager.living();
     for id in &living {
-        errors.extend(state.manager.stop(id.as_str(), netns::manager::STOP_GRACE, now).err());
+        match state.manager.stop(id.as_str(), netns::manager::STOP_GRACE, now) {
+            // It has just ended by itself, and is forgotten.
+            Ok(_) | Err(netns::error::Error::NoSuchContainer(_)) => {}
+            Err(failed) => errors.push(failed),
+        }
     }
     let _ = state.pump();
     drop(state);

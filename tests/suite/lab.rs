@@ -260,6 +260,8 @@ pub trait Lab {
     fn up_warned(&mut self) -> Vec<String>;
     /// Overwrites, while no daemon runs, every saved record whose name begins so with what is none.
     fn spoil_records(&mut self, beginning: &str);
+    /// What state the saved record of a container says that it is in.
+    fn saved_state(&mut self, container: &str) -> Option<String>;
     /// Ends all containers and the daemon.
     fn down(&mut self);
     /// `kill -9` of the daemon.
@@ -309,6 +311,7 @@ pub trait Lab {
     fn default_route(&mut self, place: Place<'_>) -> Option<Ipv4Addr>;
     fn hostname(&mut self, container: &str) -> String;
     fn set_link(&mut self, place: Place<'_>, interface: &str, up: bool);
+    fn delete_link(&mut self, place: Place<'_>, interface: &str);
     /// Configures an interface by hand.
     fn add_address(&mut self, place: Place<'_>, interface: &str, address: Ipv4Net);
     /// Makes an interface by hand that leads nowhere, switched on, with an address.
@@ -353,6 +356,13 @@ pub fn run_all(lab: &mut dyn Lab, names: &[&str]) {
 pub fn run(lab: &mut dyn Lab, order: Order) -> String {
     let what = format!("{order:?}");
     lab.run(order).unwrap_or_else(|refusal| panic!("{what}: {refusal:?}"))
+}
+
+/// The state in a saved record, if it is that of this container.
+pub fn state_in(record: &str, container: &str) -> Option<String> {
+    let record: serde_json::Value = serde_json::from_str(record).ok()?;
+    let state = record["phase"]["state"].as_str()?.to_owned();
+    (record["name"] == container).then_some(state)
 }
 
 /// The interface of this name.

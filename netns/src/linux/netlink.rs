@@ -39,12 +39,13 @@ impl Netlink {
 
     /// Switches an interface on.
     pub(super) fn set_up(&mut self, index: u32) -> io::Result<()> {
-        self.change_link(index, Vec::new())
+        self.change_link(index, LinkFlags::Up, Vec::new())
     }
 
-    /// Sets MAC and MTU of an interface, and switches it on.
-    pub(super) fn configure_and_set_up(&mut self, index: u32, mac: MacAddr, mtu: u32) -> io::Result<()> {
-        self.change_link(index, vec![LinkAttribute::Address(mac.0.to_vec()), LinkAttribute::Mtu(mtu)])
+    /// Sets MAC and MTU of an interface that is switched off.
+    pub(super) fn configure(&mut self, index: u32, mac: MacAddr, mtu: u32) -> io::Result<()> {
+        let attributes = vec![LinkAttribute::Address(mac.0.to_vec()), LinkAttribute::Mtu(mtu)];
+        self.change_link(index, LinkFlags::empty(), attributes)
     }
 
     /// Gives an interface an address, and the broadcast address of its subnet.
@@ -128,11 +129,11 @@ impl Netlink {
         Ok(routes.collect())
     }
 
-    fn change_link(&mut self, index: u32, attributes: Vec<LinkAttribute>) -> io::Result<()> {
+    fn change_link(&mut self, index: u32, flags: LinkFlags, attributes: Vec<LinkAttribute>) -> io::Result<()> {
         let mut message = LinkMessage::default();
         message.header.index = index;
-        message.header.flags = LinkFlags::Up;
-        message.header.change_mask = LinkFlags::Up;
+        message.header.flags = flags;
+        message.header.change_mask = flags;
         message.attributes = attributes;
         self.order(RouteNetlinkMessage::SetLink(message), 0)
     }

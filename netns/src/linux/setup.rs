@@ -56,6 +56,10 @@ pub(super) fn make_interface(plan: &InterfacePlan) -> Result<Interface, Failure>
         }
         EndpointKind::Veth => None,
     };
+    // Everybody on the network is told whose address this is now (a gratuitous ARP request, RFC 5227), since it may have been
+    // another's a moment ago: the kernel does when an interface that has an address is switched on.
+    let notify = format!("/proc/sys/net/ipv4/conf/{}/arp_notify", plan.name);
+    fs::write(notify, "1").map_err(Step::Configure.on(&plan.name))?;
     let mut netlink = Netlink::open().map_err(Step::Configure.on(&plan.name))?;
     let index = configure(&mut netlink, &plan.name, plan.mac, plan.mtu, plan.ip, plan.default_route)?;
     Ok(Interface { tap, index })
@@ -88,8 +92,9 @@ pub(super) fn configure(
     default_route: Option<Ipv4Addr>,
 ) -> Result<u32, Failure> {
     let index = index_of(name).ok_or_else(|| Step::Configure.failed(name, "it is gone"))?;
-    netlink.configure_and_set_up(index, mac, mtu).map_err(Step::Configure.on(name))?;
+    netlink.configure(index, mac, mtu).map_err(Step::Configure.on(name))?;
     netlink.add_address(index, ip).map_err(Step::Configure.on(format!("{name} with {ip}")))?;
+    netlink.set_up(index).map_err(Step::Configure.on(name))?;
     if let Some(gateway) = default_route {
         netlink.add_default_route(index, gateway).map_err(Step::Configure.on(format!("{name} via {gateway}")))?;
     }

@@ -26,15 +26,28 @@ pub fn interfaces() -> io::Result<Vec<InterfaceInfo>> {
 }
 
 /// The IPv4 prefixes of addresses and of the main table's routes, but for loopback, the default route, and those of `except`.
-pub(super) fn prefixes(except: Option<&str>) -> io::Result<Vec<Ipv4Net>> {
+pub(super) fn prefixes(except: Option<(&str, MacAddr)>) -> io::Result<Vec<Ipv4Net>> {
     let mut netlink = Netlink::open()?;
-    let except = except.and_then(index_of);
+    let except = match except {
+        Some((name, mac)) => index_with(&mut netlink, name, mac)?,
+        None => None,
+    };
     let of_addresses = netlink.addresses(AddressFamily::Inet)?;
     let of_routes = netlink.routes()?;
     let addresses = of_addresses.iter().filter(|address| Some(address.header.index) != except).flat_map(prefixes_of);
     let routes = of_routes.iter().filter(|route| except.is_none() || oif(route) != except).filter_map(prefix_of);
     let found: BTreeSet<Ipv4Net> = addresses.chain(routes).filter(|prefix| !prefix.addr().is_loopback()).collect();
     Ok(found.into_iter().collect())
+}
+
+/// The index of the interface with this name and MAC, if there is one.
+pub(super) fn index_with(netlink: &mut Netlink, name: &str, mac: MacAddr) -> io::Result<Option<u32>> {
+    let links = netlink.links()?;
+    let own = links.iter().find(|link| {
+        let has = |wanted: &LinkAttribute| link.attributes.contains(wanted);
+        has(&LinkAttribute::IfName(name.to_owned())) && has(&LinkAttribute::Address(mac.0.to_vec()))
+    });
+    Ok(own.map(|link| link.header.index))
 }
 
 /// The index of the interface with this name, if there is one.

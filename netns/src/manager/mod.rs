@@ -149,7 +149,7 @@ impl<B: Backend> Manager<B> {
     /// If there is none, or several.
     pub fn find(&self, text: &str) -> Result<&Record, Error> {
         let named = self.records.values().filter(|record| record.name.as_str() == text);
-        if let Some(record) = named.max_by_key(|record| (record.is_live(), record.created, record.ended())) {
+        if let Some(record) = named.max_by_key(|record| (record.is_live(), record.sequence)) {
             return Ok(record);
         }
         let mut matching = self.records.values().filter(|record| record.id.as_str().starts_with(text));

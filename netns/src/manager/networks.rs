@@ -4,19 +4,23 @@
 //! killed daemon left of it, the next one finishes.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use switch::dataplane::{BridgeId, Control};
 use switch::port::PortConfig;
 use switch::verdict::PortId;
 
+use super::end::all_of;
 use super::{Manager, Now, broken, switch_config};
 use crate::backend::{Backend, BackendError, Gateway};
 use crate::error::Error;
 use crate::lease::{DEFAULT_MTU, MAX_MTU, MIN_MTU};
 use crate::name::{Id, Name};
 use crate::network::{EndpointKind, Network, bridge_mac};
+use crate::pools::overlap;
 use crate::record::Record;
-use crate::subnet::{SubnetRequest, Taken};
+use crate::subnet::{Subnet, SubnetError, SubnetRequest, Taken};
 
 /// How many networks there may be, the three that are always there aside.
 const MAX_NETWORKS: usize = 1000;
@@ -91,35 +95,46 @@ impl<B: Backend> Manager<B> {
         if !(MIN_MTU..=MAX_MTU).contains(&mtu) {
             return Err(Error::Mtu(mtu));
         }
-        let taken = self.taken_prefixes()?;
-        let subnet = request.subnet.choose(&taken).map_err(|source| Error::Subnet { network: name.clone(), source })?;
         let id = Id::random(&mut self.chance);
-        let network = Network {
+        let mut network = Network {
             name: request.name,
             bridge: format!("br-{}", id.short()),
             mac: bridge_mac(&id),
             id: id.clone(),
-            subnet: subnet.subnet,
-            gateway: subnet.gateway,
+            subnet: Ipv4Net::default(),
+            gateway: Ipv4Addr::UNSPECIFIED,
             mtu,
-            ip_range: subnet.ip_range,
+            ip_range: None,
             internal: request.internal,
             labels: request.labels,
             endpoint: request.endpoint,
             created: now.unix,
             is_leaving: false,
         };
-        save_network(&mut self.backend, &network)?;
-        let opened = self.open_network(network.clone());
-        match opened {
-            Ok(()) => Ok(id),
-            Err(failed) => {
-                let mut also = Vec::new();
-                also.extend(self.backend.close_gateway(&network.bridge).err().map(|why| why.to_string()));
-                also.extend(self.backend.forget(&network_key(&id)).err().map(|why| why.to_string()));
-                if also.is_empty() { Err(failed) } else { Err(Error::Undo { first: Box::new(failed), also }) }
+        for _ in 0..TRIES {
+            let taken = self.taken_prefixes()?;
+            let chosen = request.subnet.choose(&taken);
+            let chosen = chosen.map_err(|source| Error::Subnet { network: name.clone(), source })?;
+            Subnet { subnet: network.subnet, gateway: network.gateway, ip_range: network.ip_range } = chosen;
+            save_network(&mut self.backend, &network)?;
+            match open_gateway(&mut self.backend, &network) {
+                Ok(Some(gateway)) => {
+                    self.add_bridge(network, gateway)?;
+                    return Ok(id);
+                }
+                Ok(None) => {}
+                Err(failed) => return Err(self.give_up_network(&network, failed.into())),
             }
         }
+        Err(self.give_up_network(&network, Error::Subnet { network: name, source: SubnetError::NoneFree }))
+    }
+
+    /// A network that could not be made leaves nothing.
+    fn give_up_network(&mut self, network: &Network, failed: Error) -> Error {
+        let mut errors = vec![failed];
+        errors.extend(self.backend.close_gateway(&network.bridge).err().map(Error::from));
+        errors.extend(self.backend.forget(&network_key(&network.id)).err().map(Error::from));
+        all_of(errors).expect("there is one at least")
     }
 
     /// Removes a network that nobody is on. Returns its id.
@@ -209,16 +224,23 @@ impl<B: Backend> Manager<B> {
         self.add_bridge(network, link)
     }
 
+    /// Makes the host's interface in a network again, which somebody has deleted.
+    pub(super) fn reopen_gateway(&mut self, network: &Network) -> Result<(), Error> {
+        let lease = network.gateway_lease();
+        let link = self.backend.open_gateway(&Gateway { name: &network.bridge, lease: &lease })?;
+        let (bridge, port) = (self.net(&network.id)?.bridge, self.free_port()?);
+        self.controls.push_back(Control::Plug { bridge, port, config: gateway_config(network), link });
+        if let Some(net) = self.networks.get_mut(&network.id) {
+            net.gateway = Some(port);
+        }
+        Ok(())
+    }
+
     /// Puts a network whose gateway is there on the switch.
     pub(super) fn add_bridge(&mut self, network: Network, gateway: B::Link) -> Result<(), Error> {
         let (bridge, port) = (self.free_bridge(), self.free_port()?);
         let config = switch_config(&mut self.chance);
-        let local = PortConfig {
-            name: network.bridge.clone(),
-            mtu: network.mtu,
-            local: Some(network.mac),
-            ..PortConfig::default()
-        };
+        let local = gateway_config(&network);
         self.controls.push_back(Control::AddBridge { bridge, name: network.bridge.clone(), config });
         self.controls.push_back(Control::Plug { bridge, port, config: local, link: gateway });
         self.networks.insert(network.id.clone(), Net { network, bridge, gateway: Some(port), failed: None });
@@ -238,6 +260,28 @@ impl<B: Backend> Manager<B> {
         let host = self.backend.host_prefixes(None)?;
         Ok(own.into_iter().chain(host.into_iter().map(Taken::by_host)).collect())
     }
+}
+
+fn gateway_config(network: &Network) -> PortConfig {
+    let (name, local) = (network.bridge.clone(), Some(network.mac));
+    PortConfig { name, mtu: network.mtu, local, ..PortConfig::default() }
+}
+
+/// How often another instance may have taken a subnet in the moment in which we did.
+const TRIES: usize = 8;
+
+/// Makes the host's interface in a network whose subnet was free a moment ago. `None` if somebody else has taken it
+/// meanwhile: then the interface is gone again.
+pub(super) fn open_gateway<B: Backend>(backend: &mut B, network: &Network) -> Result<Option<B::Link>, BackendError> {
+    let lease = network.gateway_lease();
+    let link = backend.open_gateway(&Gateway { name: &network.bridge, lease: &lease })?;
+    let others = backend.host_prefixes(Some((&network.bridge, network.mac)))?;
+    if others.iter().any(|other| overlap(*other, network.subnet)) {
+        drop(link);
+        backend.close_gateway(&network.bridge)?;
+        return Ok(None);
+    }
+    Ok(Some(link))
 }
 
 /// Where the record of a user-defined network is kept.

@@ -9,7 +9,7 @@ use switch::dataplane::BridgeId;
 use switch::verdict::PortId;
 
 use super::end::all_of;
-use super::networks::{Net, network_key, save_network};
+use super::networks::{Net, network_key, open_gateway, save_network};
 use super::run::spec_of;
 use super::salvage::salvage;
 use super::{Manager, Now, Settings, broken, chance_from, view};
@@ -20,7 +20,7 @@ use crate::name::{Id, Name};
 use crate::network::{EndpointKind, Network, bridge_mac};
 use crate::pools::overlap;
 use crate::record::{EndpointPhase, Phase, Record};
-use crate::subnet::{Subnet, SubnetRequest, Taken};
+use crate::subnet::{Subnet, SubnetError, SubnetRequest, Taken};
 
 /// How long after a container did not answer it is asked again. To ask takes a moment in which nothing else is done.
 const ASK_AGAIN: Duration = Duration::from_secs(8);
@@ -40,10 +40,28 @@ pub(super) fn open<B: Backend>(
     now: Now,
 ) -> Result<(Manager<B>, Vec<String>), Error> {
     let mut warnings = Vec::new();
-    let mut chance = chance_from(settings.seed);
+    let chance = chance_from(settings.seed);
     let boot = backend.boot()?;
-    let Saved { mut records, mut networks, predefined } = load(&mut backend, &mut warnings)?;
-    salvage(&mut backend, &mut records, &mut networks, &mut warnings)?;
+    let saved = load(&mut backend, &mut warnings)?;
+    match take_over(backend, chance, boot, saved, settings, now, &mut warnings) {
+        Ok(manager) => Ok((manager, warnings)),
+        // What was found on the way may well be why.
+        Err(failed) if !warnings.is_empty() => Err(Error::Undo { first: Box::new(failed), also: warnings }),
+        Err(failed) => Err(failed),
+    }
+}
+
+fn take_over<B: Backend>(
+    mut backend: B,
+    mut chance: ChaCha8Rng,
+    boot: String,
+    saved: Saved,
+    settings: &Settings,
+    now: Now,
+    warnings: &mut Vec<String>,
+) -> Result<Manager<B>, Error> {
+    let Saved { mut records, mut networks, predefined } = saved;
+    salvage(&mut backend, &mut records, &mut networks, warnings)?;
     let predefined = match predefined {
         Some(predefined) => predefined,
         None => {
@@ -76,15 +94,15 @@ pub(super) fn open<B: Backend>(
     };
     manager.add_bridge(network, gateway)?;
     for network in networks {
-        reopen(&mut manager, network, &mut warnings);
+        reopen(&mut manager, network, warnings);
     }
     for (id, found) in adopted {
         if let Err(failed) = resume(&mut manager, &id, found, now) {
             warnings.push(format!("container {}: {failed}", id.short()));
         }
     }
-    finish(&mut manager, now, &mut warnings);
-    Ok((manager, warnings))
+    finish(&mut manager, now, warnings);
+    Ok(manager)
 }
 
 /// The number whose successor, as [`Manager::free_port`] counts, is 0.
@@ -256,57 +274,84 @@ fn open_default<B: Backend>(
     settings: &Settings,
 ) -> Result<(Network, B::Link), Error> {
     let in_use = known.as_ref().is_some_and(|network| is_in_use(&network.id, records, adopted));
-    let own = known.as_ref().map(|network| network.bridge.clone());
-    let taken = backend.host_prefixes(own.as_deref())?;
-    let is_free = |network: &&Network| !taken.iter().any(|other| overlap(network.subnet, *other));
-    let chosen = match (&known, settings.bip) {
-        (Some(network), _) if in_use => Ok(subnet_of(network)),
-        (known, None) if known.as_ref().is_some_and(|network| is_free(&network)) => {
-            Ok(known.as_ref().map(subnet_of).expect("it was looked at just now"))
-        }
-        (_, bip) => {
-            let request = SubnetRequest {
-                subnet: bip.map(|bip| bip.trunc()),
-                gateway: bip.map(|bip| bip.addr()),
-                ip_range: None,
-            };
-            request.choose(&taken.into_iter().map(Taken::by_host).collect::<Vec<_>>())
-        }
-    };
-    let subnet = chosen.map_err(|source| Error::Subnet { network: "bridge".into(), source })?;
     let id = known.as_ref().map_or_else(|| Id::random(chance), |network| network.id.clone());
-    let mut network = Network {
-        name: Name::from_static("bridge"),
-        mac: bridge_mac(&id),
-        id,
-        bridge: String::new(),
-        subnet: subnet.subnet,
-        gateway: subnet.gateway,
-        mtu: DEFAULT_MTU,
-        ip_range: None,
-        internal: false,
-        labels: BTreeMap::new(),
-        endpoint: EndpointKind::Tap,
-        created: 0,
-        is_leaving: false,
-    };
-    // The interface of a network in use is the one that its containers have kept for us, and no other.
-    let others = if in_use && own.is_some() { 0..0 } else { BRIDGE_NAMES };
-    let candidates = others.map(|number| format!("pontoon{number}"));
-    let mut last = None;
-    for name in own.into_iter().chain(candidates) {
-        network.bridge = name;
-        let lease = network.gateway_lease();
-        match backend.open_gateway(&Gateway { name: &network.bridge, lease: &lease }) {
-            Ok(link) => return Ok((network, link)),
-            Err(BackendError::NameTaken(bridge)) if in_use => {
+    for _ in 0..BRIDGE_NAMES.len() {
+        let subnet = choose_default(backend, known.as_ref(), in_use, settings)?;
+        let network = Network {
+            name: Name::from_static("bridge"),
+            mac: bridge_mac(&id),
+            id: id.clone(),
+            bridge: String::new(),
+            subnet: subnet.subnet,
+            gateway: subnet.gateway,
+            mtu: DEFAULT_MTU,
+            ip_range: None,
+            internal: false,
+            labels: BTreeMap::new(),
+            endpoint: EndpointKind::Tap,
+            created: 0,
+            is_leaving: false,
+        };
+        match open_under_a_free_name(backend, network, known.as_ref(), in_use) {
+            Ok(Some(opened)) => return Ok(opened),
+            // Another instance has just taken the subnet: the next one is chosen.
+            Ok(None) => {}
+            Err(BackendError::NameTaken(bridge)) if in_use && adopted.iter().any(|(_, found)| found.is_err()) => {
                 return Err(Error::GatewayHeld { bridge, containers: silent_names(records, adopted) });
             }
-            Err(taken @ BackendError::NameTaken(_)) => last = Some(taken),
             Err(failed) => return Err(failed.into()),
         }
     }
-    Err(last.unwrap_or(BackendError::Gone).into())
+    Err(Error::Subnet { network: "bridge".into(), source: SubnetError::NoneFree })
+}
+
+/// The subnet of the default network: the one that it had, that the user asks for, or the first that is free.
+fn choose_default<B: Backend>(
+    backend: &mut B,
+    known: Option<&Network>,
+    in_use: bool,
+    settings: &Settings,
+) -> Result<Subnet, Error> {
+    let taken = backend.host_prefixes(known.map(|network| (network.bridge.as_str(), network.mac)))?;
+    let is_free = |network: &Network| !taken.iter().any(|other| overlap(network.subnet, *other));
+    match (known, settings.bip) {
+        (Some(network), _) if in_use => return Ok(subnet_of(network)),
+        (Some(network), None) if is_free(network) => return Ok(subnet_of(network)),
+        (Some(_) | None, _) => {}
+    }
+    let (subnet, gateway) = (settings.bip.map(|bip| bip.trunc()), settings.bip.map(|bip| bip.addr()));
+    let request = SubnetRequest { subnet, gateway, ip_range: None };
+    let chosen = request.choose(&taken.into_iter().map(Taken::by_host).collect::<Vec<_>>());
+    chosen.map_err(|source| Error::Subnet { network: "bridge".into(), source })
+}
+
+/// Makes the interface of the default network under the name that it had, or else the first `pontoonN` that is free. `None`
+/// if somebody has taken the subnet meanwhile.
+fn open_under_a_free_name<B: Backend>(
+    backend: &mut B,
+    network: Network,
+    known: Option<&Network>,
+    in_use: bool,
+) -> Result<Option<(Network, B::Link)>, BackendError> {
+    // The interface of a network in use is the one that its containers have kept for us, and no other.
+    let others = if in_use { 0..0 } else { BRIDGE_NAMES };
+    let candidates = others.map(|number| format!("pontoon{number}"));
+    let mut last = BackendError::Gone;
+    for bridge in known.map(|known| known.bridge.clone()).into_iter().chain(candidates) {
+        let network = Network { bridge, ..network.clone() };
+        let opened = if in_use {
+            let lease = network.gateway_lease();
+            backend.open_gateway(&Gateway { name: &network.bridge, lease: &lease }).map(Some)
+        } else {
+            open_gateway(backend, &network)
+        };
+        match opened {
+            Ok(link) => return Ok(link.map(|link| (network, link))),
+            Err(taken @ BackendError::NameTaken(_)) => last = taken,
+            Err(failed) => return Err(failed),
+        }
+    }
+    Err(last)
 }
 
 fn subnet_of(network: &Network) -> Subnet {

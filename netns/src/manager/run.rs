@@ -165,6 +165,7 @@ impl<B: Backend> Manager<B> {
             detached: request.detached,
             auto_remove: request.auto_remove,
             created: now.unix,
+            sequence: self.records.values().map(|record| record.sequence).max().unwrap_or(0) + 1,
             phase: Phase::Creating,
         })
     }

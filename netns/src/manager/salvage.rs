@@ -35,9 +35,15 @@ pub(super) fn salvage<B: Backend>(
     networks: &mut Vec<Network>,
     warnings: &mut Vec<String>,
 ) -> Result<(), Error> {
-    for noted in backend.noted()? {
+    let noted = backend.noted()?.into_iter().map(|noted| {
         let note = noted.note.and_then(|text| serde_json::from_str::<Note>(&text).ok());
-        let known = records.values().find(|record| record.id.short() == noted.id.short());
+        (noted.id, note)
+    });
+    let mut noted: Vec<(Id, Option<Note>)> = noted.collect();
+    // The youngest first: what is known of networks has changed since the others were made.
+    noted.sort_by_key(|(_, note)| std::cmp::Reverse(note.as_ref().map(|note| note.record.sequence)));
+    for (id, note) in noted {
+        let known = records.values().find(|record| record.id.short() == id.short());
         let lives = known.is_none_or(Record::is_live);
         for network in note.iter().flat_map(|note| &note.networks) {
             // A network that was removed since is on record as nothing; so is one whose record is lost.
@@ -59,9 +65,9 @@ pub(super) fn salvage<B: Backend>(
                 records.insert(record.id.clone(), record);
             }
             None => {
-                warnings.push(format!("container {} had no record; it is ended", noted.id.short()));
-                backend.destroy(&noted.id)?;
-                backend.discard(&noted.id)?;
+                warnings.push(format!("container {} had no record; it is ended", id.short()));
+                backend.destroy(&id)?;
+                backend.discard(&id)?;
             }
         }
     }

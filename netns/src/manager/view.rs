@@ -236,7 +236,7 @@ impl<B: Backend> Manager<B> {
     #[must_use]
     pub fn containers(&self, all: bool) -> Vec<ContainerView> {
         let mut shown: Vec<&Record> = self.records.values().filter(|record| all || record.is_live()).collect();
-        shown.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.name.cmp(&b.name)));
+        shown.sort_by_key(|record| std::cmp::Reverse(record.sequence));
         shown.into_iter().map(|record| self.view(record)).collect()
     }
 
@@ -261,9 +261,20 @@ impl<B: Backend> Manager<B> {
         self.records.get(id)
     }
 
-    /// A port's link went down under us (its interface was deleted inside): the port is no more.
-    pub fn port_down(&mut self, port: PortId) {
+    /// A port's link went down under us (its interface was deleted by somebody else): the port is no more. The host's own
+    /// interface in a network is made again.
+    ///
+    /// # Errors
+    /// If that can not be: the network is down then.
+    pub fn port_down(&mut self, port: PortId) -> Result<(), Error> {
         self.ports.retain(|_, own| *own != port);
+        let Some(net) = self.networks.values().find(|net| net.gateway == Some(port)) else { return Ok(()) };
+        let network = net.network.clone();
+        let reopened = self.reopen_gateway(&network);
+        if let (Err(failed), Some(net)) = (&reopened, self.networks.get_mut(&network.id)) {
+            (net.gateway, net.failed) = (None, Some(failed.to_string()));
+        }
+        reopened
     }
 
     fn view(&self, record: &Record) -> ContainerView {

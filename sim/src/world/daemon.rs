@@ -41,7 +41,8 @@ impl Daemon {
             match event {
                 Event::PortDown { port } => {
                     self.ports.retain(|_, other| *other != port);
-                    self.manager.port_down(port);
+                    // A network that is down says so to who asks for it.
+                    let _ = self.manager.port_down(port);
                 }
             }
         }

@@ -10,7 +10,7 @@ use netns::backend::BackendError;
 use netns::error::Error;
 use netns::manager::{Ended, Manager, Now, Settings};
 use netns::name::Id;
-use switch::dataplane::{self, BridgeStatistics, Dataplane, FdbRow, Serviced};
+use switch::dataplane::{self, BridgeStatistics, Control, Dataplane, FdbRow, Serviced};
 use switch::time::Instant;
 
 use crate::backend::SimBackend;
@@ -91,6 +91,12 @@ impl World {
     pub fn reboot(&mut self) {
         self.daemon = None;
         self.machine().reboot();
+    }
+
+    /// What is saved, by key.
+    #[must_use]
+    pub fn records(&self) -> Vec<(String, String)> {
+        self.machine().disk.iter().map(|(key, text)| (key.clone(), text.clone())).collect()
     }
 
     /// Replaces every saved record whose key begins with `beginning`, as a broken disk may. Returns how many there were.
@@ -236,7 +242,7 @@ impl World {
             Serviced::Idle | Serviced::Gone => {}
         }
         daemon.take_events();
-        daemon.schedule(&self.clock);
+        self.follow_up();
     }
 
     fn reap(&mut self) {
@@ -269,6 +275,10 @@ impl World {
         let now = self.clock.now();
         let Some(daemon) = &mut self.daemon else { return };
         while let Some(control) = daemon.manager.poll_control() {
+            if let Control::Plug { link, .. } = &control {
+                // What came before there was a port waits in the cable.
+                self.clock.wake_now(Wake::Port(link.id()));
+            }
             daemon.obey(control, now);
         }
         daemon.take_events();

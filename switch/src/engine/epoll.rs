@@ -49,6 +49,7 @@ pub(super) struct Loop<L> {
     commands: Receiver<Command<L>>,
     wake: Arc<EventFd>,
     events: Sender<Event>,
+    news: Arc<EventFd>,
     polling: Polling,
 }
 
@@ -66,6 +67,7 @@ impl<L: Link + AsFd> Loop<L> {
         commands: Receiver<Command<L>>,
         wake: Arc<EventFd>,
         events: Sender<Event>,
+        news: Arc<EventFd>,
     ) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&*wake, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
@@ -77,6 +79,7 @@ impl<L: Link + AsFd> Loop<L> {
             commands,
             wake,
             events,
+            news,
             polling: Polling::new(),
         };
         let ports: Vec<PortId> = it.dataplane.ports().collect();
@@ -177,6 +180,7 @@ impl<L: Link + AsFd> Loop<L> {
             }
             // Nobody listens: then nobody wants to know.
             let _ = self.events.send(event);
+            let _ = self.news.write(1);
         }
     }
 

@@ -31,6 +31,8 @@ pub struct Engine<L> {
     /// `None` only while it is being dropped.
     commands: Option<Sender<Command<L>>>,
     wake: Arc<EventFd>,
+    /// Ready when there are events, or the thread has ended.
+    news: Arc<EventFd>,
     events: Receiver<Event>,
     thread: Option<JoinHandle<()>>,
 }
@@ -65,9 +67,22 @@ impl<L: Link + AsFd + Send + 'static> Engine<L> {
         let (commands, received) = unbounded();
         // At most one event for each port that was plugged in: the data plane never waits for who reads them.
         let (sent, events) = unbounded();
-        let mut worker = epoll::Loop::new(dataplane, received, Arc::clone(&wake), sent)?;
-        let thread = thread::Builder::new().name("pontoon-data".to_owned()).spawn(move || worker.run())?;
-        Ok(Engine { commands: Some(commands), wake, events, thread: Some(thread) })
+        let news = Arc::new(epoll::wake_fd()?);
+        let mut worker = epoll::Loop::new(dataplane, received, Arc::clone(&wake), sent, Arc::clone(&news))?;
+        let tells = TellsOfItsEnd(Arc::clone(&news));
+        let run = move || {
+            let _tells = tells;
+            worker.run();
+        };
+        let thread = thread::Builder::new().name("pontoon-data".to_owned()).spawn(run)?;
+        Ok(Engine { commands: Some(commands), wake, news, events, thread: Some(thread) })
+    }
+
+    /// An eventfd that becomes readable when there are events, or the thread has ended, which only a bug of ours makes it do
+    /// before the engine is dropped: then the stream of events has ended.
+    #[must_use]
+    pub fn news(&self) -> Arc<EventFd> {
+        Arc::clone(&self.news)
     }
 
     /// Makes a change of the data plane.
@@ -107,6 +122,15 @@ impl<L: Link + AsFd + Send + 'static> Engine<L> {
         let commands = self.commands.as_ref().ok_or(EngineError::Stopped)?;
         commands.send(command).map_err(|_| EngineError::Stopped)?;
         self.wake.write(1).map(drop).map_err(|_| EngineError::Stopped)
+    }
+}
+
+/// Tells of the end of the thread that owns it, whether it returns or panics.
+struct TellsOfItsEnd(Arc<EventFd>);
+
+impl Drop for TellsOfItsEnd {
+    fn drop(&mut self) {
+        let _ = self.0.write(1);
     }
 }
 

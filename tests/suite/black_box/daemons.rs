@@ -12,6 +12,9 @@ tests![
     down_leaves_nothing,
     a_daemon_that_is_asked_to_end_leaves_its_containers,
     two_instances_do_not_disturb_each_other,
+    an_instance_that_comes_back_finds_another_subnet,
+    a_full_house_is_told_to_who_comes,
+    whoever_comes_while_down_is_under_way_is_served_by_the_next_daemon,
     twenty_containers_started_at_once_all_run,
     run_takes_over_what_a_killed_daemon_left,
     the_demo_leaves_nothing,
@@ -110,6 +113,70 @@ fn two_instances_do_not_disturb_each_other() {
     crate::lab::assert_all_reach_each_other(&mut one, &["web", "db"]);
     assert_eq!(crate::lab::ip_of(&mut one, "web"), address("172.17.0.2"));
     one.finish();
+}
+
+fn an_instance_that_comes_back_finds_another_subnet() {
+    let (mut one, mut two) = (Linux::new(), Linux::called("two"));
+    one.up();
+    one.down();
+    two.up();
+    // Its name and its subnet are the other's by now.
+    one.up();
+    run_all(&mut one, &["web"]);
+    run_all(&mut two, &["web"]);
+    assert_eq!(interface(&mut two, Place::Host, "pontoon0").ipv4, [crate::lab::prefix("172.17.0.1/16")]);
+    assert_eq!(interface(&mut one, Place::Host, "pontoon1").ipv4, [crate::lab::prefix("172.18.0.1/16")]);
+    for (lab, gateway) in [(&mut one, "172.18.0.1"), (&mut two, "172.17.0.1")] {
+        assert!(lab.ping(Place::In("web"), address(gateway), 56));
+    }
+    two.down();
+    one.finish();
+}
+
+fn a_full_house_is_told_to_who_comes() {
+    use std::os::unix::net::UnixStream;
+    let mut lab = Linux::new();
+    lab.up();
+    let socket = lab.runtime_dir().join("pontoon.sock");
+    let mut idle = Vec::new();
+    let said = loop {
+        let said = pontoon(&lab, &["ps"]);
+        if said.status != 0 {
+            break said;
+        }
+        idle.extend((0..64).map(|_| UnixStream::connect(&socket).expect("connect")));
+        assert!(idle.len() < 2000, "there is no end");
+    };
+    let busy = "pontoon: the daemon is busy: 512 clients are connected\nhint: try again when some have gone\n";
+    assert_eq!((said.status, said.stderr.as_str()), (1, busy));
+    drop(idle);
+    assert!(waited_for(|| (pontoon(&lab, &["ps"]).status == 0).then_some(())).is_some());
+    lab.finish();
+}
+
+fn whoever_comes_while_down_is_under_way_is_served_by_the_next_daemon() {
+    let mut lab = Linux::new();
+    for _ in 0..6 {
+        lab.up();
+        run_all(&mut lab, &["web"]);
+        let start = |arguments: &[&str]| lab.command(arguments).spawn().expect("run pontoon");
+        let clients = [
+            start(&["down"]),
+            start(&["run", "--", "true"]),
+            start(&["up", "--detach"]),
+            start(&["run", "-d", "--rm", "--", "true"]),
+        ];
+        for (number, client) in clients.into_iter().enumerate() {
+            let output = client.wait_with_output().expect("wait");
+            let said = crate::lab::linux::text(&output.stderr);
+            // A container that was there in time is asked to end by `down`.
+            let is_ended = number == 1 && output.status.code() == Some(143);
+            assert!(output.status.success() || is_ended, "{number}: {said}");
+        }
+        if lab.daemon_pid().is_some() {
+            lab.down();
+        }
+    }
 }
 
 fn twenty_containers_started_at_once_all_run() {

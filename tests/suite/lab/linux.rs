@@ -260,6 +260,14 @@ impl Lab for Linux {
         assert_ne!(spoilt, 0, "no record begins with {beginning}");
     }
 
+    fn saved_state(&mut self, container: &str) -> Option<String> {
+        let records = std::fs::read_dir(self.state_dir().join("records")).expect("read the records");
+        records.flatten().find_map(|entry| {
+            let record = std::fs::read_to_string(entry.path()).ok()?;
+            super::state_in(&record, container)
+        })
+    }
+
     fn down(&mut self) {
         self.says(&["down"]);
         self.pids.clear();
@@ -473,6 +481,10 @@ impl Lab for Linux {
 
     fn set_link(&mut self, place: Place<'_>, interface: &str, up: bool) {
         self.inside(place).ip(&["link", "set", "dev", interface, if up { "up" } else { "down" }]);
+    }
+
+    fn delete_link(&mut self, place: Place<'_>, interface: &str) {
+        self.inside(place).ip(&["link", "del", "dev", interface]);
     }
 
     fn add_address(&mut self, place: Place<'_>, interface: &str, address: Ipv4Net) {

@@ -83,6 +83,10 @@ impl Lab for Sim {
         assert_ne!(self.world.spoil_records(beginning, super::SPOILT), 0, "no record begins with {beginning}");
     }
 
+    fn saved_state(&mut self, container: &str) -> Option<String> {
+        self.world.records().iter().find_map(|(_, record)| super::state_in(record, container))
+    }
+
     fn down(&mut self) {
         self.world.down(netns::manager::STOP_GRACE).expect("all containers end");
     }
@@ -253,6 +257,10 @@ impl Lab for Sim {
 
     fn set_link(&mut self, place: Place<'_>, interface: &str, up: bool) {
         self.world.set_link(&there(place), interface, up).expect("the interface is there");
+    }
+
+    fn delete_link(&mut self, place: Place<'_>, interface: &str) {
+        self.world.delete_interface(&there(place), interface).expect("the interface is there");
     }
 
     fn add_address(&mut self, place: Place<'_>, interface: &str, address: Ipv4Net) {

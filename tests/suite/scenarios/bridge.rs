@@ -9,6 +9,7 @@ use crate::lab::{
 };
 
 scenarios![
+    an_address_is_reached_at_once_although_another_station_had_it,
     a_container_sees_lo_and_eth0_and_nothing_else,
     a_container_has_a_default_route_by_the_gateway,
     counters_move_as_traffic_flows,
@@ -204,4 +205,21 @@ fn an_interface_that_was_switched_off_works_again_when_switched_on(lab: &mut dyn
     assert!(!interface(lab, Place::In("db"), "eth0").up);
     lab.set_link(Place::In("db"), "eth0", true);
     lab.eventually("db answers again", &mut |lab| lab.ping(Place::In("web"), db, 56));
+}
+
+fn an_address_is_reached_at_once_although_another_station_had_it(lab: &mut dyn Lab) {
+    lab.up();
+    run_all(lab, &["first", "second"]);
+    run(lab, Order::new("old").ip("172.17.9.9").mac("02:00:00:00:00:77"));
+    for place in [Place::Host, Place::In("first"), Place::In("second")] {
+        assert!(lab.ping(place, address("172.17.9.9"), 56));
+    }
+    lab.stop("old", 0).expect("stop old");
+    run(lab, Order::new("new").ip("172.17.9.9"));
+    // What is on its way arrives meanwhile.
+    assert!(!lab.ping(Place::Host, address("172.17.200.200"), 56), "nobody has this");
+    // (One echo request each, answered within seconds: what they know of the old station would hold for longer.)
+    for place in [Place::Host, Place::In("first"), Place::In("second")] {
+        assert!(lab.ping(place, address("172.17.9.9"), 56), "{place:?}");
+    }
 }

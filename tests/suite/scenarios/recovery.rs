@@ -16,6 +16,8 @@ scenarios![
     a_daemon_can_be_killed_again_and_again,
     a_container_outlives_its_record,
     a_network_in_use_outlives_its_record,
+    a_killed_daemon_leaves_the_bridges_name,
+    the_hosts_interface_is_made_again_when_somebody_deletes_it,
 ];
 
 fn containers_keep_running_without_a_daemon(lab: &mut dyn Lab) {
@@ -176,6 +178,34 @@ fn a_network_in_use_outlives_its_record(lab: &mut dyn Lab) {
     run(lab, Order::new("new"));
     assert_all_reach_each_other(lab, &["web", "db", "new"]);
     assert!(lab.ping(Place::In("new"), address("172.17.0.1"), 56), "the host is where it was");
+}
+
+fn a_killed_daemon_leaves_the_bridges_name(lab: &mut dyn Lab) {
+    lab.up();
+    for _ in 0..5 {
+        // A container that has just ended is about to give back what it kept.
+        assert_eq!(lab.run_to_end(Order::new("job").foreground().program(Program::Exit(0))), Ok(0));
+        lab.kill_daemon();
+        lab.up();
+        let gateways: Vec<String> = lab.interfaces(Place::Host).into_iter().map(|own| own.name).collect();
+        assert_eq!(gateways, ["lo", "pontoon0"]);
+        assert_eq!(interface(lab, Place::Host, "pontoon0").ipv4, [crate::lab::prefix("172.17.0.1/16")]);
+    }
+}
+
+fn the_hosts_interface_is_made_again_when_somebody_deletes_it(lab: &mut dyn Lab) {
+    lab.up();
+    run_all(lab, &["web"]);
+    let before = interface(lab, Place::Host, "pontoon0");
+    lab.delete_link(Place::Host, "pontoon0");
+    lab.eventually("the host is on the bridge again", &mut |lab| {
+        lab.interfaces(Place::Host).iter().any(|own| own.name == "pontoon0" && own.up)
+    });
+    let after = interface(lab, Place::Host, "pontoon0");
+    assert_eq!((after.mac, after.ipv4), (before.mac, before.ipv4));
+    lab.eventually("web reaches the host", &mut |lab| lab.ping(Place::In("web"), address("172.17.0.1"), 56));
+    run_all(lab, &["db"]);
+    assert_all_reach_each_other(lab, &["web", "db"]);
 }
 
 /// What would change if an interface were made or configured again.

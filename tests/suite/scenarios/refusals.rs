@@ -118,7 +118,8 @@ fn a_network_that_is_not_there_is_refused(lab: &mut dyn Lab) {
 
 fn a_host_name_that_is_none_is_refused(lab: &mut dyn Lab) {
     lab.up();
-    let said = |name: &str| format!("'{name}' is not a host name: at most 64 letters, digits, '-' and '.'");
+    let rule = "at most 64 letters, digits, '-', '_' and '.', a letter or digit at each end";
+    let said = |name: &str| format!("'{name}' is not a host name: {rule}");
     let long = "x".repeat(65);
     refused(
         lab,

@@ -24,6 +24,8 @@ impl Shim {
         if let Err(why) = self.leave_status(status) {
             eprintln!("pontoon: {}: status {status} is not kept: {why}", self.directory.display());
         }
+        // What the daemon gives up when it hears of this, nobody else keeps.
+        self.gateways.clear();
         // The daemon first: when a client hears of the end, the name and the address are free.
         for channel in self.peers.values_mut() {
             let _ = channel.send(&Reply::Ended { status }, &[]);

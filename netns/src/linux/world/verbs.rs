@@ -4,11 +4,13 @@ use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use rustix::event::{Timespec, epoll};
 use switch::link::port::PortLink;
 use switch::link::tap::TapError;
+use switch::mac::MacAddr;
 
 use super::{Linux, interface_plan};
 use crate::backend::{
@@ -23,7 +25,7 @@ use crate::linux::process::{Command, NotStarted, Streams};
 use crate::linux::protocol::{Reply, Request};
 use crate::linux::records::{absent_is_fine, absent_is_none, make_directory};
 use crate::linux::setup;
-use crate::linux::survey::{index_of, prefixes};
+use crate::linux::survey::{index_of, index_with, prefixes};
 use crate::linux::wire::WireError;
 use crate::name::Id;
 
@@ -31,7 +33,7 @@ impl Backend for Linux {
     type Link = PortLink;
     type Command = Command;
 
-    fn host_prefixes(&mut self, except: Option<&str>) -> Result<Vec<Ipv4Net>, BackendError> {
+    fn host_prefixes(&mut self, except: Option<(&str, MacAddr)>) -> Result<Vec<Ipv4Net>, BackendError> {
         Ok(prefixes(except).map_err(Step::ReadHost.on("the host's addresses and routes"))?)
     }
 
@@ -44,6 +46,7 @@ impl Backend for Linux {
                 PortLink::from_fd(fd, true).map_err(|why| Step::AdoptTap.failed(name, why))?
             }
             Some(_) | None => {
+                wait_for_leftover(name, lease.mac).map_err(Step::ReadHost.on("the host's interfaces"))?;
                 let link = PortLink::create(name, true).map_err(|why| match why {
                     TapError::NameTaken { name } => BackendError::NameTaken(name),
                     why => Step::CreateTap.failed(name, why).into(),
@@ -274,6 +277,25 @@ impl Backend for Linux {
         let place = self.records.set_aside(key).map_err(Step::SetAside.on(key))?;
         Ok(place.display().to_string())
     }
+}
+
+/// How long an interface of ours that nobody has any more may take to vanish.
+const LEFTOVER: Duration = Duration::from_secs(2);
+/// How often it is looked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Waits until an interface with this name and MAC is gone: one of ours. To delete one takes the kernel a while, so that it
+/// may be there for a moment after a killed daemon.
+#[expect(clippy::disallowed_methods, reason = "the kernel tells of a deletion only to who has asked before")]
+fn wait_for_leftover(name: &str, mac: MacAddr) -> io::Result<()> {
+    let mut netlink = Netlink::open()?;
+    for _ in 0..LEFTOVER.as_millis() / LOOK_AGAIN.as_millis() {
+        if index_of(name).is_none() || index_with(&mut netlink, name, mac)?.is_none() {
+            return Ok(());
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    Ok(())
 }
 
 /// Ends the shim of an earlier daemon, if there is one, whatever it has come to.
