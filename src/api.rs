@@ -113,6 +113,7 @@ pub struct RunOrder {
     pub mac: Option<MacAddr>,
     pub mtu: Option<u32>,
     pub hostname: Option<String>,
+    pub dns: Vec<Ipv4Addr>,
     pub offload: bool,
     pub detach: bool,
     pub auto_remove: bool,

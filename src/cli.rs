@@ -102,6 +102,9 @@ pub struct RunArgs {
     /// The longest IP packet of the container's interface, in bytes (68 to 65521)
     #[arg(long, value_name = "BYTES")]
     pub mtu: Option<u32>,
+    /// A name server, instead of the host's
+    #[arg(long, value_name = "ADDRESS")]
+    pub dns: Vec<Ipv4Addr>,
     /// Give the interface no segmentation and checksum offload
     #[arg(long)]
     pub no_offload: bool,

@@ -45,6 +45,7 @@ pub fn run(dirs: &Dirs, args: RunArgs) -> Result<u8, Failure> {
         ip: args.ip,
         mac: args.mac_address,
         mtu: args.mtu,
+        dns: args.dns,
         offload: !args.no_offload,
         detach: args.detach,
         auto_remove: args.rm,

@@ -11,6 +11,7 @@ use ipnet::Ipv4Net;
 use switch::link::Link;
 use switch::mac::MacAddr;
 
+use crate::files::Files;
 use crate::lease::Lease;
 use crate::name::Id;
 use crate::network::EndpointKind;
@@ -77,6 +78,19 @@ pub trait Backend {
     /// # Errors
     /// If it can not be changed.
     fn set_default_route(&mut self, id: &Id, route: Option<(&str, Ipv4Addr)>) -> Result<(), BackendError>;
+
+    /// The host's `/etc/resolv.conf`; empty if there is none.
+    ///
+    /// # Errors
+    /// If it can not be read.
+    fn host_resolv_conf(&mut self) -> Result<String, BackendError>;
+
+    /// Writes a container's own files in `/etc`. Which ones it has of its own is settled when its command starts; later
+    /// changes are seen in it at once.
+    ///
+    /// # Errors
+    /// If they can not be written.
+    fn write_files(&mut self, id: &Id, files: &Files) -> Result<(), BackendError>;
 
     /// Finds a container that an earlier daemon made, and takes over its interfaces.
     ///

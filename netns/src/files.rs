@@ -28,6 +28,17 @@ impl Files {
     /// The names that the files have in `/etc`.
     pub const NAMES: [&'static str; 3] = ["resolv.conf", "hosts", "hostname"];
 
+    /// Takes over what `other` has.
+    pub fn update(&mut self, other: &Files) {
+        let Files { resolv_conf, hosts, hostname } = other;
+        let pairs = [(&mut self.resolv_conf, resolv_conf), (&mut self.hosts, hosts), (&mut self.hostname, hostname)];
+        for (own, new) in pairs {
+            if new.is_some() {
+                own.clone_from(new);
+            }
+        }
+    }
+
     /// Those of its own, by their names in `/etc`.
     pub fn own(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let texts = [&self.resolv_conf, &self.hosts, &self.hostname];

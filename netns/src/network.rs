@@ -168,6 +168,12 @@ impl Network {
         range.map(Ipv4Addr::from).filter(move |address| *address != first && *address != last)
     }
 
+    /// Whether it is the network called `bridge`, on which nobody is found by name.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.name.as_str() == "bridge"
+    }
+
     /// The gateway's own lease.
     #[must_use]
     pub fn gateway_lease(&self) -> Lease {

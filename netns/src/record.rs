@@ -3,6 +3,8 @@
 //! The manager saves the record with the phase it is about to enter *before* it acts. A daemon that finds a record knows
 //! from its phase what may have been done, and either carries on or undoes it: see [`crate::manager`].
 
+use std::net::Ipv4Addr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::lease::Lease;
@@ -31,6 +33,8 @@ pub struct Record {
     pub offload: bool,
     /// Its host name, if it has one of its own.
     pub hostname: Option<String>,
+    /// The name servers that it asked for.
+    pub dns: Vec<Ipv4Addr>,
     /// The command and its arguments, to be shown.
     pub command: Vec<String>,
     /// Whether it was started with `-d`: then its record, its log and its status outlive it until `rm`.

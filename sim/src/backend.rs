@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use ipnet::Ipv4Net;
 use netns::backend::{Adopted, Backend, BackendError, Created, Gateway, Interface, Noted, Spec, StartError};
+use netns::files::Files;
 use netns::name::Id;
 use switch::mac::MacAddr;
 
@@ -107,6 +108,14 @@ impl Backend for SimBackend {
 
     fn set_default_route(&mut self, id: &Id, route: Option<(&str, Ipv4Addr)>) -> Result<(), BackendError> {
         self.change(&Change::Other, |machine| machine.set_default_route(id, route))?
+    }
+
+    fn host_resolv_conf(&mut self) -> Result<String, BackendError> {
+        Ok(self.machine()?.resolv_conf.clone())
+    }
+
+    fn write_files(&mut self, id: &Id, files: &Files) -> Result<(), BackendError> {
+        self.change(&Change::Other, |machine| machine.write_files(id, files))
     }
 
     fn adopt(&mut self, spec: &Spec<'_>) -> Result<Adopted<CableEnd>, BackendError> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use netns::backend::{self, BackendError, Links, Spec, StartError};
+use netns::files::Files;
 use netns::lease::Lease;
 use netns::name::Id;
 
@@ -35,6 +36,8 @@ pub(crate) struct Machine {
     /// The host's interfaces that are gateways of ours.
     gateways: Vec<String>,
     pub(crate) disk: BTreeMap<String, String>,
+    /// The host's `/etc/resolv.conf`.
+    pub(crate) resolv_conf: String,
     /// How often it was started anew.
     pub(crate) boots: u32,
     ended: VecDeque<(Id, i32)>,
@@ -79,6 +82,8 @@ pub(crate) struct Container {
     pub(crate) log: String,
     /// What is known of it should its record be lost.
     pub(crate) note: String,
+    /// Its own files in `/etc`.
+    pub(crate) files: Files,
     pub(crate) state: State,
 }
 
@@ -101,6 +106,7 @@ impl Machine {
             containers: BTreeMap::new(),
             gateways: Vec::new(),
             disk: BTreeMap::new(),
+            resolv_conf: String::new(),
             boots: 0,
             ended: VecDeque::new(),
             next_pid: 1000,
@@ -158,6 +164,7 @@ impl Machine {
             logs: spec.log,
             log: String::new(),
             note: spec.note.to_owned(),
+            files: self.files_shared(spec),
             state: State::Created,
         };
         let pid = container.pid;
@@ -166,6 +173,27 @@ impl Machine {
             |interface: &backend::Interface<'_>| Ok((interface.name.to_owned(), self.attach(spec.id, interface)?));
         let links: Result<Links<CableEnd>, BackendError> = spec.interfaces.iter().map(attached).collect();
         Ok((pid, links?))
+    }
+
+    /// Those of the container that it joins.
+    fn files_shared(&self, spec: &Spec<'_>) -> Files {
+        match spec.namespace {
+            backend::Namespace::Of(target) => {
+                self.containers.get(target).map(|target| target.files.clone()).unwrap_or_default()
+            }
+            backend::Namespace::New | backend::Namespace::Host => Files::default(),
+        }
+    }
+
+    /// Writes a container's own files, which those who have joined it see too.
+    pub(crate) fn write_files(&mut self, id: &Id, files: &Files) {
+        let Some(namespace) = self.containers.get(id).map(|container| container.namespace) else { return };
+        let sharing = self.containers.iter_mut().filter(|(other, container)| {
+            *other == id || (namespace != HOST && container.namespace == namespace && container.is_alive())
+        });
+        for (_, container) in sharing {
+            container.files.update(files);
+        }
     }
 
     /// Makes an interface in a living container.

@@ -235,6 +235,7 @@ fn understand(order: RunOrder, fds: Vec<OwnedFd>) -> Result<(RunRequest, Command
         mac: order.mac,
         mtu: order.mtu,
         hostname: order.hostname,
+        dns: order.dns,
         offload: order.offload,
         detached: order.detach,
         auto_remove: order.auto_remove,

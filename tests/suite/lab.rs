@@ -40,6 +40,7 @@ pub struct Order {
     pub mac: Option<MacAddr>,
     pub mtu: Option<u32>,
     pub hostname: Option<String>,
+    pub dns: Vec<Ipv4Addr>,
     pub offload: bool,
     pub detach: bool,
     pub rm: bool,
@@ -78,6 +79,7 @@ impl Order {
             mac: None,
             mtu: None,
             hostname: None,
+            dns: Vec::new(),
             offload: true,
             detach: true,
             rm: false,
@@ -107,6 +109,11 @@ impl Order {
 
     pub fn hostname(mut self, hostname: &str) -> Self {
         self.hostname = Some(hostname.to_owned());
+        self
+    }
+
+    pub fn dns(mut self, server: &str) -> Self {
+        self.dns.push(address(server));
         self
     }
 
@@ -310,6 +317,10 @@ pub trait Lab {
     fn ifindex(&mut self, place: Place<'_>, interface: &str) -> u32;
     fn default_route(&mut self, place: Place<'_>) -> Option<Ipv4Addr>;
     fn hostname(&mut self, container: &str) -> String;
+    /// What a container reads in /etc/resolv.conf, /etc/hosts and /etc/hostname.
+    fn etc(&mut self, container: &str) -> [String; 3];
+    /// Gives the host a /etc/resolv.conf.
+    fn host_resolv_conf(&mut self, text: &str);
     fn set_link(&mut self, place: Place<'_>, interface: &str, up: bool);
     fn delete_link(&mut self, place: Place<'_>, interface: &str);
     /// Configures an interface by hand.

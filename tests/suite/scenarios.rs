@@ -3,6 +3,7 @@
 mod bridge;
 mod crashes;
 mod data_plane;
+mod etc;
 mod lifecycle;
 mod modes;
 mod networks;
@@ -38,6 +39,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         lifecycle::ALL,
         refusals::ALL,
         data_plane::ALL,
+        etc::ALL,
         recovery::ALL,
         crashes::ALL,
     ]

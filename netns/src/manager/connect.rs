@@ -126,6 +126,7 @@ impl<B: Backend> Manager<B> {
         if self.default_route(id) != before {
             self.route_anew(id)?;
         }
+        self.write_files(id)?;
         self.save(id)
     }
 
@@ -140,7 +141,8 @@ impl<B: Backend> Manager<B> {
             record.endpoints.retain(|endpoint| endpoint.ifname != ifname);
         }
         // Wherever it went before: that may have been by this interface, and a daemon killed since.
-        self.route_anew(id).err().into_iter().chain(self.save(id).err()).collect()
+        let route = self.route_anew(id).err().into_iter();
+        route.chain(self.write_files(id).err()).chain(self.save(id).err()).collect()
     }
 
     /// Makes the default route what it should be.

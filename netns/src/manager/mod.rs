@@ -14,6 +14,7 @@
 
 mod connect;
 mod end;
+mod files;
 mod networks;
 mod recover;
 mod run;

@@ -30,6 +30,8 @@ pub struct RunRequest {
     pub mtu: Option<u32>,
     /// `-h`.
     pub hostname: Option<String>,
+    /// `--dns`.
+    pub dns: Vec<Ipv4Addr>,
     /// Not `--no-offload`.
     pub offload: bool,
     /// `-d`.
@@ -51,6 +53,7 @@ impl RunRequest {
             mac: None,
             mtu: None,
             hostname: None,
+            dns: Vec::new(),
             offload: true,
             detached: false,
             auto_remove: false,
@@ -66,11 +69,12 @@ impl RunRequest {
             (self.mtu.is_some(), "--mtu"),
             (!self.offload, "--no-offload"),
         ];
+        let asks_dns = (!self.dns.is_empty(), "--dns");
         let asks_hostname = (self.hostname.is_some(), "-h");
         let refused: Vec<(bool, &'static str)> = match self.mode {
             NetworkMode::Bridge(_) => Vec::new(),
-            NetworkMode::Host | NetworkMode::None => asks_interface.to_vec(),
-            NetworkMode::Container(_) => asks_interface.into_iter().chain([asks_hostname]).collect(),
+            NetworkMode::Host | NetworkMode::None => asks_interface.into_iter().chain([asks_dns]).collect(),
+            NetworkMode::Container(_) => asks_interface.into_iter().chain([asks_dns, asks_hostname]).collect(),
         };
         refused.into_iter().find(|(asked, _)| *asked).map(|(_, option)| option)
     }
@@ -161,6 +165,7 @@ impl<B: Backend> Manager<B> {
             endpoints,
             offload: request.offload,
             hostname,
+            dns: request.dns,
             command: request.command,
             detached: request.detached,
             auto_remove: request.auto_remove,
@@ -228,6 +233,7 @@ impl<B: Backend> Manager<B> {
         for (ifname, link) in created.links {
             self.plug(id, &ifname, link)?;
         }
+        self.write_files(id)?;
         self.enter(id, Phase::Starting { pid: created.pid })
     }
 

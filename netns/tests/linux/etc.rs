@@ -92,6 +92,11 @@ fn contents() -> Contents {
 fn try_run(world: &mut World, network: &str, files: Option<&Files>, argv: &[&str]) -> Result<Running, String> {
     let id = world.manager().create(request(network), NOW).expect("created").id;
     world.drive();
+    // In place of what the manager has written.
+    let directory = world.manager().backend().paths().etc(&id);
+    if network != "host" {
+        fs::remove_dir_all(&directory).expect("it has files of its own");
+    }
     if let Some(files) = files {
         world.manager().backend().write_files(&id, files).expect("written");
     }

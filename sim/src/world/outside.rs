@@ -1,6 +1,7 @@
 //! What happens on the machine behind the daemon's back, whether there is one or not.
 
 use ipnet::Ipv4Net;
+use netns::files::Files;
 
 use super::{Place, World};
 use crate::interface::Kind;
@@ -9,6 +10,22 @@ use crate::socket::SocketError;
 const SIGKILL: i32 = 9;
 
 impl World {
+    /// Gives the host another `/etc/resolv.conf`.
+    pub fn set_resolv_conf(&mut self, text: &str) {
+        text.clone_into(&mut self.machine().resolv_conf);
+    }
+
+    /// A container's own files in `/etc`.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn files(&mut self, name: &str) -> Result<Files, SocketError> {
+        let (_, pid) = self.locate(&Place::container(name)).ok_or(SocketError::NoSuchDevice)?;
+        let machine = self.machine();
+        let container = machine.containers.values().find(|container| container.pid == pid);
+        container.map(|container| container.files.clone()).ok_or(SocketError::NoSuchDevice)
+    }
+
     /// `kill -9` of the command of a container. Does nothing if it has ended.
     pub fn kill_command(&mut self, name: &str) {
         self.locate(&Place::container(name));

@@ -139,6 +139,7 @@ impl Linux {
         option("--ip", order.ip.map(|ip| ip.to_string()));
         option("--mac-address", order.mac.map(|mac| mac.to_string()));
         option("--mtu", order.mtu.map(|mtu| mtu.to_string()));
+        order.dns.iter().for_each(|dns| option("--dns", Some(dns.to_string())));
         // With an equals sign: a host name may look like an option.
         arguments.extend(order.hostname.iter().map(|hostname| format!("--hostname={hostname}")));
         let flags = [(!order.offload, "--no-offload"), (order.detach, "-d"), (order.rm, "--rm")];
@@ -477,6 +478,20 @@ impl Lab for Linux {
 
     fn hostname(&mut self, container: &str) -> String {
         self.says(&["exec", container, "--", "cat", "/proc/sys/kernel/hostname"]).trim_end().to_owned()
+    }
+
+    fn etc(&mut self, container: &str) -> [String; 3] {
+        let read = |name: &str| self.says(&["exec", container, "--", "cat", &format!("/etc/{name}")]);
+        ["resolv.conf", "hosts", "hostname"].map(read)
+    }
+
+    fn host_resolv_conf(&mut self, text: &str) {
+        // In the mounts of the cage: the machine's own is not touched.
+        let file = self.dir.join("resolv.conf");
+        std::fs::write(&file, text).expect("write a resolv.conf");
+        let flags = nix::mount::MsFlags::MS_BIND;
+        nix::mount::mount(Some(&file), "/etc/resolv.conf", None::<&str>, flags, None::<&str>)
+            .expect("mount a resolv.conf");
     }
 
     fn set_link(&mut self, place: Place<'_>, interface: &str, up: bool) {

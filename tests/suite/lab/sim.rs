@@ -255,6 +255,15 @@ impl Lab for Sim {
         self.world.hostname(&sim::Place::container(container)).expect("the container is there")
     }
 
+    fn etc(&mut self, container: &str) -> [String; 3] {
+        let files = self.world.files(container).expect("the container is there");
+        [files.resolv_conf, files.hosts, files.hostname].map(Option::unwrap_or_default)
+    }
+
+    fn host_resolv_conf(&mut self, text: &str) {
+        self.world.set_resolv_conf(text);
+    }
+
     fn set_link(&mut self, place: Place<'_>, interface: &str, up: bool) {
         self.world.set_link(&there(place), interface, up).expect("the interface is there");
     }
@@ -388,6 +397,7 @@ fn request_of(order: &Order) -> RunRequest {
         mac: order.mac,
         mtu: order.mtu,
         hostname: order.hostname.clone(),
+        dns: order.dns.clone(),
         offload: order.offload,
         detached: order.detach,
         auto_remove: order.rm,

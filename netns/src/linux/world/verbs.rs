@@ -16,6 +16,7 @@ use super::{Linux, interface_plan};
 use crate::backend::{
     Adopted, Backend, BackendError, Created, Gateway, Interface, Links, Namespace, Noted, Spec, StartError,
 };
+use crate::files::Files;
 use crate::linux::etc;
 use crate::linux::failure::{Failure, Step};
 use crate::linux::handle::{Handle, status_left};
@@ -142,6 +143,14 @@ impl Backend for Linux {
             Ok((other, _)) => Err(BackendError::from(unexpected(id, &other)).into()),
             Err(why) => Err(BackendError::from(Step::AskShim.failed(id.short(), why)).into()),
         }
+    }
+
+    fn host_resolv_conf(&mut self) -> Result<String, BackendError> {
+        Ok(etc::host_resolv_conf().map_err(Step::ReadHost.on("/etc/resolv.conf"))?)
+    }
+
+    fn write_files(&mut self, id: &Id, files: &Files) -> Result<(), BackendError> {
+        Linux::write_files(self, id, files)
     }
 
     fn adopt(&mut self, spec: &Spec<'_>) -> Result<Adopted<PortLink>, BackendError> {
