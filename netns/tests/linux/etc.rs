@@ -94,7 +94,7 @@ fn try_run(world: &mut World, network: &str, files: Option<&Files>, argv: &[&str
     world.drive();
     // In place of what the manager has written.
     let directory = world.manager().backend().paths().etc(&id);
-    if network != "host" {
+    if !network.starts_with("container:") && network != "host" {
         fs::remove_dir_all(&directory).expect("it has files of its own");
     }
     if let Some(files) = files {
