@@ -2,7 +2,7 @@
 //!
 //! The map:
 //!
-//! * [`mode`], [`name`]: what a user types; [`pools`], [`network`], [`lease`]: who gets which address;
+//! * [`mode`], [`name`], [`publish`]: what a user types; [`pools`], [`network`], [`lease`]: who gets which address;
 //! * [`record`]: what is known of a container, which is also the journal;
 //! * [`manager`]: what is done, in order, and undone;
 //! * [`backend`]: what the manager asks of the world, the seam; [`linux`] is the real one, the simulator has its own.
@@ -20,4 +20,5 @@ pub mod mode;
 pub mod name;
 pub mod network;
 pub mod pools;
+pub mod publish;
 pub mod record;
