@@ -2,7 +2,7 @@
 //!
 //! The map:
 //!
-//! * [`mode`], [`name`]: what a user types; [`pools`], [`network`], [`lease`]: who gets which address;
+//! * [`mode`], [`name`], [`publish`]: what a user types; [`pools`], [`network`], [`lease`]: who gets which address;
 //! * [`record`]: what is known of a container, which is also the journal; [`files`]: what stands in its own
 //!   files below `/etc`;
 //! * [`manager`]: what is done, in order, and undone;
@@ -22,5 +22,6 @@ pub mod mode;
 pub mod name;
 pub mod network;
 pub mod pools;
+pub mod publish;
 pub mod record;
 pub mod subnet;

@@ -14,6 +14,7 @@ use crate::network::EndpointKind;
 pub(super) const SHIM: &str = "__shim";
 pub(super) const INIT: &str = "__init";
 pub(super) const EXEC: &str = "__exec";
+pub(super) const PUBLISH: &str = "__publish";
 
 /// To the shim.
 #[derive(Debug, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ mod commands;
 mod endings;
 mod etc;
 mod modes;
+mod publish;
 mod recovery;
 mod world;
 
@@ -22,14 +23,14 @@ fn main() -> ExitCode {
     if let Some(code) = linux::dispatch(std::env::args_os()) {
         return code;
     }
-    if let Some(code) = world::play_role() {
+    if let Some(code) = world::play_role().or_else(publish::play_role) {
         return code;
     }
     let mut arguments = Arguments::from_args();
     // Processes and namespaces are made and waited for: more at once would only slow each down.
     arguments.test_threads.get_or_insert(2);
-    let trials: Vec<Trial> =
-        [modes::all(), commands::all(), endings::all(), etc::all(), recovery::all()].into_iter().flatten().collect();
+    let all = [modes::all(), commands::all(), endings::all(), etc::all(), publish::all(), recovery::all()];
+    let trials: Vec<Trial> = all.into_iter().flatten().collect();
     if let Err(why) = linux::scratch::can_run() {
         eprintln!("NOT TESTED: the Linux backend can not run here: {why}");
         let required = std::env::var_os("PONTOON_REQUIRE_LINUX").is_some_and(|value| value == "1");
