@@ -9,6 +9,7 @@ use netns::linux::Process;
 use netns::mode::NetworkMode;
 use netns::name::Name;
 use netns::network::{EndpointKind, Network};
+use netns::publish::PortMapping;
 use serde::{Deserialize, Serialize};
 use switch::dataplane::{BridgeStatistics, FdbRow};
 use switch::fdb::EntryKind;
@@ -113,6 +114,7 @@ pub struct RunOrder {
     pub mac: Option<MacAddr>,
     pub mtu: Option<u32>,
     pub hostname: Option<String>,
+    pub publish: Vec<PortMapping>,
     pub dns: Vec<Ipv4Addr>,
     pub offload: bool,
     pub detach: bool,
@@ -152,6 +154,8 @@ pub struct Running {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// What the user is to know.
+    pub warnings: Vec<String>,
 }
 
 /// The daemon.

@@ -10,6 +10,7 @@ use ipnet::Ipv4Net;
 use netns::mode::NetworkMode;
 use netns::name::Name;
 use netns::network::EndpointKind;
+use netns::publish::PortMapping;
 use switch::mac::MacAddr;
 
 /// A floating bridge: Docker's four network modes on a learning switch in user space.
@@ -102,6 +103,9 @@ pub struct RunArgs {
     /// The longest IP packet of the container's interface, in bytes (68 to 65521)
     #[arg(long, value_name = "BYTES")]
     pub mtu: Option<u32>,
+    /// Pass a port of the host on to one of the container's; ranges as 8000-8005:80-85
+    #[arg(short, long, value_name = "[IP:]HOST:PORT[/PROTOCOL]", value_parser = parse_publish)]
+    pub publish: Vec<Vec<PortMapping>>,
     /// A name server, instead of the host's
     #[arg(long, value_name = "ADDRESS")]
     pub dns: Vec<Ipv4Addr>,
@@ -316,6 +320,10 @@ pub enum NetworkOption {
     Endpoint(EndpointKind),
     /// Docker's word for `--mtu`.
     Mtu(u32),
+}
+
+fn parse_publish(text: &str) -> Result<Vec<PortMapping>, String> {
+    PortMapping::parse(text).map_err(|why| why.reason.to_string())
 }
 
 fn parse_label(text: &str) -> Result<(String, String), String> {

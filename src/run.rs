@@ -45,6 +45,7 @@ pub fn run(dirs: &Dirs, args: RunArgs) -> Result<u8, Failure> {
         ip: args.ip,
         mac: args.mac_address,
         mtu: args.mtu,
+        publish: args.publish.into_iter().flatten().collect(),
         dns: args.dns,
         offload: !args.no_offload,
         detach: args.detach,
@@ -54,6 +55,7 @@ pub fn run(dirs: &Dirs, args: RunArgs) -> Result<u8, Failure> {
     };
     if args.detach {
         let (_, running): (_, Running) = client.ask_to_make(dirs, &Request::Run(Box::new(order)), &[])?;
+        warn(&running);
         println!("{}", running.id);
         return Ok(0);
     }
@@ -63,13 +65,21 @@ pub fn run(dirs: &Dirs, args: RunArgs) -> Result<u8, Failure> {
     order.process.tty = terminal.is_some();
     let [stdin, stdout, stderr] = &streams;
     let fds = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd(), inner.as_fd()];
-    let (mut client, _): (_, Running) = client.ask_to_make(dirs, &Request::Run(Box::new(order)), &fds)?;
+    let (mut client, running): (_, Running) = client.ask_to_make(dirs, &Request::Run(Box::new(order)), &fds)?;
+    warn(&running);
     // Our copies of the container's ends are closed: what is written to their other ends ends with the container.
     drop((streams, inner));
     let status = attend(session, terminal, &mut signals)?;
     // Its name, address and port are free when we return.
     client.wait_for_end();
     Ok(status)
+}
+
+/// Says what the user is to know of a container that runs.
+fn warn(running: &Running) {
+    for warning in &running.warnings {
+        eprintln!("pontoon: warning: {warning}");
+    }
 }
 
 /// `exec`: returns the exit status.

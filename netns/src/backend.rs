@@ -15,6 +15,7 @@ use crate::files::Files;
 use crate::lease::Lease;
 use crate::name::Id;
 use crate::network::EndpointKind;
+use crate::publish::PortMapping;
 
 /// The world that the manager acts on.
 pub trait Backend {
@@ -91,6 +92,22 @@ pub trait Backend {
     /// # Errors
     /// If they can not be written.
     fn write_files(&mut self, id: &Id, files: &Files) -> Result<(), BackendError>;
+
+    /// Passes what comes to ports of the host on to ports of a container at `target`, in place of what was passed on to it
+    /// before. It goes on without a daemon, and ends with the container.
+    ///
+    /// # Errors
+    /// If a port can not be had: then none is.
+    fn publish(&mut self, id: &Id, target: Ipv4Addr, mappings: &[PortMapping]) -> Result<(), BackendError>;
+
+    /// Whether ports are passed on to a container, by this daemon's doing or by an earlier one's.
+    fn is_published(&mut self, id: &Id) -> bool;
+
+    /// Passes nothing on to a container any more: its ports of the host are free when it returns.
+    ///
+    /// # Errors
+    /// If they are not.
+    fn unpublish(&mut self, id: &Id) -> Result<(), BackendError>;
 
     /// Finds a container that an earlier daemon made, and takes over its interfaces.
     ///

@@ -4,6 +4,7 @@ use crate::backend::{BackendError, StartError};
 use crate::lease::{MAX_MTU, MIN_MTU};
 use crate::mode::NetworkMode;
 use crate::network::LeaseError;
+use crate::publish::PublishError;
 use crate::subnet::SubnetError;
 
 /// Why a request was not carried out. Nothing of it stays.
@@ -174,6 +175,9 @@ pub enum Error {
         /// Their names.
         containers: String,
     },
+    /// What is to be published does not go together.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
     /// There are no ports left.
     #[error("the switch has no port left")]
     NoPort,
@@ -229,6 +233,7 @@ impl Error {
             | Error::Mtu(_)
             | Error::Hostname(_)
             | Error::NoPort
+            | Error::Publish(_)
             | Error::NetworkExists(_)
             | Error::PredefinedNetwork { .. }
             | Error::ReservedNetworkName(_)

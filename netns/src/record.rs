@@ -11,6 +11,7 @@ use crate::lease::Lease;
 use crate::mode::NetworkMode;
 use crate::name::{Id, Name};
 use crate::network::EndpointKind;
+use crate::publish::PortMapping;
 
 /// One container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,8 @@ pub struct Record {
     pub offload: bool,
     /// Its host name, if it has one of its own.
     pub hostname: Option<String>,
+    /// Its ports that are reached by ports of the host.
+    pub published: Vec<PortMapping>,
     /// The name servers that it asked for.
     pub dns: Vec<Ipv4Addr>,
     /// The command and its arguments, to be shown.

@@ -8,6 +8,7 @@ use ipnet::Ipv4Net;
 use netns::backend::{Adopted, Backend, BackendError, Created, Gateway, Interface, Noted, Spec, StartError};
 use netns::files::Files;
 use netns::name::Id;
+use netns::publish::PortMapping;
 use switch::mac::MacAddr;
 
 use crate::cable::CableEnd;
@@ -116,6 +117,19 @@ impl Backend for SimBackend {
 
     fn write_files(&mut self, id: &Id, files: &Files) -> Result<(), BackendError> {
         self.change(&Change::Other, |machine| machine.write_files(id, files))
+    }
+
+    fn publish(&mut self, _id: &Id, _target: Ipv4Addr, mappings: &[PortMapping]) -> Result<(), BackendError> {
+        let first = mappings.first().map(ToString::to_string).unwrap_or_default();
+        Err(failed("publish", &first, "the simulator has no published ports"))
+    }
+
+    fn is_published(&mut self, _id: &Id) -> bool {
+        false
+    }
+
+    fn unpublish(&mut self, _id: &Id) -> Result<(), BackendError> {
+        Ok(())
     }
 
     fn adopt(&mut self, spec: &Spec<'_>) -> Result<Adopted<CableEnd>, BackendError> {

@@ -200,7 +200,8 @@ fn run(
         let status = error.run_status();
         Failure::from(error).with_status(status)
     })?;
-    let running = Running { id: started.id.to_string(), name: started.name.to_string() };
+    let running =
+        Running { id: started.id.to_string(), name: started.name.to_string(), warnings: started.warnings.clone() };
     // A client that has gone does not end its container.
     let told = channel.send(&Answer::Done(value(running)?), &[]);
     if in_foreground && told.is_ok() {
@@ -235,6 +236,7 @@ fn understand(order: RunOrder, fds: Vec<OwnedFd>) -> Result<(RunRequest, Command
         mac: order.mac,
         mtu: order.mtu,
         hostname: order.hostname,
+        publish: order.publish,
         dns: order.dns,
         offload: order.offload,
         detached: order.detach,

@@ -42,6 +42,7 @@ pub(super) enum Step {
     PublishDenied,
     PublishNowhere,
     StartPublisher,
+    EndPublisher,
 }
 
 impl Step {
@@ -74,6 +75,7 @@ impl Step {
             Step::Attach => "connect to",
             Step::Publish | Step::PublishTaken | Step::PublishDenied | Step::PublishNowhere => "publish",
             Step::StartPublisher => "start the publisher for",
+            Step::EndPublisher => "end the publisher of",
         }
     }
 
@@ -104,7 +106,8 @@ impl Step {
             | Step::Delete
             | Step::Attach
             | Step::Publish
-            | Step::StartPublisher => None,
+            | Step::StartPublisher
+            | Step::EndPublisher => None,
         }
     }
 

@@ -20,6 +20,7 @@ use super::handle::{Handle, KILLED, PATIENCE, is_over_within, status_left};
 use super::paths::Paths;
 use super::process::Streams;
 use super::protocol::{InterfacePlan, NetworkNamespace, Plan, Reply, Request};
+use super::publish::Publisher;
 use super::records::{Records, make_directory};
 use crate::backend::{BackendError, Interface, Namespace, Spec};
 use crate::name::Id;
@@ -39,6 +40,8 @@ pub struct Linux {
     /// Gateways' TAPs, by the name of the bridge: of the one that is open, or of those that adopted shims kept.
     gateways: BTreeMap<String, OwnedFd>,
     ended: VecDeque<(Id, i32)>,
+    /// Who passes on to published ports, by container.
+    publishers: BTreeMap<Id, Publisher>,
     /// How many open files were allowed before we took more: the containers' limit.
     files: Rlimit,
 }
@@ -75,6 +78,7 @@ impl Linux {
             next: 0,
             gateways: BTreeMap::new(),
             ended: VecDeque::new(),
+            publishers: BTreeMap::new(),
             files,
         })
     }

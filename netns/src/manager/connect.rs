@@ -59,10 +59,11 @@ impl<B: Backend> Manager<B> {
             phase: EndpointPhase::Joining,
         };
         let (id, ifname) = (record.id.clone(), endpoint.ifname.clone());
+        let target = self.published_address(&id);
         self.record(&id)?.endpoints.push(endpoint);
         self.join(&id, &ifname).map_err(|failed| {
             let mut errors = vec![failed];
-            errors.extend(self.drop_endpoint(&id, &ifname));
+            errors.extend(self.drop_endpoint(&id, &ifname, target));
             all_of(errors).expect("there is one at least")
         })
     }
@@ -89,6 +90,7 @@ impl<B: Backend> Manager<B> {
             Some("host") => return Err(Error::NotDisconnectable { container: name }),
             _ => self.find_network(network)?.network.clone(),
         };
+        let target = self.published_address(&id);
         let record = self.record(&id)?;
         let endpoint = record.endpoints.iter_mut().find(|endpoint| endpoint.network == network.id);
         let not_on_it = || Error::NotConnected { container: name, network: network.name.to_string() };
@@ -96,7 +98,7 @@ impl<B: Backend> Manager<B> {
         endpoint.phase = EndpointPhase::Leaving;
         let ifname = endpoint.ifname.clone();
         let mut errors: Vec<Error> = self.save(&id).err().into_iter().collect();
-        errors.extend(self.drop_endpoint(&id, &ifname));
+        errors.extend(self.drop_endpoint(&id, &ifname, target));
         all_of(errors).map_or(Ok(()), Err)
     }
 
@@ -105,13 +107,16 @@ impl<B: Backend> Manager<B> {
         let Some(record) = self.records.get(id) else { return Vec::new() };
         let half_done = record.endpoints.iter().filter(|endpoint| endpoint.phase != EndpointPhase::Joined);
         let half_done: Vec<String> = half_done.map(|endpoint| endpoint.ifname.clone()).collect();
-        half_done.iter().flat_map(|ifname| self.drop_endpoint(id, ifname)).collect()
+        // Published ports may lead to what was leaving.
+        let leaving = record.endpoints.iter().find(|endpoint| endpoint.phase == EndpointPhase::Leaving);
+        let target = leaving.map(|endpoint| endpoint.lease.ip.addr()).or_else(|| self.published_address(id));
+        half_done.iter().flat_map(|ifname| self.drop_endpoint(id, ifname, target)).collect()
     }
 
     /// The steps of an endpoint that is joining.
     fn join(&mut self, id: &Id, ifname: &str) -> Result<(), Error> {
         self.save(id)?;
-        let before = self.default_route(id);
+        let (before, target) = (self.default_route(id), self.published_address(id));
         let link = {
             let record = self.records.get(id).ok_or_else(|| Error::NoSuchContainer(id.short().to_owned()))?;
             let endpoint = record.endpoints.iter().find(|endpoint| endpoint.ifname == ifname);
@@ -127,12 +132,13 @@ impl<B: Backend> Manager<B> {
             self.route_anew(id)?;
         }
         self.write_files(id)?;
+        self.publish_anew(id, target)?;
         self.save(id)
     }
 
-    /// Takes an endpoint away, whatever of it there is. Returns what failed; the endpoint is gone from the record unless its
-    /// interface stays.
-    fn drop_endpoint(&mut self, id: &Id, ifname: &str) -> Vec<Error> {
+    /// Takes an endpoint away, whatever of it there is. Published ports led to `target` before. Returns what failed; the
+    /// endpoint is gone from the record unless its interface stays.
+    fn drop_endpoint(&mut self, id: &Id, ifname: &str, target: Option<Ipv4Addr>) -> Vec<Error> {
         self.unplug(id, ifname);
         if let Err(stuck) = self.backend.detach(id, ifname) {
             return vec![stuck.into()];
@@ -141,8 +147,8 @@ impl<B: Backend> Manager<B> {
             record.endpoints.retain(|endpoint| endpoint.ifname != ifname);
         }
         // Wherever it went before: that may have been by this interface, and a daemon killed since.
-        let route = self.route_anew(id).err().into_iter();
-        route.chain(self.write_files(id).err()).chain(self.save(id).err()).collect()
+        let steps = [self.route_anew(id), self.write_files(id), self.publish_anew(id, target), self.save(id)];
+        steps.into_iter().filter_map(Result::err).collect()
     }
 
     /// Makes the default route what it should be.
@@ -152,7 +158,7 @@ impl<B: Backend> Manager<B> {
         Ok(self.backend.set_default_route(id, route)?)
     }
 
-    fn default_route(&self, id: &Id) -> Option<(String, Ipv4Addr)> {
+    pub(super) fn default_route(&self, id: &Id) -> Option<(String, Ipv4Addr)> {
         let network = |id: &Id| self.networks.get(id).map(|net| &net.network);
         let endpoint = default_endpoint(self.records.get(id)?, network)?;
         Some((endpoint.ifname.clone(), endpoint.lease.gateway))

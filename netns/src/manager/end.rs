@@ -140,13 +140,16 @@ impl<B: Backend> Manager<B> {
     /// for it. Returns what went wrong, all of it.
     pub(super) fn settle(&mut self, id: &Id, status: i32, now: Now) -> Vec<Error> {
         self.unplug_all(id);
+        let mut errors: Vec<Error> = self.unpublish(id).err().into_iter().collect();
         self.deadlines.remove(id);
         self.silent.remove(id);
-        let Some(record) = self.records.get(id) else { return Vec::new() };
+        let Some(record) = self.records.get(id) else { return errors };
         if record.is_transient() {
-            return self.remove_record(id);
+            errors.extend(self.remove_record(id));
+        } else {
+            errors.extend(self.enter(id, Phase::Exited { status, at: now.unix }).err());
         }
-        self.enter(id, Phase::Exited { status, at: now.unix }).err().into_iter().collect()
+        errors
     }
 
     /// A step of a start failed: nothing of the container stays. Returns the failure, and what went wrong on the way back.
@@ -159,6 +162,7 @@ impl<B: Backend> Manager<B> {
         self.unplug_all(id);
         self.deadlines.remove(id);
         let mut errors = vec![failed];
+        errors.extend(self.unpublish(id).err());
         errors.extend(self.remove_record(id));
         all_of(errors).expect("there is one at least")
     }

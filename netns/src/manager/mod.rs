@@ -16,6 +16,7 @@ mod connect;
 mod end;
 mod files;
 mod networks;
+mod publish;
 mod recover;
 mod run;
 mod salvage;

@@ -192,6 +192,7 @@ fn resume<B: Backend>(manager: &mut Manager<B>, id: &Id, found: Found<B::Link>, 
         Adopted::Running { pid, links } => {
             let mut errors = plug_all(manager, id, links);
             errors.extend(manager.finish_endpoints(id));
+            errors.extend(manager.publish_again(id).err());
             errors.extend(manager.enter(id, Phase::Running { pid }).err());
             all_of(errors).map_or(Ok(()), Err)
         }

@@ -13,6 +13,7 @@ use crate::lease::{Lease, MAX_MTU, MIN_MTU};
 use crate::mode::NetworkMode;
 use crate::name::{Id, Name, make_up};
 use crate::network::Network;
+use crate::publish::{PortMapping, check};
 use crate::record::{Endpoint, EndpointPhase, Phase, Record};
 
 /// What `run` asks for, the command's streams aside.
@@ -30,6 +31,8 @@ pub struct RunRequest {
     pub mtu: Option<u32>,
     /// `-h`.
     pub hostname: Option<String>,
+    /// `-p`.
+    pub publish: Vec<PortMapping>,
     /// `--dns`.
     pub dns: Vec<Ipv4Addr>,
     /// Not `--no-offload`.
@@ -53,6 +56,7 @@ impl RunRequest {
             mac: None,
             mtu: None,
             hostname: None,
+            publish: Vec::new(),
             dns: Vec::new(),
             offload: true,
             detached: false,
@@ -69,16 +73,22 @@ impl RunRequest {
             (self.mtu.is_some(), "--mtu"),
             (!self.offload, "--no-offload"),
         ];
+        let asks_ports = (!self.publish.is_empty(), "-p");
         let asks_dns = (!self.dns.is_empty(), "--dns");
         let asks_hostname = (self.hostname.is_some(), "-h");
         let refused: Vec<(bool, &'static str)> = match self.mode {
             NetworkMode::Bridge(_) => Vec::new(),
             NetworkMode::Host | NetworkMode::None => asks_interface.into_iter().chain([asks_dns]).collect(),
-            NetworkMode::Container(_) => asks_interface.into_iter().chain([asks_dns, asks_hostname]).collect(),
+            NetworkMode::Container(_) => {
+                asks_interface.into_iter().chain([asks_ports, asks_dns, asks_hostname]).collect()
+            }
         };
         refused.into_iter().find(|(asked, _)| *asked).map(|(_, option)| option)
     }
 }
+
+/// What a user is told who publishes ports of a container without a network of its own.
+const NOT_PUBLISHED: &str = "published ports are ignored";
 
 /// A container that runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +97,8 @@ pub struct Started {
     pub id: Id,
     /// Its name.
     pub name: Name,
+    /// What the user is to know.
+    pub warnings: Vec<String>,
 }
 
 impl<B: Backend> Manager<B> {
@@ -97,8 +109,14 @@ impl<B: Backend> Manager<B> {
     /// Why there is none; whatever had been done is undone.
     pub fn create(&mut self, request: RunRequest, now: Now) -> Result<Started, Error> {
         self.reap(now);
+        let is_ignored = match request.mode {
+            NetworkMode::Host | NetworkMode::None => !request.publish.is_empty(),
+            NetworkMode::Bridge(_) | NetworkMode::Container(_) => false,
+        };
+        let warnings = is_ignored.then(|| format!("{NOT_PUBLISHED} with --network {}", request.mode));
         let record = self.draft(request, now)?;
-        let started = Started { id: record.id.clone(), name: record.name.clone() };
+        let started =
+            Started { id: record.id.clone(), name: record.name.clone(), warnings: warnings.into_iter().collect() };
         self.records.insert(record.id.clone(), record);
         self.make(&started.id).map_err(|failed| self.undo(&started.id, failed, now))?;
         Ok(started)
@@ -128,6 +146,11 @@ impl<B: Backend> Manager<B> {
         if let Some(hostname) = request.hostname.as_deref().filter(|hostname| !is_hostname(hostname)) {
             return Err(Error::Hostname(hostname.to_owned()));
         }
+        check(&request.publish)?;
+        let published = match &request.mode {
+            NetworkMode::Bridge(_) => request.publish.clone(),
+            NetworkMode::Host | NetworkMode::None | NetworkMode::Container(_) => Vec::new(),
+        };
         let shares = match &request.mode {
             NetworkMode::Container(target) => Some(self.sharer(target, &name)?),
             NetworkMode::Bridge(_) | NetworkMode::Host | NetworkMode::None => None,
@@ -165,6 +188,7 @@ impl<B: Backend> Manager<B> {
             endpoints,
             offload: request.offload,
             hostname,
+            published,
             dns: request.dns,
             command: request.command,
             detached: request.detached,
@@ -234,6 +258,7 @@ impl<B: Backend> Manager<B> {
             self.plug(id, &ifname, link)?;
         }
         self.write_files(id)?;
+        self.publish(id)?;
         self.enter(id, Phase::Starting { pid: created.pid })
     }
 

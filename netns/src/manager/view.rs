@@ -314,7 +314,7 @@ impl<B: Backend> Manager<B> {
             hostname: record.hostname.clone(),
             network_mode: record.mode.clone(),
             networks,
-            published: Vec::new(),
+            published: record.published.iter().filter(|_| record.is_live()).map(ToString::to_string).collect(),
             detached: record.detached,
             auto_remove: record.auto_remove,
         }

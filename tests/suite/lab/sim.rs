@@ -397,6 +397,7 @@ fn request_of(order: &Order) -> RunRequest {
         mac: order.mac,
         mtu: order.mtu,
         hostname: order.hostname.clone(),
+        publish: Vec::new(),
         dns: order.dns.clone(),
         offload: order.offload,
         detached: order.detach,

@@ -24,11 +24,13 @@ use crate::linux::netlink::Netlink;
 use crate::linux::paths::Paths;
 use crate::linux::process::{Command, NotStarted, Streams};
 use crate::linux::protocol::{Reply, Request};
+use crate::linux::publish::Publisher;
 use crate::linux::records::{absent_is_fine, absent_is_none, make_directory};
 use crate::linux::setup;
 use crate::linux::survey::{index_of, index_with, prefixes};
 use crate::linux::wire::WireError;
 use crate::name::Id;
+use crate::publish::PortMapping;
 
 impl Backend for Linux {
     type Link = PortLink;
@@ -151,6 +153,34 @@ impl Backend for Linux {
 
     fn write_files(&mut self, id: &Id, files: &Files) -> Result<(), BackendError> {
         Linux::write_files(self, id, files)
+    }
+
+    fn publish(&mut self, id: &Id, target: Ipv4Addr, mappings: &[PortMapping]) -> Result<(), BackendError> {
+        self.unpublish(id)?;
+        let shim = self.handle(id).ok_or(BackendError::Gone)?.pidfd.try_clone();
+        let shim = shim.map_err(Step::SpawnShim.on(id.short()))?;
+        let directory = self.paths.container(id);
+        let publisher = Publisher::start(&directory, &self.exe, &shim, target, mappings, &self.shim_log)?;
+        self.publishers.insert(id.clone(), publisher);
+        Ok(())
+    }
+
+    fn is_published(&mut self, id: &Id) -> bool {
+        if !self.publishers.contains_key(id)
+            && let Ok(Some(publisher)) = Publisher::adopt(&self.paths.container(id))
+        {
+            self.publishers.insert(id.clone(), publisher);
+        }
+        self.publishers.get(id).is_some_and(|publisher| !publisher.is_over())
+    }
+
+    fn unpublish(&mut self, id: &Id) -> Result<(), BackendError> {
+        let known = self.publishers.remove(id);
+        let found = match known {
+            Some(publisher) => Some(publisher),
+            None => Publisher::adopt(&self.paths.container(id)).map_err(Step::EndPublisher.on(id.short()))?,
+        };
+        Ok(found.map_or(Ok(()), Publisher::end).map_err(Step::EndPublisher.on(id.short()))?)
     }
 
     fn adopt(&mut self, spec: &Spec<'_>) -> Result<Adopted<PortLink>, BackendError> {

@@ -75,9 +75,10 @@ fn words_of(pid: i32) -> String {
     line.split(|byte| *byte == 0).map(super::text).collect::<Vec<_>>().join(" ")
 }
 
-/// The network namespaces that processes live in.
+/// The network namespaces that processes live in. One that has no memory any more is about to have no namespaces either.
 pub fn network_namespaces() -> BTreeSet<PathBuf> {
-    all().into_iter().filter_map(|pid| std::fs::read_link(format!("/proc/{pid}/ns/net")).ok()).collect()
+    let alive = all().into_iter().filter(|pid| !words_of(*pid).trim().is_empty());
+    alive.filter_map(|pid| std::fs::read_link(format!("/proc/{pid}/ns/net")).ok()).collect()
 }
 
 /// Sockets in a directory and below.

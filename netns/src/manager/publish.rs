@@ -1,0 +1,54 @@
+//! Published ports: when somebody passes them on, to which address, and when no more.
+//!
+//! They lead to the container's address on the first network with a way out, as the default route does: when that changes,
+//! they follow.
+
+use std::net::Ipv4Addr;
+
+use super::Manager;
+use crate::backend::Backend;
+use crate::error::Error;
+use crate::name::Id;
+
+impl<B: Backend> Manager<B> {
+    /// Sees to it that a container's ports are passed on, if it has any and an address to pass them to.
+    pub(super) fn publish(&mut self, id: &Id) -> Result<(), Error> {
+        let (Some(record), Some(target)) = (self.records.get(id), self.published_address(id)) else { return Ok(()) };
+        if record.published.is_empty() {
+            return Ok(());
+        }
+        Ok(self.backend.publish(id, target, &record.published)?)
+    }
+
+    /// The same for a container that was taken over: its publisher may have gone on.
+    pub(super) fn publish_again(&mut self, id: &Id) -> Result<(), Error> {
+        if self.backend.is_published(id) { Ok(()) } else { self.publish(id) }
+    }
+
+    /// Lets published ports follow a container whose address was `before`.
+    pub(super) fn publish_anew(&mut self, id: &Id, before: Option<Ipv4Addr>) -> Result<(), Error> {
+        let now = self.published_address(id);
+        if now == before || !self.has_published(id) {
+            return Ok(());
+        }
+        match now {
+            Some(_) => self.publish(id),
+            None => Ok(self.backend.unpublish(id)?),
+        }
+    }
+
+    /// Nothing is passed on to a container any more.
+    pub(super) fn unpublish(&mut self, id: &Id) -> Result<(), Error> {
+        if self.has_published(id) { Ok(self.backend.unpublish(id)?) } else { Ok(()) }
+    }
+
+    pub(super) fn published_address(&self, id: &Id) -> Option<Ipv4Addr> {
+        let (ifname, _) = self.default_route(id)?;
+        let endpoint = self.records.get(id)?.endpoints.iter().find(|endpoint| endpoint.ifname == ifname)?;
+        Some(endpoint.lease.ip.addr())
+    }
+
+    fn has_published(&self, id: &Id) -> bool {
+        self.records.get(id).is_some_and(|record| !record.published.is_empty())
+    }
+}

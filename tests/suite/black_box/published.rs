@@ -1,0 +1,222 @@
+//! Published ports, from the host and from outside of it.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use super::{fails, pontoon, prints, tests};
+use crate::lab::linux::inside::Inside;
+use crate::lab::linux::{Linux, processes};
+use crate::lab::{Lab, NetworkOrder, create, names};
+
+tests![
+    a_published_port_is_reached_on_the_host_and_the_gateway_is_the_peer,
+    datagrams_come_back_from_the_port_that_they_were_sent_to,
+    a_port_that_is_taken_is_told_and_nothing_stays,
+    published_ports_are_free_when_their_container_ends,
+    an_open_connection_through_a_published_port_outlives_a_killed_daemon,
+    published_ports_follow_the_container_to_its_next_network,
+    modes_without_a_network_of_their_own_publish_nothing,
+    what_can_not_be_published_is_wrong_usage,
+];
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn run_published(lab: &Linux, name: &str, ports: &[&str]) {
+    let options: Vec<&str> = ports.iter().flat_map(|port| ["-p", port]).collect();
+    prints(lab, &[&["run", "-d", "--name", name], &options[..], &["--", "sleep", "infinity"]].concat());
+}
+
+/// A server in a container that answers what it is told with its peer's address; one connection at a time.
+fn serve(lab: &mut Linux, container: &str, port: u16) -> std::thread::JoinHandle<()> {
+    let listener: TcpListener = Inside::of(lab.pid_of(container)).listen(port).expect("listen");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().take(1) {
+            let mut stream = stream.expect("accept");
+            stream.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+            let mut told = String::new();
+            stream.read_to_string(&mut told).expect("receive");
+            let peer = stream.peer_addr().expect("a peer").ip();
+            stream.write_all(format!("{told} from {peer}").as_bytes()).expect("send");
+        }
+    })
+}
+
+fn connect(port: u16) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&SocketAddrV4::new(Ipv4Addr::LOCALHOST, port).into(), PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+fn ask(port: u16, text: &str) -> String {
+    let mut stream = connect(port).expect("connect");
+    stream.write_all(text.as_bytes()).expect("send");
+    stream.shutdown(std::net::Shutdown::Write).expect("say that this is all");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("receive");
+    answer
+}
+
+fn a_published_port_is_reached_on_the_host_and_the_gateway_is_the_peer() {
+    let mut lab = Linux::new();
+    lab.up();
+    run_published(&lab, "web", &["8080:80", "127.0.0.1:9000-9001:90-91"]);
+    let views = prints(&lab, &["ps"]);
+    let ports = "0.0.0.0:8080->80/tcp, 127.0.0.1:9000->90/tcp, 127.0.0.1:9001->91/tcp";
+    assert!(views.contains(ports), "{views}");
+    for (host, inside) in [(8080, 80), (9000, 90), (9001, 91)] {
+        let server = serve(&mut lab, "web", inside);
+        assert_eq!(ask(host, "hello"), "hello from 172.17.0.1");
+        server.join().expect("the server");
+    }
+    // Nobody listens behind it.
+    let refused = connect(8080).and_then(|mut stream| stream.read(&mut [0]));
+    assert!(matches!(refused.map_err(|why| why.kind()), Ok(0) | Err(std::io::ErrorKind::ConnectionReset)));
+    lab.finish();
+}
+
+fn datagrams_come_back_from_the_port_that_they_were_sent_to() {
+    let mut lab = Linux::new();
+    lab.up();
+    run_published(&lab, "dns", &["5300:53/udp"]);
+    let inside = Inside::of(lab.pid_of("dns"));
+    let server = inside.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 53))).expect("bind");
+    server.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+    let echo = std::thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        for _ in 0..2 {
+            let (length, from) = server.recv_from(&mut buffer).expect("receive");
+            server.send_to(&buffer[..length], from).expect("send");
+        }
+    });
+    for text in [b"one".as_slice(), b"two"] {
+        let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind");
+        client.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+        client.connect((Ipv4Addr::LOCALHOST, 5300)).expect("connect");
+        client.send(text).expect("send");
+        let mut buffer = [0; 64];
+        let length = client.recv(&mut buffer).expect("the answer comes from where it was sent to");
+        assert_eq!(&buffer[..length], text);
+    }
+    echo.join().expect("the server");
+    lab.finish();
+}
+
+fn a_port_that_is_taken_is_told_and_nothing_stays() {
+    let mut lab = Linux::new();
+    lab.up();
+    let _own = TcpListener::bind((Ipv4Addr::LOCALHOST, 8081)).expect("bind");
+    let before = lab.census();
+    let said = pontoon(&lab, &["run", "-d", "--name", "web", "-p", "8080:80", "-p", "8081:81", "--", "sleep", "1"]);
+    assert_eq!((said.status, said.stdout.as_str()), (125, ""));
+    assert!(said.stderr.starts_with("pontoon: publish 0.0.0.0:8081/tcp: Address already in use\n"), "{}", said.stderr);
+    assert!(said.stderr.contains("\nhint: "), "{}", said.stderr);
+    assert_eq!(lab.census(), before);
+    assert_eq!(names(&mut lab, true), Vec::<String>::new());
+    drop(TcpListener::bind((Ipv4Addr::UNSPECIFIED, 8080)).expect("the other port is free again"));
+    run_published(&lab, "web", &["8080:80"]);
+    let taken = pontoon(&lab, &["run", "-d", "-p", "8080:80", "--", "sleep", "1"]);
+    assert_eq!(taken.status, 125);
+    assert!(taken.stderr.contains("0.0.0.0:8080/tcp: Address already in use"), "{}", taken.stderr);
+    lab.finish();
+}
+
+fn published_ports_are_free_when_their_container_ends() {
+    let mut lab = Linux::new();
+    lab.up();
+    let is_free = || TcpListener::bind((Ipv4Addr::UNSPECIFIED, 8080)).map(drop).is_ok();
+    let ends: [&[&str]; 3] = [&["stop", "-t", "0", "web"], &["kill", "web"], &["rm", "-f", "web"]];
+    for end in ends {
+        run_published(&lab, "web", &["8080:80"]);
+        assert!(!is_free());
+        prints(&lab, end);
+        assert!(is_free(), "{end:?}");
+    }
+    assert_eq!(pontoon(&lab, &["run", "-p", "8080:80", "--", "true"]).status, 0);
+    assert!(is_free(), "in the foreground");
+    run_published(&lab, "web", &["8080:80"]);
+    let shim = lab.shim_of("web");
+    processes::kill_and_wait(shim);
+    lab.eventually("the port is free after kill -9 of the shim", &mut |_| is_free());
+    lab.finish();
+}
+
+fn an_open_connection_through_a_published_port_outlives_a_killed_daemon() {
+    let mut lab = Linux::new();
+    lab.up();
+    run_published(&lab, "web", &["8080:80"]);
+    let listener = Inside::of(lab.pid_of("web")).listen(80).expect("listen");
+    let mut client = connect(8080).expect("connect");
+    let (mut server, _) = listener.accept().expect("accept");
+    server.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+    let mut pass = |text: &[u8]| {
+        client.write_all(text).expect("send");
+        let mut received = vec![0; text.len()];
+        server.read_exact(&mut received).expect("receive");
+        assert_eq!(received, text);
+    };
+    pass(b"before");
+    lab.kill_daemon();
+    lab.up();
+    pass(b"after");
+    let server = serve_again(listener);
+    assert_eq!(ask(8080, "new"), "new");
+    server.join().expect("the server");
+    lab.finish();
+}
+
+fn serve_again(listener: TcpListener) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("accept");
+        let mut told = Vec::new();
+        stream.read_to_end(&mut told).expect("receive");
+        stream.write_all(&told).expect("send");
+    })
+}
+
+fn published_ports_follow_the_container_to_its_next_network() {
+    let mut lab = Linux::new();
+    lab.up();
+    create(&mut lab, NetworkOrder::new("red"));
+    run_published(&lab, "web", &["8080:80"]);
+    lab.connect_network("red", "web", None).expect("connect");
+    lab.disconnect_network("bridge", "web").expect("disconnect");
+    let server = serve(&mut lab, "web", 80);
+    assert_eq!(ask(8080, "hello"), "hello from 172.18.0.1");
+    server.join().expect("the server");
+    lab.disconnect_network("red", "web").expect("disconnect");
+    assert!(TcpListener::bind((Ipv4Addr::UNSPECIFIED, 8080)).is_ok(), "there is nowhere to pass anything to");
+    lab.connect_network("bridge", "web", None).expect("connect");
+    let server = serve(&mut lab, "web", 80);
+    assert_eq!(ask(8080, "again"), "again from 172.17.0.1");
+    server.join().expect("the server");
+    lab.finish();
+}
+
+fn modes_without_a_network_of_their_own_publish_nothing() {
+    let mut lab = Linux::new();
+    lab.up();
+    for mode in ["host", "none"] {
+        let said = pontoon(&lab, &["run", "--network", mode, "-p", "8080:80", "--", "true"]);
+        let warning = format!("pontoon: warning: published ports are ignored with --network {mode}\n");
+        assert_eq!((said.status, said.stderr), (0, warning));
+    }
+    run_published(&lab, "web", &[]);
+    let refused = "pontoon: -p can not be used with --network container:web\n";
+    fails(&lab, &["run", "--network", "container:web", "-p", "8080:80", "--", "true"], 125, refused);
+    let overlap = pontoon(&lab, &["run", "-p", "8080:80", "-p", "127.0.0.1:8080:81", "--", "true"]);
+    assert_eq!(overlap.status, 125);
+    assert!(overlap.stderr.contains("overlap"), "{}", overlap.stderr);
+    lab.finish();
+}
+
+fn what_can_not_be_published_is_wrong_usage() {
+    let lab = Linux::new();
+    for wrong in
+        ["80", "0:80", "8080:0", "65536:80", "8080:65536", "9-8:9-8", "8-9:8-10", "8080:80/sctp", "a:80", ":80"]
+    {
+        let said = pontoon(&lab, &["run", "-p", wrong, "--", "true"]);
+        assert_eq!((said.status, said.stdout.as_str()), (2, ""), "{wrong}: {}", said.stderr);
+    }
+    assert!(processes::others().is_empty(), "no daemon was started for it");
+}
