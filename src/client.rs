@@ -123,7 +123,14 @@ impl Client {
         fds: &[BorrowedFd<'_>],
     ) -> Result<(Self, T), Failure> {
         loop {
-            match self.exchange(request, fds) {
+            let sent = self.channel.send(request, fds);
+            let answer = match sent {
+                Ok(()) => self.channel.recv::<Answer>().map(|(answer, _)| answer),
+                // It takes no requests any more.
+                Err(WireError::Closed) => Ok(Answer::Ended),
+                Err(why) => Err(why),
+            };
+            match answer {
                 Ok(Answer::Done(value)) => return Ok((self, understood(value)?)),
                 Ok(Answer::Failed(failure)) => return Err(failure),
                 Ok(Answer::Ended) => self = Client::start(dirs, options)?.0,

@@ -10,6 +10,7 @@
 
 mod serve;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -43,6 +44,8 @@ const DAEMON: &str = "__daemon";
 const CLIENTS: usize = 512;
 /// How many more may wait for the end of a container in the foreground.
 const WAITING: usize = 4096;
+/// How long a daemon that ends waits for clients that do not listen.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// How long a daemon that ends by itself waits for its first client.
 const FIRST_CLIENT: Duration = Duration::from_secs(10);
 /// Ends the daemon in the midst of its n-th change of a record, as `kill -9` would: for the tests of recovery.
@@ -156,6 +159,7 @@ pub fn run(options: &Options, listens: impl FnOnce(&[String])) -> Result<Outcome
     // again, and start the next daemon, which waits for the lock.
     let _ = std::fs::remove_file(options.dirs.socket());
     drop(listener);
+    daemon.see_off();
     let mut state = daemon.state();
     state.engine.take();
     // Shims of containers that have just ended still hold our gateway: the next daemon is to find it gone.
@@ -217,6 +221,9 @@ struct State {
     engine: Option<Engine<PortLink>>,
     stays: bool,
     clients: usize,
+    /// Their connections, by number.
+    connections: BTreeMap<u64, UnixStream>,
+    next_connection: u64,
     /// Clients that wait for the end of a container; not among `clients`.
     waiting: usize,
     /// Clients whose request is being carried out.
@@ -251,6 +258,8 @@ impl Daemon {
             engine: Some(engine),
             stays: options.stays,
             clients: 0,
+            connections: BTreeMap::new(),
+            next_connection: 0,
             waiting: 0,
             busy: 0,
             had_client: false,
@@ -347,12 +356,12 @@ impl Daemon {
                 }
             };
             let _ = stream.set_nonblocking(false);
-            let Some(connected) = Connected::new(self) else {
+            let Some(connected) = Connected::new(self, &stream) else {
                 tracing::warn!("a client is turned away: {CLIENTS} are connected");
                 turn_away(stream);
                 continue;
             };
-            let serve = move || serve::serve(&connected.0, &connected, Channel::new(stream));
+            let serve = move || serve::serve(&connected.daemon, &connected, Channel::new(stream));
             if let Err(why) = std::thread::Builder::new().name("pontoon-client".into()).spawn(serve) {
                 tracing::warn!("serve a client: {why}");
             }
@@ -391,6 +400,17 @@ impl Daemon {
         Some(Busy(self))
     }
 
+    /// Tells every client whose request is on its way that this daemon ends; from now on none can be sent.
+    fn see_off(&self) {
+        let state = self.state();
+        for connection in state.connections.values() {
+            let _ = connection.shutdown(std::net::Shutdown::Read);
+        }
+        let is_there = |state: &mut State| state.clients > 0;
+        let waited = self.changed.wait_timeout_while(state, FAREWELL, is_there);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// The state, whatever a thread that panicked was doing with it: a daemon that goes on is worth more.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -411,24 +431,30 @@ impl Daemon {
 }
 
 /// A client that is connected, counted for as long as this lives.
-struct Connected(Arc<Daemon>);
+struct Connected {
+    daemon: Arc<Daemon>,
+    number: u64,
+}
 
 impl Connected {
     /// `None` if there are as many as there may be.
-    fn new(daemon: &Arc<Daemon>) -> Option<Self> {
+    fn new(daemon: &Arc<Daemon>, stream: &UnixStream) -> Option<Self> {
         let mut state = daemon.state();
         if state.clients == CLIENTS {
             return None;
         }
         state.clients += 1;
         state.had_client = true;
+        state.next_connection += 1;
+        let number = state.next_connection;
+        state.connections.extend(stream.try_clone().ok().map(|stream| (number, stream)));
         drop(state);
-        Some(Connected(Arc::clone(daemon)))
+        Some(Connected { daemon: Arc::clone(daemon), number })
     }
 
     /// While it waits for the end of a container it takes nobody's place. `None` if too many wait already.
     fn wait(&self) -> Option<Waits<'_>> {
-        let mut state = self.0.state();
+        let mut state = self.daemon.state();
         if state.waiting == WAITING {
             return None;
         }
@@ -440,8 +466,12 @@ impl Connected {
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        self.0.state().clients -= 1;
-        self.0.poke();
+        let mut state = self.daemon.state();
+        state.clients -= 1;
+        state.connections.remove(&self.number);
+        drop(state);
+        self.daemon.changed.notify_all();
+        self.daemon.poke();
     }
 }
 
@@ -450,7 +480,7 @@ struct Waits<'a>(&'a Connected);
 
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.0.state();
+        let mut state = self.0.daemon.state();
         state.waiting -= 1;
         state.clients += 1;
     }
