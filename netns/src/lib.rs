@@ -4,6 +4,7 @@
 //!
 //! * [`mode`], [`name`]: what a user types; [`pools`], [`network`], [`lease`]: who gets which address;
 //! * [`record`]: what is known of a container, which is also the journal;
+//! * [`firewall`]: what the host may forward to and from our bridges;
 //! * [`manager`]: what is done, in order, and undone;
 //! * [`backend`]: what the manager asks of the world, the seam; [`linux`] is the real one, the simulator has its own.
 //!
@@ -12,6 +13,7 @@
 
 pub mod backend;
 pub mod error;
+pub mod firewall;
 pub mod interface;
 pub mod lease;
 pub mod linux;
