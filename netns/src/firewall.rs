@@ -30,6 +30,8 @@ pub struct Policy {
     /// Every bridge network of the instance.
     pub networks: Vec<PolicyNetwork>,
     /// Whether we switched the host's forwarding on. Then what is not ours, and would not be forwarded without us, is not.
+    /// Where `br_netfilter` shows what the kernel's own bridges switch to the forward hook, that is not told apart from what
+    /// is routed, and dropped as well.
     pub guards: bool,
     /// With `guards`: the interfaces that forwarded what they received before we switched it on for all.
     pub forwarded: Vec<String>,
