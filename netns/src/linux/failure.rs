@@ -33,6 +33,10 @@ pub(super) enum Step {
     SetAside,
     Delete,
     Attach,
+    FindNft,
+    SetFirewall,
+    ReadFirewall,
+    SetSysctl,
 }
 
 impl Step {
@@ -60,6 +64,10 @@ impl Step {
             Step::SetAside => "set aside the record",
             Step::Delete => "delete",
             Step::Attach => "connect to",
+            Step::FindNft => "run the program",
+            Step::SetFirewall => "set the firewall tables of",
+            Step::ReadFirewall => "read the firewall with",
+            Step::SetSysctl => "set the sysctl",
         }
     }
 
@@ -67,7 +75,9 @@ impl Step {
         match self {
             Step::CreateTap | Step::AdoptTap => Some("is /dev/net/tun there, and may it be opened?"),
             Step::MakeNamespaces | Step::JoinNamespace => Some("namespaces can be made by root (CAP_SYS_ADMIN)"),
-            Step::DisableIpv6 => Some("/proc/sys must be writable"),
+            Step::DisableIpv6 | Step::SetSysctl => Some("/proc/sys must be writable"),
+            Step::FindNft => Some("install nftables (the package of that name has the program nft)"),
+            Step::SetFirewall => Some("it takes CAP_NET_ADMIN, and nftables in the kernel"),
             Step::CreateDirectory | Step::SaveRecord | Step::OpenLog | Step::Listen => {
                 Some("--runtime-dir and --state-dir choose other directories")
             }
@@ -83,7 +93,8 @@ impl Step {
             | Step::DeleteRecord
             | Step::SetAside
             | Step::Delete
-            | Step::Attach => None,
+            | Step::Attach
+            | Step::ReadFirewall => None,
         }
     }
 

@@ -8,6 +8,7 @@
 //! * `init`: PID 1 of a container; `mounts` is its view; `exec`: how other commands get in; `program`: which file a command is;
 //! * [`session`]: the outer end of a command; `process`, [`text`]: what is started;
 //! * `protocol` over [`wire`]: what all of them say to each other; `failure`: what went wrong, across processes;
+//! * [`firewall`]: our nftables tables, and who else's drop what is ours; [`forwarding`]: the host's `ip_forward`;
 //! * [`scratch`]: a namespace that stands for the host, for tests and demonstrations.
 //!
 //! Shim, init and trampoline are this same program: [`dispatch`] must be the first thing in its `main`. They are executed,
@@ -15,6 +16,8 @@
 
 mod exec;
 mod failure;
+pub mod firewall;
+pub mod forwarding;
 mod handle;
 mod init;
 mod mounts;
