@@ -43,6 +43,10 @@ pub(super) enum Step {
     PublishNowhere,
     StartPublisher,
     EndPublisher,
+    FindNft,
+    SetFirewall,
+    ReadFirewall,
+    SetSysctl,
 }
 
 impl Step {
@@ -76,6 +80,10 @@ impl Step {
             Step::Publish | Step::PublishTaken | Step::PublishDenied | Step::PublishNowhere => "publish",
             Step::StartPublisher => "start the publisher for",
             Step::EndPublisher => "end the publisher of",
+            Step::FindNft => "run the program",
+            Step::SetFirewall => "set the firewall tables of",
+            Step::ReadFirewall => "read the firewall with",
+            Step::SetSysctl => "set the sysctl",
         }
     }
 
@@ -83,7 +91,9 @@ impl Step {
         match self {
             Step::CreateTap | Step::AdoptTap => Some("is /dev/net/tun there, and may it be opened?"),
             Step::MakeNamespaces | Step::JoinNamespace => Some("namespaces can be made by root (CAP_SYS_ADMIN)"),
-            Step::DisableIpv6 => Some("/proc/sys must be writable"),
+            Step::DisableIpv6 | Step::SetSysctl => Some("/proc/sys must be writable"),
+            Step::FindNft => Some("install nftables (the package of that name has the program nft)"),
+            Step::SetFirewall => Some("it takes CAP_NET_ADMIN, and nftables in the kernel"),
             Step::CreateDirectory | Step::SaveRecord | Step::OpenLog | Step::WriteFiles | Step::Listen => {
                 Some("--runtime-dir and --state-dir choose other directories")
             }
@@ -107,7 +117,8 @@ impl Step {
             | Step::Attach
             | Step::Publish
             | Step::StartPublisher
-            | Step::EndPublisher => None,
+            | Step::EndPublisher
+            | Step::ReadFirewall => None,
         }
     }
 

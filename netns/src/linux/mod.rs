@@ -9,6 +9,7 @@
 //! * [`publish`]: the process that serves a container's published ports;
 //! * [`session`]: the outer end of a command; `process`, [`text`]: what is started;
 //! * `protocol` over [`wire`]: what all of them say to each other; `failure`: what went wrong, across processes;
+//! * [`firewall`]: our nftables tables, and who else's drop what is ours; [`forwarding`]: the host's `ip_forward`;
 //! * [`scratch`]: a namespace that stands for the host, for tests and demonstrations.
 //!
 //! Shim, init, trampoline and publisher are this same program: [`dispatch`] must be the first thing in its `main`. They are executed,
@@ -17,6 +18,8 @@
 mod etc;
 mod exec;
 mod failure;
+pub mod firewall;
+pub mod forwarding;
 mod handle;
 mod init;
 mod mounts;

@@ -1,6 +1,6 @@
 //! The Linux backend on a real kernel. Each test makes a scratch namespace that stands for the host, and leaves nothing.
 //!
-//! Needs root and /dev/net/tun. Where these are not to be had it says so and tests nothing; with `PONTOON_REQUIRE_LINUX=1`
+//! Needs root, /dev/net/tun, iproute2, nftables and iptables. Where these are not to be had it says so and tests nothing; with `PONTOON_REQUIRE_LINUX=1`
 //! that is a failure.
 
 // The name by which its dependents know it.
@@ -9,7 +9,10 @@ extern crate pontoon_netns as netns;
 mod commands;
 mod endings;
 mod etc;
+mod firewall;
+mod forwarding;
 mod modes;
+mod places;
 mod publish;
 mod recovery;
 mod world;
@@ -29,8 +32,9 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Processes and namespaces are made and waited for: more at once would only slow each down.
     arguments.test_threads.get_or_insert(2);
-    let all = [modes::all(), commands::all(), endings::all(), etc::all(), publish::all(), recovery::all()];
-    let trials: Vec<Trial> = all.into_iter().flatten().collect();
+    let tests = [modes::all(), commands::all(), endings::all(), etc::all(), recovery::all()];
+    let services = [firewall::all(), forwarding::all(), publish::all()];
+    let trials: Vec<Trial> = tests.into_iter().chain(services).flatten().collect();
     if let Err(why) = linux::scratch::can_run() {
         eprintln!("NOT TESTED: the Linux backend can not run here: {why}");
         let required = std::env::var_os("PONTOON_REQUIRE_LINUX").is_some_and(|value| value == "1");
