@@ -12,6 +12,7 @@ use switch::link::Link;
 use switch::mac::MacAddr;
 
 use crate::files::Files;
+use crate::firewall::Policy;
 use crate::lease::Lease;
 use crate::name::Id;
 use crate::network::EndpointKind;
@@ -108,6 +109,37 @@ pub trait Backend {
     /// # Errors
     /// If they are not.
     fn unpublish(&mut self, id: &Id) -> Result<(), BackendError>;
+
+    /// How the host forwards now, in words that [`Backend::stop_forwarding`] understands, if it does not forward by itself.
+    ///
+    /// # Errors
+    /// If that can not be read.
+    fn forwarding(&mut self) -> Result<Option<String>, BackendError>;
+
+    /// Switches the host's forwarding on.
+    ///
+    /// # Errors
+    /// If it can not be.
+    fn forward(&mut self) -> Result<(), BackendError>;
+
+    /// Makes the host forward as it did `before` us.
+    ///
+    /// # Errors
+    /// If it can not be.
+    fn stop_forwarding(&mut self, before: &str) -> Result<(), BackendError>;
+
+    /// Makes the host's firewall for our networks this policy, whole. With `before`, what the host did not forward before us
+    /// it does not forward now.
+    ///
+    /// # Errors
+    /// If there is no firewall to be had: the last policy still holds.
+    fn protect(&mut self, policy: &Policy, before: Option<&str>) -> Result<(), BackendError>;
+
+    /// What of others drops the traffic of a bridge of ours, each in a sentence with its remedy.
+    ///
+    /// # Errors
+    /// If that can not be read.
+    fn foreign_drops(&mut self, bridge: &str) -> Result<Vec<String>, BackendError>;
 
     /// Finds a container that an earlier daemon made, and takes over its interfaces.
     ///

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use ipnet::Ipv4Net;
 use netns::backend::{Adopted, Backend, BackendError, Created, Gateway, Interface, Noted, Spec, StartError};
 use netns::files::Files;
+use netns::firewall::Policy;
 use netns::name::Id;
 use netns::publish::PortMapping;
 use switch::mac::MacAddr;
@@ -130,6 +131,28 @@ impl Backend for SimBackend {
 
     fn unpublish(&mut self, _id: &Id) -> Result<(), BackendError> {
         Ok(())
+    }
+
+    // A simulated host forwards nothing from one interface to another, so that there is nothing to switch or to guard.
+
+    fn forwarding(&mut self) -> Result<Option<String>, BackendError> {
+        Ok(None)
+    }
+
+    fn forward(&mut self) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn stop_forwarding(&mut self, _before: &str) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn protect(&mut self, _policy: &Policy, _before: Option<&str>) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn foreign_drops(&mut self, _bridge: &str) -> Result<Vec<String>, BackendError> {
+        Ok(Vec::new())
     }
 
     fn adopt(&mut self, spec: &Spec<'_>) -> Result<Adopted<CableEnd>, BackendError> {

@@ -162,6 +162,9 @@ pub fn run(options: &Options, listens: impl FnOnce(&[String])) -> Result<Outcome
     daemon.see_off();
     let mut state = daemon.state();
     state.engine.take();
+    for failed in state.manager.close() {
+        tracing::warn!("leave the host as it was: {failed}");
+    }
     // Shims of containers that have just ended still hold our gateway: the next daemon is to find it gone.
     state.manager.backend().let_go();
     drop(state);

@@ -48,6 +48,11 @@ impl Netlink {
         self.change_link(index, LinkFlags::empty(), attributes)
     }
 
+    /// Puts an interface into a group, by which firewall rules know it.
+    pub(super) fn set_group(&mut self, index: u32, group: u32) -> io::Result<()> {
+        self.change_link(index, LinkFlags::Up, vec![LinkAttribute::Group(group)])
+    }
+
     /// Gives an interface an address, and the broadcast address of its subnet.
     pub(super) fn add_address(&mut self, index: u32, ip: Ipv4Net) -> io::Result<()> {
         let mut message = AddressMessage::default();

@@ -15,6 +15,7 @@
 mod connect;
 mod end;
 mod files;
+mod guard;
 mod networks;
 mod publish;
 mod recover;
@@ -91,6 +92,10 @@ pub struct Manager<B: Backend> {
     ports: BTreeMap<(Id, String), PortId>,
     last_port: PortId,
     deadlines: BTreeMap<Id, Instant>,
+    /// How the host forwarded before us, if we have switched it on.
+    forwarding: Option<guard::Before>,
+    /// The networks whose way out was looked at for rules of others.
+    looked_at: BTreeSet<Id>,
     /// Containers of an earlier daemon that did not answer when they were to be taken over: tried again at their deadline.
     silent: BTreeSet<Id>,
     controls: VecDeque<Control<B::Link>>,

@@ -119,7 +119,11 @@ impl<B: Backend> Manager<B> {
             save_network(&mut self.backend, &network)?;
             match open_gateway(&mut self.backend, &network) {
                 Ok(Some(gateway)) => {
-                    self.add_bridge(network, gateway)?;
+                    self.add_bridge(network.clone(), gateway)?;
+                    if let Err(failed) = self.protect() {
+                        self.take_bridge_away(&id);
+                        return Err(self.give_up_network(&network, failed));
+                    }
                     return Ok(id);
                 }
                 Ok(None) => {}
@@ -127,6 +131,15 @@ impl<B: Backend> Manager<B> {
             }
         }
         Err(self.give_up_network(&network, Error::Subnet { network: name, source: SubnetError::NoneFree }))
+    }
+
+    /// A network's bridge goes from the switch, and from what is known.
+    fn take_bridge_away(&mut self, network: &Id) {
+        if let Some(net) = self.networks.remove(network)
+            && net.gateway.is_some()
+        {
+            self.controls.push_back(Control::RemoveBridge { bridge: net.bridge });
+        }
     }
 
     /// A network that could not be made leaves nothing.
@@ -153,14 +166,11 @@ impl<B: Backend> Manager<B> {
             return Err(Error::NetworkInUse { network: network.name.to_string(), containers });
         }
         save_network(&mut self.backend, &Network { is_leaving: true, ..network.clone() })?;
-        if let Some(net) = self.networks.remove(&network.id)
-            && net.gateway.is_some()
-        {
-            self.controls.push_back(Control::RemoveBridge { bridge: net.bridge });
-        }
+        self.take_bridge_away(&network.id);
         // What stays, the next daemon finds in the saved record's care.
         self.backend.close_gateway(&network.bridge)?;
         self.backend.forget(&network_key(&network.id))?;
+        self.protect()?;
         Ok(network.id)
     }
 

@@ -9,6 +9,7 @@ use switch::dataplane::BridgeId;
 use switch::verdict::PortId;
 
 use super::end::all_of;
+use super::guard::{Before, FORWARDING};
 use super::networks::{Net, network_key, open_gateway, save_network};
 use super::run::spec_of;
 use super::salvage::salvage;
@@ -60,7 +61,7 @@ fn take_over<B: Backend>(
     now: Now,
     warnings: &mut Vec<String>,
 ) -> Result<Manager<B>, Error> {
-    let Saved { mut records, mut networks, predefined } = saved;
+    let Saved { mut records, mut networks, predefined, forwarding } = saved;
     salvage(&mut backend, &mut records, &mut networks, warnings)?;
     let predefined = match predefined {
         Some(predefined) => predefined,
@@ -81,7 +82,7 @@ fn take_over<B: Backend>(
     let mut manager = Manager {
         backend,
         chance,
-        boot,
+        boot: boot.clone(),
         networks: BTreeMap::new(),
         default: network.id.clone(),
         predefined,
@@ -89,12 +90,18 @@ fn take_over<B: Backend>(
         ports: BTreeMap::new(),
         last_port: PortId(PORT_BEFORE_FIRST),
         deadlines: BTreeMap::new(),
+        // After a reboot the host forwards as its administrator has it.
+        forwarding: forwarding.filter(|before| before.boot == boot),
+        looked_at: BTreeSet::new(),
         silent: BTreeSet::new(),
         controls: VecDeque::new(),
     };
     manager.add_bridge(network, gateway)?;
     for network in networks {
         reopen(&mut manager, network, warnings);
+    }
+    if let Err(failed) = manager.protect() {
+        warnings.push(format!("containers have no way out of the host: {failed}"));
     }
     for (id, found) in adopted {
         if let Err(failed) = resume(&mut manager, &id, found, now) {
@@ -124,15 +131,18 @@ struct Saved {
     records: BTreeMap<Id, Record>,
     networks: Vec<Network>,
     predefined: Option<view::Predefined>,
+    forwarding: Option<Before>,
 }
 
 fn load<B: Backend>(backend: &mut B, warnings: &mut Vec<String>) -> Result<Saved, Error> {
-    let mut saved = Saved { records: BTreeMap::new(), networks: Vec::new(), predefined: None };
+    let mut saved = Saved { records: BTreeMap::new(), networks: Vec::new(), predefined: None, forwarding: None };
     for (key, text) in backend.load()? {
         if key.starts_with(NETWORK) {
             saved.networks.extend(read_or_set_aside::<B, Network>(backend, &key, &text, warnings)?);
         } else if key == PREDEFINED {
             saved.predefined = read_or_set_aside(backend, &key, &text, warnings)?;
+        } else if key == FORWARDING {
+            saved.forwarding = read_or_set_aside(backend, &key, &text, warnings)?;
         } else if key.starts_with("container-")
             && let Some(record) = read_or_set_aside::<B, Record>(backend, &key, &text, warnings)?
         {

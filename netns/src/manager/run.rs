@@ -115,8 +115,11 @@ impl<B: Backend> Manager<B> {
         };
         let warnings = is_ignored.then(|| format!("{NOT_PUBLISHED} with --network {}", request.mode));
         let record = self.draft(request, now)?;
-        let started =
-            Started { id: record.id.clone(), name: record.name.clone(), warnings: warnings.into_iter().collect() };
+        let mut warnings: Vec<String> = warnings.into_iter().collect();
+        if let Some(network) = record.endpoints.first().map(|endpoint| endpoint.network.clone()) {
+            warnings.extend(self.foreign_drops(&network));
+        }
+        let started = Started { id: record.id.clone(), name: record.name.clone(), warnings };
         self.records.insert(record.id.clone(), record);
         self.make(&started.id).map_err(|failed| self.undo(&started.id, failed, now))?;
         Ok(started)

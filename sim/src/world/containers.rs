@@ -159,6 +159,9 @@ impl World {
         for id in living {
             self.stop(id.as_str(), grace)?;
         }
+        if let Some(daemon) = &mut self.daemon {
+            let _ = daemon.manager.close();
+        }
         self.kill_daemon();
         Ok(())
     }

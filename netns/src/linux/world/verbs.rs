@@ -17,8 +17,11 @@ use crate::backend::{
     Adopted, Backend, BackendError, Created, Gateway, Interface, Links, Namespace, Noted, Spec, StartError,
 };
 use crate::files::Files;
+use crate::firewall::{GROUP, Policy};
 use crate::linux::etc;
 use crate::linux::failure::{Failure, Step};
+use crate::linux::firewall::{self, Foreign, ForeignDrop};
+use crate::linux::forwarding::Forwarding;
 use crate::linux::handle::{Handle, status_left};
 use crate::linux::netlink::Netlink;
 use crate::linux::paths::Paths;
@@ -56,7 +59,8 @@ impl Backend for Linux {
                 })?;
                 setup::disable_ipv6(name)?;
                 let mut netlink = Netlink::open().map_err(Step::Configure.on(name))?;
-                setup::configure(&mut netlink, name, lease.mac, lease.mtu, lease.ip, None)?;
+                let index = setup::configure(&mut netlink, name, lease.mac, lease.mtu, lease.ip, None)?;
+                netlink.set_group(index, GROUP).map_err(Step::Configure.on(name))?;
                 link
             }
         };
@@ -181,6 +185,38 @@ impl Backend for Linux {
             None => Publisher::adopt(&self.paths.container(id)).map_err(Step::EndPublisher.on(id.short()))?,
         };
         Ok(found.map_or(Ok(()), Publisher::end).map_err(Step::EndPublisher.on(id.short()))?)
+    }
+
+    fn forwarding(&mut self) -> Result<Option<String>, BackendError> {
+        let now = Forwarding::read()?;
+        if now.was_on() {
+            return Ok(None);
+        }
+        let text = serde_json::to_string(&now).map_err(|why| Step::ReadHost.failed("the host's forwarding", why))?;
+        Ok(Some(text))
+    }
+
+    fn forward(&mut self) -> Result<(), BackendError> {
+        Forwarding::read()?.turn_on().map(drop)
+    }
+
+    fn stop_forwarding(&mut self, before: &str) -> Result<(), BackendError> {
+        before_us(before)?.restore()
+    }
+
+    fn protect(&mut self, policy: &Policy, before: Option<&str>) -> Result<(), BackendError> {
+        let Some(before) = before else { return firewall::apply(policy) };
+        let forwarded = before_us(before)?.forwarded().map(ToOwned::to_owned).collect();
+        firewall::apply(&Policy { guards: true, forwarded, ..policy.clone() })
+    }
+
+    fn foreign_drops(&mut self, bridge: &str) -> Result<Vec<String>, BackendError> {
+        let Foreign { drops, unread } = firewall::foreign_drops(bridge)?;
+        let told = drops.into_iter().map(|drop| {
+            let ForeignDrop { table, chain, remedy } = drop;
+            format!("the host's own firewall drops what leaves {bridge} (table {table}, chain {chain}); to let it pass: {remedy}")
+        });
+        Ok(told.chain(unread).collect())
     }
 
     fn adopt(&mut self, spec: &Spec<'_>) -> Result<Adopted<PortLink>, BackendError> {
@@ -316,6 +352,11 @@ impl Backend for Linux {
         let place = self.records.set_aside(key).map_err(Step::SetAside.on(key))?;
         Ok(place.display().to_string())
     }
+}
+
+/// How the host forwarded before us, as it was saved.
+fn before_us(before: &str) -> Result<Forwarding, Failure> {
+    serde_json::from_str(before).map_err(|why| Step::ReadRecords.failed("the host's forwarding", why))
 }
 
 /// How long an interface of ours that nobody has any more may take to vanish.

@@ -1,0 +1,92 @@
+//! What the host forwards for our networks: masqueraded to the outside, and never from one network to another.
+//!
+//! * The firewall's tables come first, then forwarding is switched on, so that nothing is forwarded unguarded.
+//! * Forwarding is switched on only if it was off, and how it was is saved before: whoever ends last, this daemon or a later
+//!   one, puts it back.
+//! * Where there is no firewall to be had (no program `nft`) nothing is switched on: containers have no way out then, and there
+//!   is but one network.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Manager, broken};
+use crate::backend::Backend;
+use crate::error::Error;
+use crate::firewall::{Policy, PolicyNetwork};
+use crate::name::Id;
+
+/// Where it is saved how the host forwarded before us.
+pub(super) const FORWARDING: &str = "forwarding";
+
+/// How the host forwarded before us, in this life of the machine: the next one begins as the host's administrator has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Before {
+    pub(super) boot: String,
+    /// As the backend says it.
+    pub(super) state: String,
+}
+
+impl<B: Backend> Manager<B> {
+    /// Makes the host's firewall and forwarding what our networks need now.
+    pub(super) fn protect(&mut self) -> Result<(), Error> {
+        if self.forwarding.is_none()
+            && let Some(state) = self.backend.forwarding()?
+        {
+            let before = Before { boot: self.boot.clone(), state };
+            let text = serde_json::to_string_pretty(&before).map_err(|why| broken("save", FORWARDING, &why))?;
+            self.backend.save(FORWARDING, &text)?;
+            self.forwarding = Some(before);
+        }
+        let state = self.forwarding.as_ref().map(|before| before.state.as_str());
+        self.backend.protect(&self.policy(), state)?;
+        match state {
+            Some(_) => Ok(self.backend.forward()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Leaves the host's firewall and forwarding as they were before us, if no container lives. To be called by a daemon that
+    /// ends. Returns what failed.
+    pub fn close(&mut self) -> Vec<Error> {
+        if !self.living().is_empty() {
+            return Vec::new();
+        }
+        let mut errors = Vec::new();
+        if let Some(before) = self.forwarding.take() {
+            match self.backend.stop_forwarding(&before.state) {
+                Ok(()) => errors.extend(self.backend.forget(FORWARDING).err().map(Error::from)),
+                Err(failed) => errors.push(failed.into()),
+            }
+        }
+        errors.extend(self.backend.protect(&Policy::none(self.instance()), None).err().map(Error::from));
+        errors
+    }
+
+    /// What keeps containers of a network from the outside although we let them out: told once for each network.
+    pub(super) fn foreign_drops(&mut self, network: &Id) -> Vec<String> {
+        let Some(net) = self.networks.get(network).filter(|net| !net.network.internal) else { return Vec::new() };
+        if !self.looked_at.insert(network.clone()) {
+            return Vec::new();
+        }
+        let found = self.backend.foreign_drops(&net.network.bridge);
+        found.unwrap_or_else(|why| {
+            tracing::debug!("look for firewall rules of others: {why}");
+            Vec::new()
+        })
+    }
+
+    fn policy(&self) -> Policy {
+        let networks = self.networks.values().filter(|net| net.failed.is_none()).map(|net| &net.network);
+        let networks = networks.map(|network| PolicyNetwork {
+            bridge: network.bridge.clone(),
+            subnet: network.subnet,
+            internal: network.internal,
+        });
+        Policy { instance: self.instance(), networks: networks.collect(), ..Policy::default() }
+    }
+
+    /// What our tables are called by: the number of the default network's bridge, which no other instance on this host has.
+    fn instance(&self) -> String {
+        let bridge = self.networks.get(&self.default).map_or("", |net| net.network.bridge.as_str());
+        bridge.trim_start_matches("pontoon").to_owned()
+    }
+}
