@@ -5,6 +5,7 @@ mod foreground;
 mod handover;
 mod nonsense;
 mod output;
+mod outside;
 mod published;
 mod refusals;
 mod terminal;
@@ -30,6 +31,7 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
         handover::ALL,
         nonsense::ALL,
         output::ALL,
+        outside::ALL,
         published::ALL,
         refusals::ALL,
         terminal::ALL,
