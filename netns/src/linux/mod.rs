@@ -8,6 +8,7 @@
 //! * `init`: PID 1 of a container; `mounts` is its view; `exec`: how other commands get in; `program`: which file a command is;
 //! * [`session`]: the outer end of a command; `process`, [`text`]: what is started;
 //! * `protocol` over [`wire`]: what all of them say to each other; `failure`: what went wrong, across processes;
+//! * [`names`]: the thread that answers DNS questions on the gateways;
 //! * [`scratch`]: a namespace that stands for the host, for tests and demonstrations.
 //!
 //! Shim, init and trampoline are this same program: [`dispatch`] must be the first thing in its `main`. They are executed,
@@ -18,6 +19,7 @@ mod failure;
 mod handle;
 mod init;
 mod mounts;
+pub mod names;
 mod netlink;
 mod paths;
 mod process;
