@@ -22,6 +22,7 @@ pub mod linux;
 pub mod manager;
 pub mod mode;
 pub mod name;
+pub mod names;
 pub mod network;
 pub mod pools;
 pub mod publish;

@@ -10,6 +10,7 @@
 //! * [`session`]: the outer end of a command; `process`, [`text`]: what is started;
 //! * `protocol` over [`wire`]: what all of them say to each other; `failure`: what went wrong, across processes;
 //! * [`firewall`]: our nftables tables, and who else's drop what is ours; [`forwarding`]: the host's `ip_forward`;
+//! * [`names`]: the thread that answers DNS questions on the gateways;
 //! * [`scratch`]: a namespace that stands for the host, for tests and demonstrations.
 //!
 //! Shim, init, trampoline and publisher are this same program: [`dispatch`] must be the first thing in its `main`. They are executed,
@@ -23,6 +24,7 @@ pub mod forwarding;
 mod handle;
 mod init;
 mod mounts;
+pub mod names;
 mod netlink;
 mod paths;
 mod process;

@@ -12,6 +12,7 @@ mod etc;
 mod firewall;
 mod forwarding;
 mod modes;
+mod names;
 mod places;
 mod publish;
 mod recovery;
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
     // Processes and namespaces are made and waited for: more at once would only slow each down.
     arguments.test_threads.get_or_insert(2);
     let tests = [modes::all(), commands::all(), endings::all(), etc::all(), recovery::all()];
-    let services = [firewall::all(), forwarding::all(), publish::all()];
+    let services = [firewall::all(), forwarding::all(), names::all(), names::passing_on::all(), publish::all()];
     let trials: Vec<Trial> = tests.into_iter().chain(services).flatten().collect();
     if let Err(why) = linux::scratch::can_run() {
         eprintln!("NOT TESTED: the Linux backend can not run here: {why}");
