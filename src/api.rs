@@ -114,6 +114,7 @@ pub struct RunOrder {
     pub mac: Option<MacAddr>,
     pub mtu: Option<u32>,
     pub hostname: Option<String>,
+    pub aliases: Vec<String>,
     pub publish: Vec<PortMapping>,
     pub dns: Vec<Ipv4Addr>,
     pub offload: bool,

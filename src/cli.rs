@@ -106,6 +106,9 @@ pub struct RunArgs {
     /// Pass a port of the host on to one of the container's; ranges as 8000-8005:80-85
     #[arg(short, long, value_name = "[IP:]HOST:PORT[/PROTOCOL]", value_parser = parse_publish)]
     pub publish: Vec<Vec<PortMapping>>,
+    /// A further name of the container on its network
+    #[arg(long, value_name = "NAME")]
+    pub network_alias: Vec<Name>,
     /// A name server, instead of the host's
     #[arg(long, value_name = "ADDRESS")]
     pub dns: Vec<Ipv4Addr>,

@@ -45,6 +45,7 @@ pub fn run(dirs: &Dirs, args: RunArgs) -> Result<u8, Failure> {
         ip: args.ip,
         mac: args.mac_address,
         mtu: args.mtu,
+        aliases: args.network_alias.into_iter().map(String::from).collect(),
         publish: args.publish.into_iter().flatten().collect(),
         dns: args.dns,
         offload: !args.no_offload,

@@ -15,6 +15,7 @@ use crate::files::Files;
 use crate::firewall::Policy;
 use crate::lease::Lease;
 use crate::name::Id;
+use crate::names::NameTable;
 use crate::network::EndpointKind;
 use crate::publish::PortMapping;
 
@@ -140,6 +141,15 @@ pub trait Backend {
     /// # Errors
     /// If that can not be read.
     fn foreign_drops(&mut self, bridge: &str) -> Result<Vec<String>, BackendError>;
+
+    /// Answers questions about names at a gateway's address, from this table in place of the last one under this key.
+    ///
+    /// # Errors
+    /// If the address can not be listened at.
+    fn serve_names(&mut self, key: &str, gateway: Ipv4Addr, table: NameTable) -> Result<(), BackendError>;
+
+    /// Answers none any more.
+    fn stop_names(&mut self, key: &str);
 
     /// Finds a container that an earlier daemon made, and takes over its interfaces.
     ///

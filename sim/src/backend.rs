@@ -9,6 +9,7 @@ use netns::backend::{Adopted, Backend, BackendError, Created, Gateway, Interface
 use netns::files::Files;
 use netns::firewall::Policy;
 use netns::name::Id;
+use netns::names::NameTable;
 use netns::publish::PortMapping;
 use switch::mac::MacAddr;
 
@@ -153,6 +154,16 @@ impl Backend for SimBackend {
 
     fn foreign_drops(&mut self, _bridge: &str) -> Result<Vec<String>, BackendError> {
         Ok(Vec::new())
+    }
+
+    fn serve_names(&mut self, key: &str, gateway: Ipv4Addr, table: NameTable) -> Result<(), BackendError> {
+        self.change(&Change::Other, |machine| machine.serve_names(key, gateway, table))?
+    }
+
+    fn stop_names(&mut self, key: &str) {
+        if let Ok(mut machine) = self.machine() {
+            machine.stop_names(key);
+        }
     }
 
     fn adopt(&mut self, spec: &Spec<'_>) -> Result<Adopted<CableEnd>, BackendError> {

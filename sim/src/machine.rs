@@ -4,7 +4,7 @@
 //! such as a gateway interface once neither a daemon nor a container of its network is left.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
@@ -12,6 +12,7 @@ use netns::backend::{self, BackendError, Links, Spec, StartError};
 use netns::files::Files;
 use netns::lease::Lease;
 use netns::name::Id;
+use netns::names::{NameTable, Response, Transport, unavailable};
 
 use crate::cable::{CableEnd, CableId, cable};
 use crate::clock::{Clock, Wake, mix};
@@ -36,6 +37,9 @@ pub(crate) struct Machine {
     /// The host's interfaces that are gateways of ours.
     gateways: Vec<String>,
     pub(crate) disk: BTreeMap<String, String>,
+    /// Who answers for names on the host, by the daemon's keys.
+    responders: BTreeMap<String, Responder>,
+    turn: u64,
     /// The host's `/etc/resolv.conf`.
     pub(crate) resolv_conf: String,
     /// How often it was started anew.
@@ -48,6 +52,18 @@ pub(crate) struct Machine {
     pub(crate) crash: Option<Crash>,
     pub(crate) daemon: Daemon,
 }
+
+/// Answers for names on one network.
+#[derive(Debug)]
+struct Responder {
+    socket: u64,
+    table: NameTable,
+}
+
+/// The port of name servers (RFC 1035).
+const DOMAIN: u16 = 53;
+/// The process id of the daemon.
+const DAEMON: u32 = 2;
 
 /// Whether there is a daemon, as the machine sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +122,8 @@ impl Machine {
             containers: BTreeMap::new(),
             gateways: Vec::new(),
             disk: BTreeMap::new(),
+            responders: BTreeMap::new(),
+            turn: 0,
             resolv_conf: String::new(),
             boots: 0,
             ended: VecDeque::new(),
@@ -146,6 +164,59 @@ impl Machine {
         }
         self.gateways.push(name.to_owned());
         Ok(self.plug_in(HOST, name, lease, None))
+    }
+
+    /// Answers for names at a gateway's address from now on, or from another table.
+    pub(crate) fn serve_names(&mut self, key: &str, gateway: Ipv4Addr, table: NameTable) -> Result<(), BackendError> {
+        if let Some(responder) = self.responders.get_mut(key) {
+            responder.table = table;
+            return Ok(());
+        }
+        let socket = self.new_socket();
+        let bound = self.namespace(HOST).bind_datagrams(socket, DAEMON, SocketAddrV4::new(gateway, DOMAIN));
+        bound.map_err(|why| BackendError::Failed {
+            operation: "listen for questions at",
+            object: gateway.to_string(),
+            cause: why.to_string(),
+            hint: None,
+        })?;
+        self.responders.insert(key.to_owned(), Responder { socket, table });
+        Ok(())
+    }
+
+    /// Answers for names no more.
+    pub(crate) fn stop_names(&mut self, key: &str) {
+        let now = self.clock.now();
+        if let Some(responder) = self.responders.remove(key) {
+            self.namespace(HOST).close(responder.socket, now);
+        }
+    }
+
+    /// Answers the questions that have come. There is nobody behind the host to pass any on to.
+    pub(crate) fn answer_names(&mut self) {
+        let now = self.clock.now();
+        let Machine { responders, namespaces, turn, .. } = self;
+        let Some(host) = namespaces.get_mut(&HOST) else { return };
+        for responder in responders.values() {
+            while let Ok(Some((from, query))) = host.stack.receive_datagram(responder.socket) {
+                if !responder.table.serves(*from.ip()) {
+                    continue;
+                }
+                *turn += 1;
+                let beside = responder.table.beside.get(from.ip()).map_or(&[][..], Vec::as_slice);
+                let others: Vec<&NameTable> =
+                    beside.iter().filter_map(|key| responders.get(key)).map(|other| &other.table).collect();
+                let answer = match responder.table.respond_beside(&others, &query, Transport::Udp, *turn) {
+                    Response::Answer(answer) => Some(answer),
+                    Response::Forward => unavailable(&query),
+                    Response::Ignore => None,
+                };
+                if let Some(answer) = answer {
+                    // Who has no route back gets no answer.
+                    let _ = host.send_datagram(responder.socket, from, &answer, now);
+                }
+            }
+        }
     }
 
     /// Makes the namespace and the interface of a container.
@@ -320,8 +391,15 @@ impl Machine {
         let all: Vec<Id> = self.containers.keys().cloned().collect();
         all.iter().for_each(|id| self.end(id, None));
         self.containers.clear();
+        self.end_responders();
         self.ended.clear();
         self.drop_gateways();
+    }
+
+    /// They are threads of the daemon.
+    fn end_responders(&mut self) {
+        let keys: Vec<String> = self.responders.keys().cloned().collect();
+        keys.iter().for_each(|key| self.stop_names(key));
     }
 
     /// A daemon starts. It is told of ends that it lives to see; of earlier ones it asks itself.
@@ -341,6 +419,7 @@ impl Machine {
             .map(|(id, _)| id.clone())
             .collect();
         waiting.iter().for_each(|id| self.end(id, None));
+        self.end_responders();
         self.drop_gateways();
     }
 

@@ -236,6 +236,7 @@ fn understand(order: RunOrder, fds: Vec<OwnedFd>) -> Result<(RunRequest, Command
         mac: order.mac,
         mtu: order.mtu,
         hostname: order.hostname,
+        aliases: order.aliases,
         publish: order.publish,
         dns: order.dns,
         offload: order.offload,

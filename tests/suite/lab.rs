@@ -41,6 +41,7 @@ pub struct Order {
     pub mtu: Option<u32>,
     pub hostname: Option<String>,
     pub dns: Vec<Ipv4Addr>,
+    pub aliases: Vec<String>,
     pub offload: bool,
     pub detach: bool,
     pub rm: bool,
@@ -80,6 +81,7 @@ impl Order {
             mtu: None,
             hostname: None,
             dns: Vec::new(),
+            aliases: Vec::new(),
             offload: true,
             detach: true,
             rm: false,
@@ -109,6 +111,11 @@ impl Order {
 
     pub fn hostname(mut self, hostname: &str) -> Self {
         self.hostname = Some(hostname.to_owned());
+        self
+    }
+
+    pub fn alias(mut self, name: &str) -> Self {
+        self.aliases.push(name.to_owned());
         self
     }
 
@@ -337,6 +344,8 @@ pub trait Lab {
     fn transfer(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr, length: u64) -> Transferred;
     /// Sends one datagram to a socket made for it; what arrived.
     fn udp(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr, payload: &[u8]) -> Vec<u8>;
+    /// Sends a question to port 53 of a server; its answer.
+    fn ask(&mut self, from: Place<'_>, server: Ipv4Addr, query: &[u8]) -> Option<Vec<u8>>;
     /// How long a bulk transfer is in this world.
     fn bulk(&self) -> u64;
 

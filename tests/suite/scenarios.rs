@@ -6,6 +6,7 @@ mod data_plane;
 mod etc;
 mod lifecycle;
 mod modes;
+mod names;
 mod networks;
 mod recovery;
 mod refusals;
@@ -32,6 +33,7 @@ use scenarios;
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
     [
+        names::ALL,
         networks::ALL,
         user_networks::ALL,
         bridge::ALL,

@@ -17,6 +17,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::failure::{Failure, Step};
 use super::handle::{Handle, KILLED, PATIENCE, is_over_within, status_left};
+use super::names::Resolver;
 use super::paths::Paths;
 use super::process::Streams;
 use super::protocol::{InterfacePlan, NetworkNamespace, Plan, Reply, Request};
@@ -40,6 +41,8 @@ pub struct Linux {
     /// Gateways' TAPs, by the name of the bridge: of the one that is open, or of those that adopted shims kept.
     gateways: BTreeMap<String, OwnedFd>,
     ended: VecDeque<(Id, i32)>,
+    /// Who answers for names, once there is something to answer.
+    resolver: Option<Resolver>,
     /// Who passes on to published ports, by container.
     publishers: BTreeMap<Id, Publisher>,
     /// How many open files were allowed before we took more: the containers' limit.
@@ -78,6 +81,7 @@ impl Linux {
             next: 0,
             gateways: BTreeMap::new(),
             ended: VecDeque::new(),
+            resolver: None,
             publishers: BTreeMap::new(),
             files,
         })

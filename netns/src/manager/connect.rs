@@ -133,6 +133,7 @@ impl<B: Backend> Manager<B> {
         }
         self.write_files(id)?;
         self.publish_anew(id, target)?;
+        self.serve_names_later();
         self.save(id)
     }
 
@@ -148,6 +149,7 @@ impl<B: Backend> Manager<B> {
         }
         // Wherever it went before: that may have been by this interface, and a daemon killed since.
         let steps = [self.route_anew(id), self.write_files(id), self.publish_anew(id, target), self.save(id)];
+        self.serve_names_later();
         steps.into_iter().filter_map(Result::err).collect()
     }
 

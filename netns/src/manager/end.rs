@@ -149,6 +149,7 @@ impl<B: Backend> Manager<B> {
         } else {
             errors.extend(self.enter(id, Phase::Exited { status, at: now.unix }).err());
         }
+        self.serve_names_later();
         errors
     }
 
@@ -164,6 +165,7 @@ impl<B: Backend> Manager<B> {
         let mut errors = vec![failed];
         errors.extend(self.unpublish(id).err());
         errors.extend(self.remove_record(id));
+        self.serve_names_later();
         all_of(errors).expect("there is one at least")
     }
 

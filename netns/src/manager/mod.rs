@@ -16,6 +16,7 @@ mod connect;
 mod end;
 mod files;
 mod guard;
+mod names;
 mod networks;
 mod publish;
 mod recover;
@@ -42,6 +43,7 @@ pub use self::view::{ContainerView, InterfaceView, MemberView, NetworkDetails, N
 use crate::backend::{Backend, BackendError};
 use crate::error::Error;
 use crate::name::{Id, Name};
+use crate::names::NameTable;
 use crate::record::Record;
 
 /// How long `stop` waits between asking (SIGTERM) and ending (SIGKILL), if the user does not say.
@@ -96,6 +98,9 @@ pub struct Manager<B: Backend> {
     forwarding: Option<guard::Before>,
     /// The networks whose way out was looked at for rules of others.
     looked_at: BTreeSet<Id>,
+    /// The names that are served, by network; and the networks whose names could not be.
+    served: BTreeMap<Id, NameTable>,
+    unserved: BTreeSet<Id>,
     /// Containers of an earlier daemon that did not answer when they were to be taken over: tried again at their deadline.
     silent: BTreeSet<Id>,
     controls: VecDeque<Control<B::Link>>,

@@ -124,6 +124,7 @@ impl<B: Backend> Manager<B> {
                         self.take_bridge_away(&id);
                         return Err(self.give_up_network(&network, failed));
                     }
+                    self.serve_names_later();
                     return Ok(id);
                 }
                 Ok(None) => {}
@@ -167,6 +168,7 @@ impl<B: Backend> Manager<B> {
         }
         save_network(&mut self.backend, &Network { is_leaving: true, ..network.clone() })?;
         self.take_bridge_away(&network.id);
+        self.serve_names_later();
         // What stays, the next daemon finds in the saved record's care.
         self.backend.close_gateway(&network.bridge)?;
         self.backend.forget(&network_key(&network.id))?;

@@ -93,6 +93,8 @@ fn take_over<B: Backend>(
         // After a reboot the host forwards as its administrator has it.
         forwarding: forwarding.filter(|before| before.boot == boot),
         looked_at: BTreeSet::new(),
+        served: BTreeMap::new(),
+        unserved: BTreeSet::new(),
         silent: BTreeSet::new(),
         controls: VecDeque::new(),
     };
@@ -109,6 +111,7 @@ fn take_over<B: Backend>(
         }
     }
     finish(&mut manager, now, warnings);
+    warnings.extend(manager.serve_names());
     Ok(manager)
 }
 

@@ -31,6 +31,8 @@ pub struct RunRequest {
     pub mtu: Option<u32>,
     /// `-h`.
     pub hostname: Option<String>,
+    /// `--network-alias`.
+    pub aliases: Vec<String>,
     /// `-p`.
     pub publish: Vec<PortMapping>,
     /// `--dns`.
@@ -56,6 +58,7 @@ impl RunRequest {
             mac: None,
             mtu: None,
             hostname: None,
+            aliases: Vec::new(),
             publish: Vec::new(),
             dns: Vec::new(),
             offload: true,
@@ -73,14 +76,18 @@ impl RunRequest {
             (self.mtu.is_some(), "--mtu"),
             (!self.offload, "--no-offload"),
         ];
+        let asks_aliases = (!self.aliases.is_empty(), "--network-alias");
         let asks_ports = (!self.publish.is_empty(), "-p");
         let asks_dns = (!self.dns.is_empty(), "--dns");
         let asks_hostname = (self.hostname.is_some(), "-h");
         let refused: Vec<(bool, &'static str)> = match self.mode {
+            NetworkMode::Bridge(ref network) if network.as_str() == "bridge" => vec![asks_aliases],
             NetworkMode::Bridge(_) => Vec::new(),
-            NetworkMode::Host | NetworkMode::None => asks_interface.into_iter().chain([asks_dns]).collect(),
+            NetworkMode::Host | NetworkMode::None => {
+                asks_interface.into_iter().chain([asks_aliases, asks_dns]).collect()
+            }
             NetworkMode::Container(_) => {
-                asks_interface.into_iter().chain([asks_ports, asks_dns, asks_hostname]).collect()
+                asks_interface.into_iter().chain([asks_aliases, asks_ports, asks_dns, asks_hostname]).collect()
             }
         };
         refused.into_iter().find(|(asked, _)| *asked).map(|(_, option)| option)
@@ -167,7 +174,7 @@ impl<B: Backend> Manager<B> {
                     ifname: "eth0".into(),
                     lease,
                     kind: net.network.endpoint,
-                    aliases: Vec::new(),
+                    aliases: request.aliases.clone(),
                     phase: EndpointPhase::Joined,
                 };
                 // As it is called, should it have been named by its id.
@@ -262,6 +269,7 @@ impl<B: Backend> Manager<B> {
         }
         self.write_files(id)?;
         self.publish(id)?;
+        self.serve_names_later();
         self.enter(id, Phase::Starting { pid: created.pid })
     }
 

@@ -220,6 +220,9 @@ impl World {
                     if let Some(namespace) = self.machine().namespaces.get_mut(&id) {
                         namespace.wake(now);
                     }
+                    if id == machine::HOST {
+                        self.machine().answer_names();
+                    }
                 }
                 Wake::Port(cable) => self.serve(cable),
                 Wake::Program(pid) => self.machine().run_out(pid),

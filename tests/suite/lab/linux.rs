@@ -139,6 +139,7 @@ impl Linux {
         option("--ip", order.ip.map(|ip| ip.to_string()));
         option("--mac-address", order.mac.map(|mac| mac.to_string()));
         option("--mtu", order.mtu.map(|mtu| mtu.to_string()));
+        order.aliases.iter().for_each(|alias| option("--network-alias", Some(alias.clone())));
         order.dns.iter().for_each(|dns| option("--dns", Some(dns.to_string())));
         // With an equals sign: a host name may look like an option.
         arguments.extend(order.hostname.iter().map(|hostname| format!("--hostname={hostname}")));
@@ -541,6 +542,10 @@ impl Lab for Linux {
     fn udp(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
         let (from, to) = (self.inside(from), self.inside(to));
         inside::datagram(&from, &to, at, payload)
+    }
+
+    fn ask(&mut self, from: Place<'_>, server: Ipv4Addr, query: &[u8]) -> Option<Vec<u8>> {
+        self.inside(from).ask(server, 53, query)
     }
 
     fn bulk(&self) -> u64 {

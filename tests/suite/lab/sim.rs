@@ -322,6 +322,14 @@ impl Lab for Sim {
         arrived
     }
 
+    fn ask(&mut self, from: Place<'_>, server: Ipv4Addr, query: &[u8]) -> Option<Vec<u8>> {
+        let socket = self.world.udp_bind(&there(from), Ipv4Addr::UNSPECIFIED, 0).expect("bind");
+        let sent = self.world.udp_send(socket, SocketAddrV4::new(server, 53), query);
+        let answer = sent.and_then(|()| self.world.udp_recv(socket, Duration::from_secs(5)));
+        self.world.close(socket);
+        answer.ok().map(|(_, answer)| answer)
+    }
+
     fn bulk(&self) -> u64 {
         BULK
     }
@@ -397,6 +405,7 @@ fn request_of(order: &Order) -> RunRequest {
         mac: order.mac,
         mtu: order.mtu,
         hostname: order.hostname.clone(),
+        aliases: order.aliases.clone(),
         publish: Vec::new(),
         dns: order.dns.clone(),
         offload: order.offload,

@@ -23,6 +23,7 @@ use crate::linux::failure::{Failure, Step};
 use crate::linux::firewall::{self, Foreign, ForeignDrop};
 use crate::linux::forwarding::Forwarding;
 use crate::linux::handle::{Handle, status_left};
+use crate::linux::names::Resolver;
 use crate::linux::netlink::Netlink;
 use crate::linux::paths::Paths;
 use crate::linux::process::{Command, NotStarted, Streams};
@@ -33,6 +34,7 @@ use crate::linux::setup;
 use crate::linux::survey::{index_of, index_with, prefixes};
 use crate::linux::wire::WireError;
 use crate::name::Id;
+use crate::names::NameTable;
 use crate::publish::PortMapping;
 
 impl Backend for Linux {
@@ -217,6 +219,22 @@ impl Backend for Linux {
             format!("the host's own firewall drops what leaves {bridge} (table {table}, chain {chain}); to let it pass: {remedy}")
         });
         Ok(told.chain(unread).collect())
+    }
+
+    fn serve_names(&mut self, key: &str, gateway: Ipv4Addr, table: NameTable) -> Result<(), BackendError> {
+        let mut resolver = match self.resolver.take() {
+            Some(resolver) => resolver,
+            None => Resolver::start().map_err(Step::Watch.on("for questions about names"))?,
+        };
+        let served = resolver.serve(key, gateway, table);
+        self.resolver = Some(resolver);
+        served
+    }
+
+    fn stop_names(&mut self, key: &str) {
+        if let Some(resolver) = &mut self.resolver {
+            resolver.stop(key);
+        }
     }
 
     fn adopt(&mut self, spec: &Spec<'_>) -> Result<Adopted<PortLink>, BackendError> {

@@ -104,6 +104,18 @@ impl Inside {
         connected.map(drop).map_err(|why| net_error(&why))
     }
 
+    /// Sends a datagram to a server; its answer.
+    pub fn ask(&self, server: Ipv4Addr, port: u16, query: &[u8]) -> Option<Vec<u8>> {
+        let socket = self.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))).expect("bind");
+        socket.set_read_timeout(Some(PATIENCE)).expect("set a deadline");
+        socket.connect((server, port)).ok()?;
+        socket.send(query).ok()?;
+        let mut answer = vec![0; 1 << 16];
+        let length = socket.recv(&mut answer).ok()?;
+        answer.truncate(length);
+        Some(answer)
+    }
+
     pub fn inject(&self, interface: &str, frame: &[u8]) {
         self.enter(|| {
             // Protocol 0: it hears nothing.

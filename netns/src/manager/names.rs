@@ -1,0 +1,81 @@
+//! Who is called what on which network: the tables that the gateways' responders answer from.
+//!
+//! The tables are made of the records, whole, whenever something has changed; one that is as before is not handed on. On the
+//! default network nobody is found by name: its responder only passes questions on to the host's name servers.
+
+use std::collections::BTreeMap;
+
+use super::Manager;
+use crate::backend::Backend;
+use crate::name::Id;
+use crate::names::NameTable;
+use crate::network::Network;
+use crate::record::{Endpoint, EndpointPhase, Record};
+
+impl<B: Backend> Manager<B> {
+    /// Brings the responders up to date. Returns what could not be served and why, each network once.
+    pub(super) fn serve_names(&mut self) -> Vec<String> {
+        let networks = self.networks.values().filter(|net| net.failed.is_none()).map(|net| &net.network);
+        let tables: BTreeMap<Id, NameTable> =
+            networks.map(|network| (network.id.clone(), table_of(network, &self.records))).collect();
+        let gone: Vec<Id> = self.served.keys().filter(|id| !tables.contains_key(*id)).cloned().collect();
+        for id in gone {
+            self.backend.stop_names(id.as_str());
+            self.served.remove(&id);
+        }
+        let mut warnings = Vec::new();
+        for (id, table) in tables {
+            if self.served.get(&id) == Some(&table) {
+                continue;
+            }
+            let Some(net) = self.networks.get(&id) else { continue };
+            match self.backend.serve_names(id.as_str(), net.network.gateway, table.clone()) {
+                Err(failed) if self.unserved.insert(id.clone()) && !net.network.is_default() => {
+                    warnings.push(format!("names are not resolved on network {}: {failed}", net.network.name));
+                }
+                Ok(()) | Err(_) => {}
+            }
+            // What could not be served is not tried again until something changes.
+            self.served.insert(id, table);
+        }
+        warnings
+    }
+
+    /// The same where nobody waits for the answer.
+    pub(super) fn serve_names_later(&mut self) {
+        for warning in self.serve_names() {
+            tracing::warn!("{warning}");
+        }
+    }
+}
+
+fn table_of(network: &Network, records: &BTreeMap<Id, Record>) -> NameTable {
+    let mut table = NameTable::new(network.name.as_str(), network.subnet, network.internal);
+    let living = records.values().filter(|record| record.is_live());
+    let members = living.filter_map(|record| Some((record, record.endpoint(&network.id)?)));
+    for (record, endpoint) in members.filter(|(_, endpoint)| endpoint.phase == EndpointPhase::Joined) {
+        let address = endpoint.lease.ip.addr();
+        if !record.dns.is_empty() {
+            table.upstreams.insert(address, record.dns.clone());
+        }
+        if network.is_default() {
+            continue;
+        }
+        let names = [record.name.as_str(), record.id.short()];
+        let further = endpoint.aliases.iter().map(String::as_str).chain(record.hostname.as_deref());
+        for name in names.into_iter().chain(further) {
+            table.add(name, address);
+        }
+        table.hosts.insert(address, record.name.to_string());
+        let others = record.endpoints.iter().filter(|other| is_beside(other, network));
+        let others: Vec<String> = others.map(|other| other.network.to_string()).collect();
+        if !others.is_empty() {
+            table.beside.insert(address, others);
+        }
+    }
+    table
+}
+
+fn is_beside(endpoint: &Endpoint, network: &Network) -> bool {
+    endpoint.network != network.id && endpoint.phase == EndpointPhase::Joined
+}
