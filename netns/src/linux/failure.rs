@@ -20,6 +20,7 @@ pub(super) enum Step {
     SetHostname,
     DisableIpv6,
     CreateTap,
+    CreateVeth,
     AdoptTap,
     Configure,
     Listen,
@@ -47,6 +48,7 @@ impl Step {
             Step::SetHostname => "set the host name",
             Step::DisableIpv6 => "switch IPv6 off on",
             Step::CreateTap => "create TAP",
+            Step::CreateVeth => "create the veth pair",
             Step::AdoptTap => "take over TAP",
             Step::Configure => "configure interface",
             Step::Listen => "listen on",
@@ -76,6 +78,7 @@ impl Step {
             | Step::EndShim
             | Step::Signal
             | Step::SetHostname
+            | Step::CreateVeth
             | Step::Configure
             | Step::Watch
             | Step::ReadHost
