@@ -5,7 +5,7 @@
 //! * The socket sees what arrives at the interface, before the host's own stack does, and not what the host sends by it. It
 //!   does not keep the host's stack from seeing it too: that is for a firewall rule at the interface's ingress.
 //! * The kernel takes the outer VLAN tag out of a frame and tells it beside the frame: it is put back, with its TPID.
-//! * An interface that is set down comes back; one that is deleted, or moved to another namespace, does not: [`watch`] tells
+//! * An interface that is set down comes back; one that is deleted, or moved to another namespace, does not: `watch` tells
 //!   one from the other.
 //! * The queue of received frames is bounded by [`RECEIVE_BUFFER`]; what finds no room is counted ([`PacketPort::missed`]).
 //!
