@@ -22,6 +22,7 @@ pub(super) enum Step {
     DeleteInterface,
     DisableIpv6,
     CreateTap,
+    CreateVeth,
     AdoptTap,
     Configure,
     Listen,
@@ -63,6 +64,7 @@ impl Step {
             Step::DeleteInterface => "delete interface",
             Step::DisableIpv6 => "switch IPv6 off on",
             Step::CreateTap => "create TAP",
+            Step::CreateVeth => "create the veth pair",
             Step::AdoptTap => "take over TAP",
             Step::Configure => "configure interface",
             Step::Listen => "listen on",
@@ -107,6 +109,7 @@ impl Step {
             | Step::SetHostname
             | Step::ReadBoot
             | Step::DeleteInterface
+            | Step::CreateVeth
             | Step::Configure
             | Step::Watch
             | Step::ReadHost

@@ -5,6 +5,7 @@
 //! * `world`: [`Linux`], the backend; `handle` is its hold on one container, `records` and `paths` are its disk, `survey` its
 //!   eyes;
 //! * `shim`: the process that makes a container and stands for it; `setup` is what it makes, `netlink` how;
+//! * `endpoint`: a veth pair instead of a TAP, the host's side of it; `ethtool`: what its other side may leave unfinished;
 //! * `init`: PID 1 of a container; `mounts` is its view, `etc` its own files in that; `exec`: how other commands get in; `program`: which file a command is;
 //! * [`publish`]: the process that serves a container's published ports;
 //! * [`session`]: the outer end of a command; `process`, [`text`]: what is started;
@@ -16,7 +17,9 @@
 //! Shim, init, trampoline and publisher are this same program: [`dispatch`] must be the first thing in its `main`. They are executed,
 //! never forked: a fork of a process with threads may do next to nothing.
 
+mod endpoint;
 mod etc;
+mod ethtool;
 mod exec;
 mod failure;
 pub mod firewall;

@@ -2,6 +2,8 @@
 //!
 //! A netlink socket belongs to the network namespace in which it was made, for ever: make one after each change of namespace.
 
+mod veth;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -18,6 +20,8 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use switch::mac::MacAddr;
+
+pub(super) use self::veth::VethPair;
 
 /// The index of `lo` in every network namespace.
 pub(super) const LOOPBACK: u32 = 1;

@@ -1,8 +1,11 @@
 //! [`Link`]: frames in, frames out. One of the two seams between the switch and its world.
 //!
-//! * [`tap`]: a TAP with offload; [`plain`]: one without; [`port`]: either, as the kernel has it;
+//! * [`tap`]: a TAP with offload; [`plain`]: one without; [`packet`]: an interface of the host, such as our end of a veth
+//!   pair; [`port`]: any of them, one switch holds mixed ports;
 //! * [`retag`]: a frame with its tag changed, for whoever writes one.
 
+mod finish;
+pub mod packet;
 pub mod plain;
 pub mod port;
 pub mod retag;

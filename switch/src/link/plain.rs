@@ -18,7 +18,7 @@ use crate::buffer::{Buffer, Pool};
 use crate::link::retag::Retagged;
 use crate::link::tap::{TapError, check_name, create_error, errno_of, query, set_modes};
 use crate::link::tun::{self, Read};
-use crate::link::{Link, Received, Transmit, sys};
+use crate::link::{Link, Received, Transmit, finish, sys};
 use crate::offload::segment::Segmenter;
 use crate::vlan::Retag;
 use crate::vnet::VnetHeader;
@@ -77,21 +77,6 @@ impl PlainTap {
             Err(errno) => Err(TapError::SetUp { name, errno }),
         }
     }
-
-    fn transmit_finished(&mut self, frame: &Buffer, retag: Retag) -> Transmit {
-        let Ok(mut segments) = self.segmenter.begin(frame.frame(), &frame.vnet()) else {
-            return Transmit::NotSegmentable;
-        };
-        while let Some(segment) = segments.next() {
-            let Some(header) = Retagged::new(segment.header, retag) else { return Transmit::Refused };
-            let [before, tag, after] = header.pieces().map(IoSlice::new);
-            let result = tun::write_pieces(self.fd.as_fd(), &[before, tag, after, IoSlice::new(segment.payload)]);
-            if result != Transmit::Sent {
-                return result;
-            }
-        }
-        Transmit::Sent
-    }
 }
 
 /// What tun-tap's refusal means; it does not tell opening from creating.
@@ -128,7 +113,9 @@ impl Link for PlainTap {
 
     fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit {
         if frame.vnet().is_gso() || frame.vnet().needs_checksum() {
-            return self.transmit_finished(frame, retag);
+            return finish::transmit(&mut self.segmenter, frame, retag, |pieces| {
+                tun::write_pieces(self.fd.as_fd(), pieces)
+            });
         }
         if retag == Retag::Keep {
             return tun::write(self.fd.as_fd(), frame.frame());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use nix::libc;
 
 use crate::buffer::{Buffer, Pool};
+use crate::link::packet::{PacketError, PacketPort};
 use crate::link::plain::PlainTap;
 use crate::link::tap::{Tap, TapError, query};
 use crate::link::{Link, Received, Transmit};
@@ -18,6 +19,8 @@ pub enum PortLink {
     Tap(Tap),
     /// A TAP without.
     Plain(PlainTap),
+    /// An interface of the host, such as our end of a veth pair.
+    Packet(PacketPort),
 }
 
 impl PortLink {
@@ -30,6 +33,11 @@ impl PortLink {
             Err(TapError::NoOffload { .. }) => PlainTap::create(name).map(PortLink::Plain),
             tap => tap.map(PortLink::Tap),
         }
+    }
+
+    /// Opens an Ethernet interface of the current network namespace, such as our end of a veth pair.
+    pub fn packet(interface: &str) -> Result<PortLink, PacketError> {
+        PacketPort::open(interface).map(PortLink::Packet)
     }
 
     /// Takes over a TAP by an fd of it that another process made with [`PortLink::create`] and the same `offload`.
@@ -48,25 +56,28 @@ impl PortLink {
     #[must_use]
     pub fn offload(&self) -> bool {
         match self {
-            PortLink::Tap(_) => true,
+            PortLink::Tap(_) | PortLink::Packet(_) => true,
             PortLink::Plain(_) => false,
         }
     }
 
-    /// Another fd of the same device, for someone who keeps the device alive or takes it over later.
+    /// Another fd of the same device, for someone who keeps the device alive or takes it over later. One of a packet socket
+    /// keeps nothing alive: its interface is the host's.
     pub fn try_clone_fd(&self) -> std::io::Result<OwnedFd> {
         match self {
             PortLink::Tap(tap) => tap.try_clone_fd(),
             PortLink::Plain(tap) => tap.try_clone_fd(),
+            PortLink::Packet(port) => port.try_clone_fd(),
         }
     }
 
-    /// The name that the device had when it was made or taken over.
+    /// The name that the device had when it was made, opened or taken over.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
             PortLink::Tap(tap) => tap.name(),
             PortLink::Plain(tap) => tap.name(),
+            PortLink::Packet(port) => port.name(),
         }
     }
 }
@@ -76,6 +87,7 @@ impl Link for PortLink {
         match self {
             PortLink::Tap(tap) => tap.receive(pool, into, limit),
             PortLink::Plain(tap) => tap.receive(pool, into, limit),
+            PortLink::Packet(port) => port.receive(pool, into, limit),
         }
     }
 
@@ -83,6 +95,7 @@ impl Link for PortLink {
         match self {
             PortLink::Tap(tap) => tap.transmit(frame, retag),
             PortLink::Plain(tap) => tap.transmit(frame, retag),
+            PortLink::Packet(port) => port.transmit(frame, retag),
         }
     }
 
@@ -90,6 +103,7 @@ impl Link for PortLink {
         match self {
             PortLink::Tap(tap) => tap.flush(results),
             PortLink::Plain(tap) => tap.flush(results),
+            PortLink::Packet(port) => port.flush(results),
         }
     }
 }
@@ -99,6 +113,7 @@ impl AsFd for PortLink {
         match self {
             PortLink::Tap(tap) => tap.as_fd(),
             PortLink::Plain(tap) => tap.as_fd(),
+            PortLink::Packet(port) => port.as_fd(),
         }
     }
 }

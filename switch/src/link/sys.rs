@@ -1,11 +1,13 @@
-//! The ioctls of tun devices that no safe crate has, and the one fd that a crate gives away raw.
+//! The ioctls of tun devices and the calls of packet sockets that no safe crate has, and the one fd that a crate gives away
+//! raw.
 //!
-//! The only module of the crate with unsafe code. Each function here is safe for any fd: on one that is no tun device the
-//! kernel answers ENOTTY or EBADFD.
+//! The only module of the crate with unsafe code. Each function here is safe for any fd: on one of another kind the kernel
+//! answers ENOTTY, EBADFD, ENOTSOCK or ENOPROTOOPT.
 #![allow(unsafe_code)]
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::libc;
 
 nix::ioctl_write_ptr_bad!(tun_set_iff, libc::TUNSETIFF, IfReq);
@@ -75,4 +77,65 @@ pub(super) fn own(interface: tun_tap::Iface) -> OwnedFd {
     let fd = interface.into_raw_fd();
     // SAFETY: `into_raw_fd` has just given up the ownership of an open fd, and nobody else has it.
     unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// The options of packet sockets, by the kernel's numbers, which libc does not have.
+pub(super) mod packet {
+    use linux_raw_sys::if_packet;
+    use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
+
+    const VNET_HDR: libc::c_int = if_packet::PACKET_VNET_HDR as libc::c_int;
+    const AUXDATA: libc::c_int = if_packet::PACKET_AUXDATA as libc::c_int;
+    const QDISC_BYPASS: libc::c_int = if_packet::PACKET_QDISC_BYPASS as libc::c_int;
+    const IGNORE_OUTGOING: libc::c_int = if_packet::PACKET_IGNORE_OUTGOING as libc::c_int;
+    const ADD_MEMBERSHIP: libc::c_int = if_packet::PACKET_ADD_MEMBERSHIP as libc::c_int;
+    const STATISTICS: libc::c_int = if_packet::PACKET_STATISTICS as libc::c_int;
+
+    // SAFETY (of all of them): the macros hand the kernel a pointer to a value of the type named here, and its size. That is
+    // the type which packet(7) and the kernel's headers have for the option, and any bytes are a valid `tpacket_stats`.
+    sockopt_impl!(VnetHdr, SetOnly, libc::SOL_PACKET, VNET_HDR, bool);
+    sockopt_impl!(Auxdata, SetOnly, libc::SOL_PACKET, AUXDATA, bool);
+    sockopt_impl!(QdiscBypass, SetOnly, libc::SOL_PACKET, QDISC_BYPASS, bool);
+    sockopt_impl!(IgnoreOutgoing, SetOnly, libc::SOL_PACKET, IGNORE_OUTGOING, bool);
+    sockopt_impl!(AddMembership, SetOnly, libc::SOL_PACKET, ADD_MEMBERSHIP, if_packet::packet_mreq);
+    sockopt_impl!(Statistics, GetOnly, libc::SOL_PACKET, STATISTICS, if_packet::tpacket_stats);
+}
+
+/// bind(2) of a packet socket to the interface with this index, for frames of every EtherType. (nix has no way to make the
+/// address.)
+pub(super) fn bind_packet(fd: BorrowedFd<'_>, index: libc::c_int) -> nix::Result<()> {
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: (libc::ETH_P_ALL as u16).to_be(),
+        sll_ifindex: index,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    // SAFETY: the kernel reads as many bytes from the pointer as it is told, which are those of the address.
+    let bound = unsafe { libc::bind(fd.as_raw_fd(), (&raw const address).cast(), socklen::<libc::sockaddr_ll>()) };
+    Errno::result(bound).map(drop)
+}
+
+/// getsockname(2) of a packet socket: what it is bound to. (nix takes the kernel's shorter answer for a mistake.)
+pub(super) fn packet_name(fd: BorrowedFd<'_>) -> nix::Result<libc::sockaddr_ll> {
+    let mut address = libc::sockaddr_ll {
+        sll_family: 0,
+        sll_protocol: 0,
+        sll_ifindex: 0,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    let mut len = socklen::<libc::sockaddr_ll>();
+    // SAFETY: the kernel writes at most `len` bytes to the first pointer, which are those of the address, and one number to
+    // the second; any bytes are a valid address.
+    let named = unsafe { libc::getsockname(fd.as_raw_fd(), (&raw mut address).cast(), &raw mut len) };
+    Errno::result(named).map(|_| address)
+}
+
+const fn socklen<T>() -> libc::socklen_t {
+    size_of::<T>() as libc::socklen_t
 }

@@ -1,8 +1,8 @@
-//! What TAPs do on a real kernel. Each test lives in network namespaces of its own.
+//! What links do on a real kernel, TAPs above all. Each test lives in network namespaces of its own.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddrV4, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
@@ -20,7 +20,7 @@ use crate::vnet::{GSO_TCPV4, GSO_UDP_L4, NEEDS_CSUM, VnetHeader};
 
 #[test]
 fn a_super_frame_crosses_from_tap_to_tap_with_its_offload_header() {
-    let seen = send_tcp_across(true, false);
+    let seen = send_tcp_across(Kind::Tap, Kind::Tap, false);
     let super_frame = seen.iter().find(|(len, _)| *len > 60_000).expect("a super-frame near 64 KiB");
     assert_eq!(super_frame.1.gso_type, GSO_TCPV4);
     assert_eq!((super_frame.1.flags, super_frame.1.csum_start, super_frame.1.csum_offset), (NEEDS_CSUM, 34, 16));
@@ -29,43 +29,45 @@ fn a_super_frame_crosses_from_tap_to_tap_with_its_offload_header() {
 
 #[test]
 fn a_super_frame_is_cut_for_a_plain_tap_and_its_receiver_finds_no_fault() {
-    let seen = send_tcp_across(false, false);
+    let seen = send_tcp_across(Kind::Tap, Kind::Plain, false);
     assert!(seen.iter().any(|(len, vnet)| *len > 60_000 && vnet.is_gso()));
 }
 
 #[test]
 fn a_super_frame_whose_tag_changes_keeps_a_right_offload_header() {
-    for offload in [true, false] {
-        let seen = send_tcp_across(offload, true);
-        assert!(seen.iter().any(|(len, vnet)| *len > 60_000 && vnet.is_gso() && vnet.needs_checksum()), "{offload}");
+    for to in [Kind::Tap, Kind::Plain, Kind::Veth] {
+        let seen = send_tcp_across(Kind::Tap, to, true);
+        assert!(seen.iter().any(|(len, vnet)| *len > 60_000 && vnet.is_gso() && vnet.needs_checksum()), "{to:?}");
     }
 }
 
 #[test]
 fn a_udp_super_frame_is_cut_into_the_datagrams_that_were_sent() {
-    in_namespace(|| {
-        let mut to = namespaced("10.77.0.2", false);
-        let receiver = to.run(|| UdpSocket::bind("10.77.0.2:7").unwrap());
-        receiver.set_nonblocking(true).unwrap();
-        let mut from = namespaced("10.77.0.1", true);
-        let sender = from.run(|| UdpSocket::bind("10.77.0.1:0").unwrap());
-        setsockopt(&sender, UdpGsoSegment, &1_000).unwrap();
-        let payload: Vec<u8> = (0..20_300u32).map(|n| (n % 251) as u8).collect();
-        sender.send_to(&payload, "10.77.0.2:7").unwrap();
+    for (from, to) in [(Kind::Tap, Kind::Plain), (Kind::Veth, Kind::Plain), (Kind::Tap, Kind::Veth)] {
+        in_namespace(move || {
+            let mut to = namespaced("10.77.0.2", to);
+            let receiver = to.run(|| UdpSocket::bind("10.77.0.2:7").unwrap());
+            receiver.set_nonblocking(true).unwrap();
+            let mut from = namespaced("10.77.0.1", from);
+            let sender = from.run(|| UdpSocket::bind("10.77.0.1:0").unwrap());
+            setsockopt(&sender, UdpGsoSegment, &1_000).unwrap();
+            let payload: Vec<u8> = (0..20_300u32).map(|n| (n % 251) as u8).collect();
+            sender.send_to(&payload, "10.77.0.2:7").unwrap();
 
-        let seen = carry(&mut from.link, &mut to.link, false, || receiver.peek(&mut [0; 1]).is_ok());
-        assert!(seen.iter().any(|(_, vnet)| vnet.gso_type == GSO_UDP_L4 && vnet.gso_size == 1_000), "{seen:?}");
-        receiver.set_nonblocking(false).unwrap();
-        receiver.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let mut received = Vec::new();
-        for index in 0..21 {
-            let mut datagram = [0; 2_000];
-            let len = receiver.recv(&mut datagram).unwrap();
-            assert_eq!(len, if index < 20 { 1_000 } else { 300 });
-            received.extend_from_slice(&datagram[..len]);
-        }
-        assert!(received == payload);
-    });
+            let seen = carry(&mut from.link, &mut to.link, false, || receiver.peek(&mut [0; 1]).is_ok());
+            assert!(seen.iter().any(|(_, vnet)| vnet.gso_type == GSO_UDP_L4 && vnet.gso_size == 1_000), "{seen:?}");
+            receiver.set_nonblocking(false).unwrap();
+            receiver.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            let mut received = Vec::new();
+            for index in 0..21 {
+                let mut datagram = [0; 2_000];
+                let len = receiver.recv(&mut datagram).unwrap();
+                assert_eq!(len, if index < 20 { 1_000 } else { 300 });
+                received.extend_from_slice(&datagram[..len]);
+            }
+            assert!(received == payload);
+        });
+    }
 }
 
 #[test]
@@ -164,7 +166,7 @@ fn a_name_that_the_kernel_would_change_is_refused() {
 #[expect(clippy::disallowed_methods, reason = "no event tells when the kernel has frames for us")]
 fn a_frame_longer_than_the_buffer_fills_all_of_it() {
     in_namespace(|| {
-        let host = namespaced("10.77.0.1", true);
+        let host = namespaced("10.77.0.1", Kind::Tap);
         let socket = host.run(|| UdpSocket::bind("10.77.0.1:0").unwrap());
         socket.set_broadcast(true).unwrap();
         let mut room = [0; 900];
@@ -181,21 +183,21 @@ fn a_frame_longer_than_the_buffer_fills_all_of_it() {
     });
 }
 
-/// Sends four megabytes by TCP from a TAP with offload to one with or without; gives length and offload header of every frame
-/// that came from the sender.
-/// If `tagged`, each frame has a tag on its way, as over a trunk: pushed behind the sender's TAP, popped before the other.
-fn send_tcp_across(offload: bool, tagged: bool) -> Vec<(usize, VnetHeader)> {
+/// Sends four megabytes by TCP from a link to another; gives length and offload header of every frame that came from the
+/// sender.
+/// If `tagged`, each frame has a tag on its way, as over a trunk: pushed behind the sender's link, popped before the other.
+pub(super) fn send_tcp_across(from: Kind, to: Kind, tagged: bool) -> Vec<(usize, VnetHeader)> {
     const LEN: usize = 4 << 20;
     let (seen, results) = mpsc::channel();
     in_namespace(move || {
-        let mut to = namespaced("10.77.0.2", offload);
+        let mut to = namespaced("10.77.0.2", to);
         let listener = to.run(|| TcpListener::bind("10.77.0.2:7").unwrap());
         let receiver = thread::spawn(move || {
             let mut received = Vec::new();
             listener.accept().unwrap().0.read_to_end(&mut received).unwrap();
             received
         });
-        let mut from = namespaced("10.77.0.1", true);
+        let mut from = namespaced("10.77.0.1", from);
         let payload: Vec<u8> = (0..LEN).map(|n| (n % 251) as u8).collect();
         let expected = payload.clone();
         let sender = from.start(move || {
@@ -227,7 +229,7 @@ fn send_tcp_across(offload: bool, tagged: bool) -> Vec<(usize, VnetHeader)> {
 
 /// Carries frames between two links until `done`, at most for ten seconds; each with a tag on its way, if `tagged`.
 #[expect(clippy::disallowed_methods, reason = "no event tells when the kernel has frames for us")]
-fn carry(
+pub(super) fn carry(
     from: &mut PortLink,
     to: &mut PortLink,
     tagged: bool,
@@ -259,50 +261,87 @@ fn pass(frame: &Arc<Buffer>, to: &mut PortLink, tagged: bool) -> Transmit {
     to.transmit(&Arc::new(Buffer::holding(&retagged.pieces().concat(), vnet)), Retag::Pop)
 }
 
-fn receive(link: &mut impl Link) -> (Vec<Arc<Buffer>>, Received) {
+pub(super) fn receive(link: &mut impl Link) -> (Vec<Arc<Buffer>>, Received) {
     let mut frames = Vec::new();
     let received = link.receive(&mut Pool::new(64), &mut frames, 32);
     (frames, received)
 }
 
-fn frame_with(vnet: VnetHeader) -> Arc<Buffer> {
+pub(super) fn frame_with(vnet: VnetHeader) -> Arc<Buffer> {
     let mut frame = vec![0; 60];
     frame[..14].copy_from_slice(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 9, 0x88, 0xb5]);
     Arc::new(Buffer::holding(&frame, vnet))
 }
 
-/// A network namespace with one TAP, `t0`, that has an address; code can be run in it.
-struct Namespaced {
-    link: PortLink,
+/// Which kind of link there is between the switch and a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Tap,
+    Plain,
+    Veth,
+}
+
+/// A network namespace with one interface, which has an address; code can be run in it.
+pub(super) struct Namespaced {
+    pub(super) link: PortLink,
     handle: std::fs::File,
 }
 
-fn namespaced(address: &'static str, offload: bool) -> Namespaced {
-    let made = thread::spawn(move || {
+/// `t0` is the interface, a TAP or one end of a veth pair; the other end is in the namespace of this thread, and is called
+/// `v` and the end of the address.
+pub(super) fn namespaced(address: &'static str, kind: Kind) -> Namespaced {
+    let handle = thread::spawn(|| {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let link = up(PortLink::create("t0", offload).unwrap());
-        ip(&format!("address add {address}/24 dev t0"));
-        Namespaced { link, handle: std::fs::File::open("/proc/thread-self/ns/net").unwrap() }
+        std::fs::File::open("/proc/thread-self/ns/net").unwrap()
     });
-    made.join().unwrap()
+    let handle = handle.join().unwrap();
+    let link = match kind {
+        Kind::Tap | Kind::Plain => {
+            within(&handle, move || up(PortLink::create("t0", kind == Kind::Tap).unwrap())).join().unwrap()
+        }
+        Kind::Veth => {
+            let name = format!("v{}", &address[address.len() - 1..]);
+            ip(&format!("link add {name} type veth peer name t0 netns {}", path_of(&handle)));
+            let link = up(PortLink::packet(&name).unwrap());
+            within(&handle, || ip("link set t0 addrgenmode none up")).join().unwrap();
+            link
+        }
+    };
+    let namespaced = Namespaced { link, handle };
+    namespaced.run(move || ip(&format!("address add {address}/24 dev t0")));
+    namespaced
+}
+
+fn path_of(handle: &std::fs::File) -> String {
+    format!("/proc/{}/fd/{}", std::process::id(), handle.as_raw_fd())
+}
+
+/// Starts code in a network namespace.
+fn within<T: Send + 'static>(handle: &std::fs::File, code: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    let handle = handle.try_clone().unwrap();
+    thread::spawn(move || {
+        nix::sched::setns(handle, CloneFlags::CLONE_NEWNET).unwrap();
+        code()
+    })
 }
 
 impl Namespaced {
-    fn run<T: Send + 'static>(&self, code: impl FnOnce() -> T + Send + 'static) -> T {
+    /// What `ip` knows the namespace by.
+    pub(super) fn path(&self) -> String {
+        path_of(&self.handle)
+    }
+
+    pub(super) fn run<T: Send + 'static>(&self, code: impl FnOnce() -> T + Send + 'static) -> T {
         self.start(code).join().unwrap()
     }
 
-    fn start<T: Send + 'static>(&self, code: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-        let handle = self.handle.try_clone().unwrap();
-        thread::spawn(move || {
-            nix::sched::setns(handle, CloneFlags::CLONE_NEWNET).unwrap();
-            code()
-        })
+    pub(super) fn start<T: Send + 'static>(&self, code: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+        within(&self.handle, code)
     }
 }
 
 /// Something of a TAP's name.
-trait Named {
+pub(super) trait Named {
     fn name(&self) -> &str;
 }
 
@@ -325,19 +364,19 @@ impl Named for PortLink {
 }
 
 /// Sets a TAP up, without an IPv6 address, so that nothing is sent on it unasked.
-fn up<T: Named>(tap: T) -> T {
+pub(super) fn up<T: Named>(tap: T) -> T {
     ip(&format!("link set {} addrgenmode none up", tap.name()));
     tap
 }
 
 /// Runs `ip` in the namespace of this thread.
-fn ip(arguments: &str) {
+pub(super) fn ip(arguments: &str) {
     let status = Command::new("ip").args(arguments.split(' ')).status().expect("run ip");
     assert!(status.success(), "ip {arguments}: {status}");
 }
 
 /// Runs a test in a fresh network namespace; says so where it can not, and fails where it must.
-fn in_namespace(test: impl FnOnce() + Send + 'static) {
+pub(super) fn in_namespace(test: impl FnOnce() + Send + 'static) {
     let ran = thread::spawn(|| {
         let possible = unshare(CloneFlags::CLONE_NEWNET)
             .map_err(|errno| format!("no network namespace can be made: {}", errno.desc()))
