@@ -7,7 +7,6 @@
 //!   interface's ingress; the switch sees each frame before that.
 //! * Its name follows from the container's id, so that a later daemon finds it. It vanishes with the container's end.
 //! * The container's end is told to leave nothing unfinished that an offload header can not say: see [`super::ethtool`].
-#![cfg_attr(not(test), expect(dead_code, reason = "nobody asks for a veth yet"))]
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@
 
 mod verbs;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -24,6 +24,7 @@ use super::protocol::{InterfacePlan, NetworkNamespace, Plan, Reply, Request};
 use super::publish::Publisher;
 use super::records::{Records, make_directory};
 use crate::backend::{BackendError, Interface, Namespace, Spec};
+use crate::firewall::Policy;
 use crate::name::Id;
 
 /// Containers in namespaces of the kernel, TAPs as links. It acts in the network and mount namespace of the thread that
@@ -41,6 +42,10 @@ pub struct Linux {
     /// Gateways' TAPs, by the name of the bridge: of the one that is open, or of those that adopted shims kept.
     gateways: BTreeMap<String, OwnedFd>,
     ended: VecDeque<(Id, i32)>,
+    /// The host's ends of veth pairs, whose ingress the host's own stack must not hear.
+    veths: BTreeSet<String>,
+    /// The firewall's policy, once there is one, and how the host forwarded before us.
+    policy: Option<(Policy, Option<String>)>,
     /// Who answers for names, once there is something to answer.
     resolver: Option<Resolver>,
     /// Who passes on to published ports, by container.
@@ -81,6 +86,8 @@ impl Linux {
             next: 0,
             gateways: BTreeMap::new(),
             ended: VecDeque::new(),
+            veths: BTreeSet::new(),
+            policy: None,
             resolver: None,
             publishers: BTreeMap::new(),
             files,

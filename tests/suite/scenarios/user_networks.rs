@@ -1,5 +1,7 @@
 //! Networks that a user makes: their subnets, who is on them, and what they keep apart.
 
+use netns::network::EndpointKind;
+
 use super::crashes::at_each_step;
 use super::scenarios;
 use crate::lab::{
@@ -22,6 +24,7 @@ scenarios![
     none_is_left_before_another_network_is_joined,
     networks_and_connections_outlive_the_daemon,
     a_reboot_ends_containers_and_keeps_networks,
+    a_network_of_veths_works_as_one_of_taps,
     a_daemon_killed_at_any_step_of_connect_leaves_all_or_nothing,
     a_daemon_killed_at_any_step_of_disconnect_finishes_it,
     a_daemon_killed_at_any_step_of_a_networks_life_leaves_all_or_nothing,
@@ -333,6 +336,42 @@ fn a_reboot_ends_containers_and_keeps_networks(lab: &mut dyn Lab) {
 fn reaches(lab: &mut dyn Lab, from: Place<'_>, container: &str, network: &str) -> bool {
     let to = ip_on(lab, container, network);
     lab.ping(from, to, 56)
+}
+
+fn a_network_of_veths_works_as_one_of_taps(lab: &mut dyn Lab) {
+    lab.up();
+    let interfaces = lab.census().interfaces.len();
+    create(lab, NetworkOrder { endpoint: EndpointKind::Veth, ..NetworkOrder::new("red") });
+    run(lab, Order::new("a").network("red"));
+    run(lab, Order::new("b").network("red"));
+    run(lab, Order::new("c"));
+    lab.connect_network("red", "c", None).expect("connect c");
+    let addresses = ["a", "b", "c"].map(|name| ip_on(lab, name, "red"));
+    let check = |lab: &mut dyn Lab| {
+        for from in [Place::Host, Place::In("a"), Place::In("b"), Place::In("c")] {
+            assert!(addresses.iter().all(|to| lab.ping(from, *to, 56)), "{from:?}");
+        }
+        assert!(lab.ping(Place::In("a"), address("172.18.0.1"), 1400));
+        let moved = lab.transfer(Place::In("a"), Place::In("b"), addresses[1], 2_000_000);
+        assert_eq!((moved.received, moved.length), (moved.sent, 2_000_000));
+        let moved = lab.transfer(Place::Host, Place::In("c"), addresses[2], 2_000_000);
+        assert_eq!((moved.received, moved.length), (moved.sent, 2_000_000));
+        assert_eq!(lab.check_law(), Ok(()));
+    };
+    check(lab);
+    let eth0 = interface(lab, Place::In("a"), "eth0");
+    assert_eq!((eth0.ipv4.as_slice(), eth0.mtu), (&[prefix("172.18.0.2/16")][..], 1500));
+    let index = lab.ifindex(Place::In("a"), "eth0");
+    lab.kill_daemon();
+    lab.up();
+    assert_eq!(lab.ifindex(Place::In("a"), "eth0"), index);
+    check(lab);
+    lab.disconnect_network("red", "c").expect("disconnect c");
+    lab.stop("a", 0).expect("stop a");
+    lab.rm("b", true).expect("rm b");
+    assert_eq!(lab.bridges()[1].interfaces, Vec::<String>::new());
+    lab.remove_network("red").expect("network rm");
+    assert_eq!(lab.census().interfaces.len(), interfaces);
 }
 
 fn on_red_and_bridge(lab: &mut dyn Lab) -> Census {

@@ -18,6 +18,7 @@ use crate::backend::{
 };
 use crate::files::Files;
 use crate::firewall::{GROUP, Policy};
+use crate::linux::endpoint::{host_end, make_veth, remove_veth};
 use crate::linux::etc;
 use crate::linux::failure::{Failure, Step};
 use crate::linux::firewall::{self, Foreign, ForeignDrop};
@@ -35,6 +36,7 @@ use crate::linux::survey::{index_of, index_with, prefixes};
 use crate::linux::wire::WireError;
 use crate::name::Id;
 use crate::names::NameTable;
+use crate::network::EndpointKind;
 use crate::publish::PortMapping;
 
 impl Backend for Linux {
@@ -112,6 +114,9 @@ impl Backend for Linux {
 
     fn attach(&mut self, id: &Id, interface: &Interface<'_>) -> Result<PortLink, BackendError> {
         let plan = interface_plan(interface);
+        if interface.kind == EndpointKind::Veth {
+            self.make_veth(id, interface)?;
+        }
         let gateway = self.gateways.get(interface.bridge).map(OwnedFd::try_clone);
         let gateway = gateway.transpose().map_err(Step::AdoptTap.on(interface.bridge))?;
         let fds: Vec<OwnedFd> = gateway.into_iter().collect();
@@ -122,6 +127,10 @@ impl Backend for Linux {
     }
 
     fn detach(&mut self, id: &Id, ifname: &str) -> Result<(), BackendError> {
+        let host_end = host_end_of(id, ifname);
+        if self.veths.remove(&host_end) {
+            remove_veth(&host_end)?;
+        }
         match self.ask(id, &Request::RemoveInterface { name: ifname.to_owned() }, &[]) {
             Ok((Reply::Changed, _)) | Err(BackendError::Gone) => Ok(()),
             Ok((other, _)) => Err(unexpected(id, &other).into()),
@@ -207,9 +216,8 @@ impl Backend for Linux {
     }
 
     fn protect(&mut self, policy: &Policy, before: Option<&str>) -> Result<(), BackendError> {
-        let Some(before) = before else { return firewall::apply(policy) };
-        let forwarded = before_us(before)?.forwarded().map(ToOwned::to_owned).collect();
-        firewall::apply(&Policy { guards: true, forwarded, ..policy.clone() })
+        self.policy = Some((policy.clone(), before.map(ToOwned::to_owned)));
+        self.apply_policy()
     }
 
     fn foreign_drops(&mut self, bridge: &str) -> Result<Vec<String>, BackendError> {
@@ -372,6 +380,12 @@ impl Backend for Linux {
     }
 }
 
+/// The host's end of the veth pair that is this interface of a container.
+fn host_end_of(id: &Id, ifname: &str) -> String {
+    let number = ifname.trim_start_matches("eth").parse().unwrap_or(0);
+    host_end(id, number)
+}
+
 /// How the host forwarded before us, as it was saved.
 fn before_us(before: &str) -> Result<Forwarding, Failure> {
     serde_json::from_str(before).map_err(|why| Step::ReadRecords.failed("the host's forwarding", why))
@@ -412,8 +426,39 @@ fn end_unknown(paths: &Paths, id: &Id) -> io::Result<()> {
 }
 
 impl Linux {
+    /// The firewall as it was asked for last, and the veths that there are now.
+    fn apply_policy(&mut self) -> Result<(), BackendError> {
+        // Those of containers that have ended went with them.
+        self.veths.retain(|veth| index_of(veth).is_some());
+        let Some((policy, before)) = &self.policy else { return Ok(()) };
+        let silenced = self.veths.iter().cloned().collect();
+        let Some(before) = before else { return firewall::apply(&Policy { silenced, ..policy.clone() }) };
+        let forwarded = before_us(before)?.forwarded().map(ToOwned::to_owned).collect();
+        firewall::apply(&Policy { guards: true, forwarded, silenced, ..policy.clone() })
+    }
+
+    /// Puts one end of a veth pair into a container, where its shim configures it, and silences the other.
+    fn make_veth(&mut self, id: &Id, interface: &Interface<'_>) -> Result<(), BackendError> {
+        let host_end = host_end_of(id, interface.name);
+        let shim = self.handle(id).ok_or(BackendError::Gone)?;
+        make_veth(&host_end, interface.name, shim.pid, interface.lease.mtu)?;
+        // The number was the shim's if that is still there.
+        if shim.is_over() {
+            remove_veth(&host_end)?;
+            return Err(BackendError::Gone);
+        }
+        self.veths.insert(host_end);
+        self.apply_policy()
+    }
+
     /// The switch's end of an interface that is there; `tap` is its file, if it is one.
-    fn link(&self, _id: &Id, interface: &Interface<'_>, tap: Option<OwnedFd>) -> Result<PortLink, Failure> {
+    fn link(&mut self, id: &Id, interface: &Interface<'_>, tap: Option<OwnedFd>) -> Result<PortLink, Failure> {
+        if interface.kind == EndpointKind::Veth {
+            let host_end = host_end_of(id, interface.name);
+            let link = PortLink::packet(&host_end).map_err(|why| Step::AdoptTap.failed(&host_end, why))?;
+            self.veths.insert(host_end);
+            return Ok(link);
+        }
         let tap = tap.ok_or_else(|| Step::AdoptTap.failed(interface.name, "its descriptor did not come"))?;
         PortLink::from_fd(tap, interface.offload).map_err(|why| Step::AdoptTap.failed(interface.name, why))
     }
