@@ -10,6 +10,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
 use super::exec::{become_neutral, channel_on_stdin, spawn as spawn_trampoline};
 use super::mounts;
+use super::privilege::{Role, hold_only};
 use super::process::{NotStarted, Process, cause_of};
 use super::program;
 use super::protocol::{InitOrder, InitReport};
@@ -30,6 +31,9 @@ pub(super) fn main() -> ExitCode {
 fn begin(channel: &mut Channel) -> Result<Option<Pid>, WireError> {
     let (order, streams) = channel.recv::<InitOrder>()?;
     let started = prepare(&order).and_then(|()| start(order.process, streams));
+    // From now on it waits, whatever becomes of the command. Not before: it found the command with the command's own powers.
+    let let_go = |why: io::Error| NotStarted::other("let go of", "the capabilities of init", cause_of(&why));
+    let started = started.and_then(|command| hold_only(Role::Init).map(|()| command).map_err(let_go));
     match started.and_then(|command| Ok((command, pidfd(command)?))) {
         Ok((command, pidfd)) => channel.send(&InitReport::Started, &[pidfd.as_fd()]).map(|()| Some(command)),
         Err(why) => channel.send(&InitReport::NotStarted { why }, &[]).map(|()| None),

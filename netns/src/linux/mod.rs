@@ -7,6 +7,7 @@
 //! * `shim`: the process that makes a container and stands for it; `setup` is what it makes, `netlink` how;
 //! * `init`: PID 1 of a container; `mounts` is its view; `exec`: how other commands get in; `program`: which file a command is;
 //! * [`session`]: the outer end of a command; `process`, [`text`]: what is started;
+//! * [`privilege`]: which capabilities each of these processes holds;
 //! * `protocol` over [`wire`]: what all of them say to each other; `failure`: what went wrong, across processes;
 //! * [`scratch`]: a namespace that stands for the host, for tests and demonstrations.
 //!
@@ -20,6 +21,7 @@ mod init;
 mod mounts;
 mod netlink;
 mod paths;
+pub mod privilege;
 mod process;
 mod program;
 mod protocol;

@@ -9,6 +9,7 @@ extern crate pontoon_netns as netns;
 mod commands;
 mod endings;
 mod modes;
+mod privileges;
 mod recovery;
 mod world;
 
@@ -27,8 +28,10 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Processes and namespaces are made and waited for: more at once would only slow each down.
     arguments.test_threads.get_or_insert(2);
-    let trials: Vec<Trial> =
-        [modes::all(), commands::all(), endings::all(), recovery::all()].into_iter().flatten().collect();
+    let trials: Vec<Trial> = [modes::all(), commands::all(), endings::all(), privileges::all(), recovery::all()]
+        .into_iter()
+        .flatten()
+        .collect();
     if let Err(why) = linux::scratch::can_run() {
         eprintln!("NOT TESTED: the Linux backend can not run here: {why}");
         let required = std::env::var_os("PONTOON_REQUIRE_LINUX").is_some_and(|value| value == "1");

@@ -15,6 +15,7 @@ use crate::linux::failure::{Failure, Step};
 use crate::linux::handle::{Handle, status_left};
 use crate::linux::netlink::Netlink;
 use crate::linux::paths::Paths;
+use crate::linux::privilege::may_signal;
 use crate::linux::process::{Command, NotStarted, Streams};
 use crate::linux::protocol::{Reply, Request};
 use crate::linux::records::{absent_is_fine, absent_is_none, make_directory};
@@ -80,6 +81,7 @@ impl Backend for Linux {
         match answer {
             Ok((Reply::Started { command }, mut fds)) => {
                 handle.init = fds.pop();
+                handle.command = command;
                 Ok(command.unwrap_or(handle.pid))
             }
             Ok((Reply::NotStarted { why }, _)) => Err(start_error(why)),
@@ -111,6 +113,7 @@ impl Backend for Linux {
         }
         let mut fds = fds.into_iter();
         handle.init = fds.next();
+        handle.command = command;
         let link = link_from(if tap { fds.next() } else { None }, spec);
         if let Some((bridge, fd)) = gateway.zip(fds.next()) {
             self.gateways.entry(bridge).or_insert(fd);
@@ -148,6 +151,10 @@ impl Backend for Linux {
             return Err(Step::Signal.failed(id.short(), format!("{signal} is the number of no signal")).into());
         }
         let handle = self.handle(id).ok_or(BackendError::Gone)?;
+        // The shim sends it, and has no way to say that it may not.
+        if handle.command.and_then(|command| may_signal(handle.pid, command)) == Some(false) {
+            return Err(Step::Signal.denied(id.short()).into());
+        }
         handle.tell(&Request::Signal { signal }).map_err(|why| Step::Signal.failed(id.short(), why).into())
     }
 
@@ -243,8 +250,8 @@ fn start_error(why: NotStarted) -> StartError {
         NotStarted::NotFound { command } => StartError::NotFound(command),
         NotStarted::NotExecutable { command, cause } => StartError::NotExecutable(command, cause),
         other @ NotStarted::Other { .. } => {
-            let (object, cause) = ("the command".to_owned(), other.to_string());
-            StartError::Backend(BackendError::Failed { operation: "start", object, cause, hint: None })
+            let (object, cause, hint) = ("the command".to_owned(), other.to_string(), other.hint());
+            StartError::Backend(BackendError::Failed { operation: "start", object, cause, hint })
         }
     }
 }
