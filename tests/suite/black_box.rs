@@ -5,6 +5,7 @@ mod foreground;
 mod handover;
 mod nonsense;
 mod output;
+mod privileges;
 mod refusals;
 mod terminal;
 mod usage;
@@ -23,9 +24,18 @@ pub fn anywhere() -> impl Iterator<Item = &'static Caged> {
 
 /// Those that need a real kernel.
 pub fn caged() -> impl Iterator<Item = &'static Caged> {
-    [daemons::ALL, foreground::ALL, handover::ALL, nonsense::ALL, output::ALL, refusals::ALL, terminal::ALL]
-        .into_iter()
-        .flatten()
+    [
+        daemons::ALL,
+        foreground::ALL,
+        handover::ALL,
+        nonsense::ALL,
+        output::ALL,
+        privileges::ALL,
+        refusals::ALL,
+        terminal::ALL,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// A table of functions under their own names.
