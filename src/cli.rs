@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use ipnet::Ipv4Net;
 use netns::mode::NetworkMode;
 use netns::name::Name;
@@ -68,6 +69,18 @@ pub enum Command {
     Down,
     /// Show the daemon
     Status(Json),
+    /// Check whether this machine has what containers take
+    Doctor(Json),
+    /// Print a script that completes this command's arguments
+    Completions {
+        /// For this shell
+        shell: Shell,
+    },
+    /// Write a man page for each command
+    Man {
+        /// Into this directory
+        directory: PathBuf,
+    },
     /// Show the version
     Version(Json),
 }

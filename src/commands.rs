@@ -17,7 +17,7 @@ use crate::client::Client;
 use crate::daemon::{self, Options, Outcome};
 use crate::failure::{Failure, io};
 use crate::paths::Dirs;
-use crate::{demo, run, show};
+use crate::{demo, doctor, manual, run, show};
 
 /// Carries out a command; returns the exit status.
 ///
@@ -62,6 +62,13 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
             let status: Status = ask(&dirs, &Request::Status)?;
             print(json, &status, status_text)?;
         }
+        Command::Doctor(json) => {
+            let findings = doctor::examine();
+            print(json, &findings, |findings| doctor::text(findings))?;
+            return Ok(doctor::exit_status(&findings));
+        }
+        Command::Completions { shell } => write_out(&String::from_utf8_lossy(&manual::completions(shell)))?,
+        Command::Man { directory } => manual::write_pages(&directory)?,
         Command::Version(json) => {
             let version = BTreeMap::from([("version", env!("CARGO_PKG_VERSION"))]);
             print(json, &version, |_| format!("pontoon {}\n", env!("CARGO_PKG_VERSION")))?;
@@ -230,6 +237,8 @@ fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {
             for warning in warnings {
                 eprintln!("pontoon: warning: {warning}");
             }
+            // For a service manager that waits for it; without one this does nothing.
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
             eprintln!(
                 "pontoon: listening at {}; Ctrl-C ends the daemon, `pontoon down` the containers too",
                 dirs.socket().display()

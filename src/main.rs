@@ -2,7 +2,8 @@
 //!
 //! * [`daemon`] owns the switch and the containers; [`client`] finds or starts one and asks it;
 //! * [`run`] is the caller's side of a foreground container, with [`terminal`] for people;
-//! * [`show`] turns answers into text; [`demo`] shows it all to somebody new.
+//! * [`show`] turns answers into text; [`demo`] shows it all to somebody new;
+//! * [`doctor`] looks at the machine; [`manual`] explains the command line.
 //!
 //! Shims and inits are this very program under another first argument: see `netns::linux`.
 
@@ -14,7 +15,9 @@ mod client;
 mod commands;
 mod daemon;
 mod demo;
+mod doctor;
 mod failure;
+mod manual;
 mod paths;
 mod run;
 mod show;
@@ -32,7 +35,8 @@ fn main() -> ExitCode {
     if let Some(ended) = netns::linux::dispatch(arguments.iter().cloned()) {
         return ended;
     }
-    if let Some(ended) = daemon::dispatch(&arguments).or_else(|| demo::probe::dispatch(&arguments)) {
+    let hidden = daemon::dispatch(&arguments).or_else(|| demo::probe::dispatch(&arguments));
+    if let Some(ended) = hidden.or_else(|| doctor::dispatch(&arguments)) {
         return ended;
     }
     let cli = Cli::parse();

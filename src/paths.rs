@@ -1,5 +1,6 @@
 //! Where the daemon's socket, lock and log are.
 
+use std::fmt;
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
@@ -8,6 +9,22 @@ use std::path::PathBuf;
 use netns::linux::Paths;
 
 use crate::failure::{Failure, io};
+
+/// As [`io`], for what an instance keeps in its directories, with a hint if it may not.
+pub fn denied(operation: impl fmt::Display) -> impl FnOnce(std::io::Error) -> Failure {
+    move |why| {
+        let hint = (why.kind() == ErrorKind::PermissionDenied).then(|| {
+            if rustix::process::geteuid().is_root() {
+                "the daemon does without root's power over other users' files (CAP_DAC_OVERRIDE): choose directories that \
+                 are root's, with --runtime-dir and --state-dir"
+            } else {
+                "containers take root; without it there is `pontoon demo`"
+            }
+        });
+        let failure = io(operation)(why);
+        Failure { hint: hint.map(str::to_owned), ..failure }
+    }
+}
 
 /// The directories of one instance. Two instances with different ones share nothing.
 #[derive(Clone, Debug)]
@@ -38,14 +55,7 @@ impl Dirs {
     pub fn make(&self) -> Result<(), Failure> {
         for dir in [&self.runtime, &self.state] {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-            let denied = made.as_ref().is_err_and(|why| why.kind() == ErrorKind::PermissionDenied);
-            made.map_err(io(format_args!("make the directory {}", dir.display()))).map_err(|failure| {
-                if denied {
-                    failure.with_hint("containers take root; without it there is `pontoon demo`")
-                } else {
-                    failure
-                }
-            })?;
+            made.map_err(denied(format_args!("make the directory {}", dir.display())))?;
         }
         Ok(())
     }

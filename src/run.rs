@@ -135,7 +135,8 @@ fn settled(outcome: Outcome) -> Result<Option<u8>, Failure> {
                 NotStarted::NotExecutable { .. } => NOT_EXECUTABLE,
                 NotStarted::Other { .. } => OURS,
             };
-            Err(Failure::new(why).with_status(status))
+            let hint = why.hint().map(str::to_owned);
+            Err(Failure { hint, ..Failure::new(why).with_status(status) })
         }
     }
 }

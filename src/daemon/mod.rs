@@ -25,6 +25,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::TryRecvError;
 use ipnet::Ipv4Net;
 use netns::linux::Linux;
+use netns::linux::privilege;
 use netns::linux::wire::Channel;
 use netns::manager::{Manager, Now, Settings};
 use nix::fcntl::{Flock, FlockArg};
@@ -36,7 +37,7 @@ use switch::link::port::PortLink;
 
 use crate::api::{Answer, Request};
 use crate::failure::{Failure, io};
-use crate::paths::Dirs;
+use crate::paths::{Dirs, denied};
 
 /// The hidden first argument of a daemon in the background.
 const DAEMON: &str = "__daemon";
@@ -143,6 +144,8 @@ pub enum Outcome {
 /// # Errors
 /// If it can not start.
 pub fn run(options: &Options, listens: impl FnOnce(&[String])) -> Result<Outcome, Failure> {
+    // Before there is a second thread, which would keep what it has.
+    privilege::drop_all_but_needed().map_err(netns::error::Error::from)?;
     options.dirs.make()?;
     let Some(lock) = take_lock(&options.dirs.lock())? else { return Ok(Outcome::AnotherIsThere) };
     let Some(state_lock) = take_lock(&options.dirs.state_lock())? else {
@@ -177,7 +180,7 @@ pub fn run(options: &Options, listens: impl FnOnce(&[String])) -> Result<Outcome
 /// A lock of this process, if no other has it. The one in the runtime directory makes it the daemon.
 fn take_lock(path: &Path) -> Result<Option<Flock<File>>, Failure> {
     let file = File::options().create(true).truncate(false).write(true).open(path);
-    let file = file.map_err(io(format_args!("open the lock file {}", path.display())))?;
+    let file = file.map_err(denied(format_args!("open the lock file {}", path.display())))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(lock)),
         Err((_, nix::Error::EWOULDBLOCK)) => Ok(None),

@@ -6,6 +6,7 @@ mod handover;
 mod nonsense;
 mod output;
 mod outside;
+mod privileges;
 mod published;
 mod refusals;
 mod terminal;
@@ -33,6 +34,7 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
         output::ALL,
         outside::ALL,
         published::ALL,
+        privileges::ALL,
         refusals::ALL,
         terminal::ALL,
     ]

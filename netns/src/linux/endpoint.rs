@@ -6,19 +6,12 @@
 //!   a packet to the host end's own MAC) the host's stack still takes, unless a rule of the firewall drops it at the
 //!   interface's ingress; the switch sees each frame before that.
 //! * Its name follows from the container's id, so that a later daemon finds it. It vanishes with the container's end.
-//! * The container's end is told to leave nothing unfinished that an offload header can not say: see [`super::ethtool`].
+//! * The container's end is told by its shim to leave nothing unfinished that an offload header can not say: see
+//!   [`super::ethtool`].
 
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::thread;
-
-use nix::sched::{CloneFlags, setns};
-
-use super::ethtool;
 use super::failure::{Failure, Step};
 use super::netlink::{Netlink, VethPair};
 use super::setup::disable_ipv6;
@@ -38,12 +31,10 @@ pub(super) fn host_end(id: &Id, number: u32) -> String {
 ///
 /// The caller makes sure that the pid is still the shim's.
 pub(super) fn make_veth(host_end: &str, inside: &str, shim_pid: u32, mtu: u32) -> Result<(), Failure> {
-    let namespace = File::open(format!("/proc/{shim_pid}/ns/net")).map_err(Step::JoinNamespace.on(inside))?;
-    let pair = VethPair { name: host_end, peer_name: inside, peer_mac: None, peer_namespace: namespace.as_fd(), mtu };
+    let pair = VethPair { name: host_end, peer_name: inside, peer_mac: None, peer_pid: shim_pid, mtu };
     let made = Netlink::open().and_then(|mut netlink| netlink.create_veth(&pair));
     made.map_err(Step::CreateVeth.on(format!("{host_end} to {inside}")))?;
     let quiet = disable_ipv6(host_end).and_then(|()| {
-        offload_only_what_can_be_said(inside, namespace.as_fd()).map_err(Step::Configure.on(inside))?;
         let index = index_of(host_end).ok_or_else(|| Step::Configure.failed(host_end, "it is gone"))?;
         let up = Netlink::open().and_then(|mut netlink| netlink.set_up(index));
         up.map_err(Step::Configure.on(host_end))
@@ -63,16 +54,4 @@ pub(super) fn remove_veth(host_end: &str) -> Result<(), Failure> {
         Err(_) if index_of(host_end).is_none() => Ok(()),
         result => result.map_err(Step::Delete.on(host_end)),
     }
-}
-
-/// In a thread of its own, which alone enters the container's namespace, and ends at once.
-fn offload_only_what_can_be_said(inside: &str, namespace: BorrowedFd<'_>) -> io::Result<()> {
-    let enter = || {
-        setns(namespace, CloneFlags::CLONE_NEWNET)?;
-        ethtool::offload_only_what_can_be_said(inside)
-    };
-    thread::scope(|scope| {
-        let ended = thread::Builder::new().spawn_scoped(scope, enter)?.join();
-        ended.unwrap_or_else(|_| Err(io::Error::other("the thread in its namespace panicked")))
-    })
 }

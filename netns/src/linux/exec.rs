@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicBool;
 
 use nix::sched::{CloneFlags, setns};
 
+use super::privilege::Feature;
 use super::process::{NotStarted, Process};
 use super::program;
 use super::protocol::{EXEC, Leap};
@@ -74,7 +75,10 @@ fn leap_into(leap: Leap, fds: Vec<OwnedFd>) -> Result<Infallible, NotStarted> {
     };
     if leap.enter {
         let init = fds.next().ok_or_else(|| NotStarted::other("enter", "the container", "its init did not come"))?;
-        setns(init, CloneFlags::CLONE_NEWNS).map_err(|why| NotStarted::other("enter", "the container", why.desc()))?;
+        setns(init, CloneFlags::CLONE_NEWNS).map_err(|why| {
+            let failed = NotStarted::other("enter", "the container", why.desc());
+            if why == nix::Error::EPERM { failed.for_want_of(Feature::EnterMounts) } else { failed }
+        })?;
     }
     become_neutral(&leap.process.cwd)?;
     let file = program::find(&leap.process)?;

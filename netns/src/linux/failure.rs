@@ -4,6 +4,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use super::privilege::{self, Feature};
 use super::process::cause_of;
 use crate::backend::BackendError;
 
@@ -48,6 +49,7 @@ pub(super) enum Step {
     SetFirewall,
     ReadFirewall,
     SetSysctl,
+    LetGo,
 }
 
 impl Step {
@@ -86,6 +88,7 @@ impl Step {
             Step::SetFirewall => "set the firewall tables of",
             Step::ReadFirewall => "read the firewall with",
             Step::SetSysctl => "set the sysctl",
+            Step::LetGo => "let go of the capabilities of",
         }
     }
 
@@ -102,8 +105,10 @@ impl Step {
             Step::PublishTaken => Some("`ss -lntup` shows who has the port"),
             Step::PublishDenied => Some("ports below 1024 are for root (CAP_NET_BIND_SERVICE)"),
             Step::PublishNowhere => Some("`ip addr` shows the addresses of this host; without one it is every address"),
-            Step::SpawnShim
-            | Step::AskShim
+            Step::SpawnShim => {
+                Some("is the file of this program executable for the daemon's user? It does without CAP_DAC_OVERRIDE")
+            }
+            Step::AskShim
             | Step::EndShim
             | Step::Signal
             | Step::SetHostname
@@ -121,13 +126,63 @@ impl Step {
             | Step::Publish
             | Step::StartPublisher
             | Step::EndPublisher
-            | Step::ReadFirewall => None,
+            | Step::ReadFirewall
+            | Step::LetGo => None,
+        }
+    }
+
+    /// What this step takes a capability for.
+    fn feature(self) -> Option<Feature> {
+        match self {
+            Step::MakeNamespaces | Step::JoinNamespace | Step::SetHostname => Some(Feature::Namespaces),
+            Step::DisableIpv6
+            | Step::CreateTap
+            | Step::AdoptTap
+            | Step::CreateVeth
+            | Step::Configure
+            | Step::SetFirewall
+            | Step::ReadFirewall
+            | Step::SetSysctl
+            | Step::DeleteInterface => Some(Feature::Interfaces),
+            Step::PublishDenied => Some(Feature::LowPorts),
+            Step::Signal => Some(Feature::Signals),
+            Step::SpawnShim
+            | Step::AskShim
+            | Step::EndShim
+            | Step::Listen
+            | Step::Watch
+            | Step::CreateDirectory
+            | Step::OpenLog
+            | Step::ReadHost
+            | Step::ReadRecords
+            | Step::SaveRecord
+            | Step::DeleteRecord
+            | Step::SetAside
+            | Step::Delete
+            | Step::Attach
+            | Step::Publish
+            | Step::PublishTaken
+            | Step::PublishNowhere
+            | Step::StartPublisher
+            | Step::EndPublisher
+            | Step::FindNft
+            | Step::WriteFiles
+            | Step::ReadBoot
+            | Step::LetGo => None,
         }
     }
 
     /// The step failed on `object`.
     pub(super) fn failed(self, object: impl ToString, cause: impl ToString) -> Failure {
-        Failure { step: self, object: object.to_string(), cause: cause.to_string() }
+        let cause = cause.to_string();
+        let lacking = self.feature().filter(|feature| is_denial(&cause) && privilege::missing(*feature).is_some());
+        Failure { step: self, object: object.to_string(), cause, lacking }
+    }
+
+    /// The step would fail on `object` for want of a capability, in another process of ours.
+    pub(super) fn denied(self, object: impl ToString) -> Failure {
+        let cause = rustix::io::Errno::PERM.into();
+        Failure { lacking: self.feature(), ..self.failed(object, cause_of(&cause)) }
     }
 
     /// What to make of the system's error in this step on `object`.
@@ -136,17 +191,58 @@ impl Step {
     }
 }
 
+/// Whether the kernel says that we may not: EPERM or EACCES, at the end of a cause that others may have put into words.
+fn is_denial(cause: &str) -> bool {
+    [rustix::io::Errno::PERM, rustix::io::Errno::ACCESS]
+        .iter()
+        .any(|errno| cause.ends_with(&cause_of(&(*errno).into())))
+}
+
 /// A step that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Failure {
     step: Step,
     object: String,
     cause: String,
+    /// What the process that failed lacked a capability for.
+    #[serde(default)]
+    lacking: Option<Feature>,
 }
 
 impl From<Failure> for BackendError {
     fn from(failure: Failure) -> Self {
-        let (operation, hint) = (failure.step.operation(), failure.step.hint());
-        BackendError::Failed { operation, object: failure.object, cause: failure.cause, hint }
+        let Failure { step, object, cause, lacking } = failure;
+        let (cause, hint) = match lacking {
+            Some(feature) => (format!("{cause}: {} is missing", feature.capability()), Some(feature.hint())),
+            None => (cause, step.hint()),
+        };
+        BackendError::Failed { operation: step.operation(), object, cause, hint }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capability_is_named_only_where_it_was_the_reason() {
+        let told = |failure: Failure| match BackendError::from(failure) {
+            BackendError::Failed { cause, hint, .. } => (cause, hint),
+            other => panic!("{other}"),
+        };
+        let (cause, hint) = told(Step::Signal.denied("web"));
+        assert_eq!(cause, "Operation not permitted: CAP_KILL is missing");
+        assert_eq!(hint, Some(Feature::Signals.hint()));
+        let (cause, hint) = told(Step::CreateTap.failed("eth0", "the name is taken"));
+        assert_eq!((cause.as_str(), hint), ("the name is taken", Step::CreateTap.hint()));
+        // No capability helps against this one.
+        let (cause, _) = told(Step::ReadHost.on("x")(io::Error::from(rustix::io::Errno::ACCESS)));
+        assert_eq!(cause, "Permission denied");
+    }
+
+    #[test]
+    fn what_an_older_process_says_of_a_failure_is_understood() {
+        let old = r#"{"step":"create_tap","object":"eth0","cause":"no"}"#;
+        assert_eq!(serde_json::from_str::<Failure>(old).expect("JSON"), Step::CreateTap.failed("eth0", "no"));
     }
 }

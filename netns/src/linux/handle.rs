@@ -37,6 +37,8 @@ pub(super) struct Handle {
     pub(super) pidfd: OwnedFd,
     /// The container's init, once it runs.
     pub(super) init: Option<OwnedFd>,
+    /// Its command, as the host numbers processes, once it runs.
+    pub(super) command: Option<u32>,
     /// What has been said of its end.
     pub(super) ended: Option<i32>,
     /// If it is a child of ours.
@@ -64,7 +66,16 @@ impl Handle {
             match begun() {
                 Ok(pidfd) => {
                     let (id, pid) = (id.clone(), child.id());
-                    Ok(Handle { id, pid, channel: Some(channel), pidfd, init: None, ended: None, child: Some(child) })
+                    Ok(Handle {
+                        id,
+                        pid,
+                        channel: Some(channel),
+                        pidfd,
+                        init: None,
+                        command: None,
+                        ended: None,
+                        child: Some(child),
+                    })
                 }
                 Err(why) => {
                     drop(channel);
@@ -103,7 +114,16 @@ impl Handle {
         match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
             Ok(pidfd) => {
                 let pid = pid.as_raw_nonzero().get().unsigned_abs();
-                Ok(Some(Handle { id: id.clone(), pid, channel, pidfd, init: None, ended: None, child: None }))
+                Ok(Some(Handle {
+                    id: id.clone(),
+                    pid,
+                    channel,
+                    pidfd,
+                    init: None,
+                    command: None,
+                    ended: None,
+                    child: None,
+                }))
             }
             Err(rustix::io::Errno::SRCH) => Ok(None),
             Err(why) => Err(why.into()),

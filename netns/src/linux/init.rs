@@ -14,6 +14,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 use super::etc::Etc;
 use super::exec::{become_neutral, channel_on_stdin, spawn as spawn_trampoline};
 use super::mounts;
+use super::privilege::{Role, hold_only};
 use super::process::{NotStarted, Process, cause_of};
 use super::program;
 use super::protocol::{InitOrder, InitReport};
@@ -34,7 +35,10 @@ pub(super) fn main() -> ExitCode {
 fn begin(channel: &mut Channel) -> Result<Option<Pid>, WireError> {
     let (order, streams) = channel.recv::<InitOrder>()?;
     let started = prepare(&order).and_then(|etc| Ok((start(order.process, streams)?, etc)));
+    // From now on it waits, whatever becomes of the command. Not before: it found the command with the command's own powers.
+    let let_go = |why: io::Error| NotStarted::other("let go of", "the capabilities of init", cause_of(&why));
     let watched = started.and_then(|(command, etc)| {
+        hold_only(Role::Init).map_err(let_go)?;
         etc.map_or(Ok(()), Etc::keep)?;
         Ok((command, pidfd(command)?))
     });

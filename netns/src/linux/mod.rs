@@ -9,6 +9,7 @@
 //! * `init`: PID 1 of a container; `mounts` is its view, `etc` its own files in that; `exec`: how other commands get in; `program`: which file a command is;
 //! * [`publish`]: the process that serves a container's published ports;
 //! * [`session`]: the outer end of a command; `process`, [`text`]: what is started;
+//! * [`privilege`]: which capabilities each of these processes holds;
 //! * `protocol` over [`wire`]: what all of them say to each other; `failure`: what went wrong, across processes;
 //! * [`firewall`]: our nftables tables, and who else's drop what is ours; [`forwarding`]: the host's `ip_forward`;
 //! * [`names`]: the thread that answers DNS questions on the gateways;
@@ -30,6 +31,7 @@ mod mounts;
 pub mod names;
 mod netlink;
 mod paths;
+pub mod privilege;
 mod process;
 mod program;
 mod protocol;

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
 
+use super::privilege::{self, Feature};
 use super::text::OsText;
 
 /// What to execute, and with what around it.
@@ -65,7 +66,7 @@ pub enum NotStarted {
         cause: String,
     },
     /// A step before it failed: status 125.
-    #[error("{operation} {object}: {cause}")]
+    #[error("{operation} {object}: {cause}{}", lacking.map(|feature| format!(": {} is missing", feature.capability())).unwrap_or_default())]
     Other {
         /// What was tried.
         operation: String,
@@ -73,13 +74,37 @@ pub enum NotStarted {
         object: String,
         /// Why it failed.
         cause: String,
+        /// What a capability was missing for.
+        #[serde(default)]
+        lacking: Option<Feature>,
     },
 }
 
 impl NotStarted {
     /// A step of ours that failed.
     pub(super) fn other(operation: &str, object: impl ToString, cause: impl ToString) -> Self {
-        NotStarted::Other { operation: operation.to_owned(), object: object.to_string(), cause: cause.to_string() }
+        let (operation, object, cause) = (operation.to_owned(), object.to_string(), cause.to_string());
+        NotStarted::Other { operation, object, cause, lacking: None }
+    }
+
+    /// The same for want of a capability, if this process lacks the one for `feature`.
+    pub(super) fn for_want_of(self, feature: Feature) -> Self {
+        let lacks = privilege::missing(feature).map(|_| feature);
+        match self {
+            NotStarted::Other { operation, object, cause, lacking } => {
+                NotStarted::Other { operation, object, cause, lacking: lacking.or(lacks) }
+            }
+            other @ (NotStarted::NotFound { .. } | NotStarted::NotExecutable { .. }) => other,
+        }
+    }
+
+    /// What the user may do about it, if we know.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            NotStarted::Other { lacking, .. } => lacking.map(Feature::hint),
+            NotStarted::NotFound { .. } | NotStarted::NotExecutable { .. } => None,
+        }
     }
 
     /// What an error of `execve` means.

@@ -10,6 +10,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use switch::link::port::PortLink;
 use switch::mac::MacAddr;
 
+use super::ethtool::offload_only_what_can_be_said;
 use super::failure::{Failure, Step};
 use super::netlink::{LOOPBACK, Netlink};
 use super::protocol::{InterfacePlan, NetworkNamespace, Plan};
@@ -54,7 +55,10 @@ pub(super) fn make_interface(plan: &InterfacePlan) -> Result<Interface, Failure>
             let tap = PortLink::create(&plan.name, plan.offload);
             Some(tap.map_err(|why| Step::CreateTap.failed(&plan.name, why))?)
         }
-        EndpointKind::Veth => None,
+        EndpointKind::Veth => {
+            offload_only_what_can_be_said(&plan.name).map_err(Step::Configure.on(&plan.name))?;
+            None
+        }
     };
     // Everybody on the network is told whose address this is now (a gratuitous ARP request, RFC 5227), since it may have been
     // another's a moment ago: the kernel does when an interface that has an address is switched on.

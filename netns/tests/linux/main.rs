@@ -14,6 +14,7 @@ mod forwarding;
 mod modes;
 mod names;
 mod places;
+mod privileges;
 mod publish;
 mod recovery;
 mod world;
@@ -31,9 +32,10 @@ fn main() -> ExitCode {
         return code;
     }
     let mut arguments = Arguments::from_args();
-    // Processes and namespaces are made and waited for: more at once would only slow each down.
-    arguments.test_threads.get_or_insert(2);
-    let tests = [modes::all(), commands::all(), endings::all(), etc::all(), recovery::all()];
+    // One at a time: a process that one test starts has, until it is executed, a copy of what another holds open, be it a
+    // TAP that is to vanish or a port that is to be free.
+    arguments.test_threads.get_or_insert(1);
+    let tests = [modes::all(), commands::all(), endings::all(), etc::all(), privileges::all(), recovery::all()];
     let services = [firewall::all(), forwarding::all(), names::all(), names::passing_on::all(), publish::all()];
     let trials: Vec<Trial> = tests.into_iter().chain(services).flatten().collect();
     if let Err(why) = linux::scratch::can_run() {

@@ -753,7 +753,7 @@ fn an_address_that_is_not_the_hosts_is_named() {
         failed(net.try_publish(&["80:80"]))
     });
     let (text, hint) = unprivileged.join().expect("it does not panic");
-    assert_eq!(text, "publish 0.0.0.0:80/tcp: Permission denied");
+    assert_eq!(text, "publish 0.0.0.0:80/tcp: Permission denied: CAP_NET_BIND_SERVICE is missing");
     assert!(hint.is_some_and(|hint| hint.contains("CAP_NET_BIND_SERVICE")));
 }
 

@@ -166,7 +166,7 @@ fn fails_at(moment: u32, work: Work, db_lives: bool) -> bool {
 
 #[test]
 fn a_crash_while_the_first_daemon_starts_is_no_harm() {
-    for moment in 1..5 {
+    for moment in 1..10 {
         let mut world = World::builder().seed(2).build();
         world.crash_after_changes(moment);
         if world.up().is_ok() {

@@ -10,6 +10,9 @@ tests![
     help_tells_of_every_command,
     a_command_that_needs_a_daemon_says_that_there_is_none,
     the_demo_runs_in_the_simulator,
+    a_shell_can_complete_every_command,
+    every_command_has_a_man_page,
+    the_doctor_tells_whoever_asks,
 ];
 
 fn wrong_usage_ends_with_2() {
@@ -33,6 +36,9 @@ fn wrong_usage_ends_with_2() {
         &["up", "--bip", "172.30.0.0/16"],
         &["up", "--bip", "172.30.0.1/31"],
         &["demo", "--world", "mars"],
+        &["completions"],
+        &["completions", "dos"],
+        &["man"],
     ];
     for arguments in wrong {
         let said = pontoon(arguments);
@@ -53,8 +59,26 @@ fn help_tells_of_every_command() {
     let said = pontoon(&["--help"]);
     assert_eq!((said.status, said.stderr.as_str()), (0, ""));
     for command in [
-        "run", "exec", "ps", "stop", "kill", "inspect", "logs", "rm", "network", "show", "bridge", "stats", "demo",
-        "up", "down", "status", "version",
+        "run",
+        "exec",
+        "ps",
+        "stop",
+        "kill",
+        "inspect",
+        "logs",
+        "rm",
+        "network",
+        "show",
+        "bridge",
+        "stats",
+        "demo",
+        "up",
+        "down",
+        "status",
+        "doctor",
+        "completions",
+        "man",
+        "version",
     ] {
         assert!(said.stdout.lines().any(|line| line.trim_start().starts_with(command)), "{command}: {}", said.stdout);
         let own = pontoon(&[command, "--help"]);
@@ -79,6 +103,94 @@ fn the_demo_runs_in_the_simulator() {
         assert!(said.stdout.contains(&format!("== {heading}")), "{heading}: {}", said.stdout);
     }
     assert_eq!(pontoon(&["demo", "--world", "sim"]).stdout, said.stdout, "and tells the same every time");
+}
+
+fn a_shell_can_complete_every_command() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let said = pontoon(&["completions", shell]);
+        assert_eq!((said.status, said.stderr.as_str()), (0, ""), "{shell}");
+        for word in ["run", "network", "doctor", "--runtime-dir", "--mac-address", "--drops"] {
+            // Some shells' scripts have an option without its dashes.
+            assert!(said.stdout.contains(word.trim_start_matches('-')), "{shell}: {word}");
+        }
+    }
+}
+
+fn every_command_has_a_man_page() {
+    let directory = std::env::temp_dir().join(format!("pontoon-man-{}", std::process::id()));
+    let said = pontoon(&["man", &directory.join("man1").display().to_string()]);
+    assert_eq!((said.status, said.stdout.as_str(), said.stderr.as_str()), (0, "", ""));
+    let pages = std::fs::read_dir(directory.join("man1")).expect("a directory");
+    let pages: std::collections::BTreeMap<String, String> = pages
+        .map(|entry| {
+            let entry = entry.expect("an entry");
+            let page = std::fs::read_to_string(entry.path()).expect("a page");
+            (entry.file_name().to_string_lossy().into_owned(), page)
+        })
+        .collect();
+    for (page, line) in [
+        ("pontoon.1", "pontoon \\- A floating bridge"),
+        ("pontoon-run.1", "pontoon\\-run \\- Run a command in a new container"),
+        ("pontoon-network-ls.1", "pontoon\\-network\\-ls \\- List networks"),
+        ("pontoon-doctor.1", "pontoon\\-doctor \\- Check whether this machine has what containers take"),
+    ] {
+        let text = pages.get(page).unwrap_or_else(|| panic!("{page} is not there: {:?}", pages.keys()));
+        assert!(text.contains(line), "{page}: {text}");
+    }
+    assert!(pages.keys().all(|page| page.starts_with("pontoon") && !page.contains("__")), "{:?}", pages.keys());
+    // Written again, they are the same; where nothing can be written, that is said.
+    let nowhere = directory.join("man1/pontoon.1/man1").display().to_string();
+    let said = pontoon(&["man", &nowhere]);
+    let expected = format!("pontoon: make the directory {nowhere}: Not a directory (os error 20)\n");
+    assert_eq!((said.status, said.stderr), (1, expected));
+    std::fs::remove_dir_all(&directory).expect("delete the pages");
+}
+
+fn the_doctor_tells_whoever_asks() {
+    let words = pontoon(&["doctor"]);
+    let json = pontoon(&["doctor", "--json"]);
+    assert_eq!((words.stderr.as_str(), json.stderr.as_str()), ("", ""));
+    let findings: Vec<serde_json::Value> = serde_json::from_str(&json.stdout).expect("an array");
+    let mut text = String::new();
+    let mut fails = false;
+    for finding in &findings {
+        let keys: Vec<&str> = finding.as_object().expect("an object").keys().map(String::as_str).collect();
+        assert_eq!(keys, ["check", "finding", "hint", "status"]);
+        let word = |key: &str| finding[key].as_str().unwrap_or_else(|| panic!("{finding}")).to_owned();
+        let status = word("status");
+        assert!(["ok", "warn", "fail"].contains(&status.as_str()), "{finding}");
+        assert_eq!(
+            finding["hint"].is_null(),
+            status == "ok",
+            "a remedy for what is ill, and for nothing else: {finding}"
+        );
+        fails |= status == "fail";
+        text.push_str(&format!("{status:4}  {}: {}\n", word("check"), word("finding")));
+        text.extend(finding["hint"].as_str().map(|hint| format!("      hint: {hint}\n")));
+    }
+    assert_eq!(words.stdout, text);
+    assert_eq!((words.status, json.status), (i32::from(fails), i32::from(fails)));
+    let checks: Vec<String> =
+        findings.iter().map(|finding| finding["check"].as_str().unwrap_or("").to_owned()).collect();
+    for check in [
+        "/dev/net/tun",
+        "TAP",
+        "CAP_NET_ADMIN",
+        "CAP_SYS_ADMIN",
+        "CAP_NET_BIND_SERVICE",
+        "CAP_NET_RAW",
+        "CAP_KILL",
+        "namespaces",
+        "user namespaces",
+        "nft",
+        "net.ipv4.ip_forward",
+        "name resolution",
+        "kernel",
+        "pidfd",
+        "io_uring",
+    ] {
+        assert!(checks.iter().any(|own| own == check), "{check}: {checks:?}");
+    }
 }
 
 /// Runs `pontoon` where no daemon can be.

@@ -1,7 +1,6 @@
 //! Veth pairs: both ends in one order to the kernel, so that there is never one without the other.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -19,8 +18,9 @@ pub(in crate::linux) struct VethPair<'a> {
     pub(in crate::linux) peer_name: &'a str,
     /// The MAC of the other end; the kernel makes one up if there is none.
     pub(in crate::linux) peer_mac: Option<MacAddr>,
-    /// The network namespace of the other end.
-    pub(in crate::linux) peer_namespace: BorrowedFd<'a>,
+    /// A process in the network namespace of the other end. By pid, since to open its namespace would be to look into that
+    /// process, which may hold capabilities that we let go of.
+    pub(in crate::linux) peer_pid: u32,
     /// The longest IP packet of both, in bytes.
     pub(in crate::linux) mtu: u32,
 }
@@ -32,7 +32,7 @@ impl Netlink {
         peer.attributes = vec![
             LinkAttribute::IfName(pair.peer_name.to_owned()),
             LinkAttribute::Mtu(pair.mtu),
-            LinkAttribute::NetNsFd(pair.peer_namespace.as_raw_fd()),
+            LinkAttribute::NetNsPid(pair.peer_pid),
         ];
         peer.attributes.extend(pair.peer_mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
         let mut message = LinkMessage::default();

@@ -30,6 +30,7 @@ use signal_hook::consts::FORBIDDEN;
 use self::task::Task;
 use super::exec::channel_on_stdin;
 use super::failure::{Failure, Step};
+use super::privilege::{self, Role};
 use super::protocol::{Event, NetworkNamespace, Plan, Reply, Request};
 use super::setup::{self, Interface};
 use super::wire::{Channel, WireError};
@@ -117,6 +118,7 @@ impl Shim {
         }
         let before = network_namespace();
         setup::make(&plan, joined)?;
+        privilege::hold_only(Role::Shim).map_err(Step::LetGo.on("a shim"))?;
         let socket = directory.join("shim.sock");
         let listener = UnixListener::bind(&socket)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))

@@ -1,6 +1,6 @@
 //! [`Task`]: a process that the shim has started: the container's init, or a command from outside.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Child;
@@ -10,6 +10,7 @@ use nix::sched::{CloneFlags, unshare};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::linux::exec;
+use crate::linux::privilege::{self, Feature};
 use crate::linux::process::{NotStarted, Process, cause_of};
 use crate::linux::protocol::{Event, INIT, InitOrder, InitReport, Order};
 use crate::linux::wire::{Channel, WireError};
@@ -75,8 +76,12 @@ impl Task {
 
     /// Sends a signal to the command: to the process alone, as Docker does. One that has ended does not mind.
     pub(super) fn signal(&self, signal: i32) {
-        if let Some(signal) = Signal::from_named_raw(signal) {
-            let _ = rustix::process::pidfd_send_signal(&self.command, signal);
+        let Some(signal) = Signal::from_named_raw(signal) else { return };
+        if let Err(rustix::io::Errno::PERM) = rustix::process::pidfd_send_signal(&self.command, signal) {
+            // Nobody waits for an answer, so this is for the shims' log.
+            let lacking = privilege::missing(Feature::Signals).map(|name| format!(": {name} is missing"));
+            let lacking = lacking.unwrap_or_default();
+            let _ = writeln!(io::stderr(), "pontoon: send {signal:?} to a command: Operation not permitted{lacking}");
         }
     }
 

@@ -27,6 +27,7 @@ use crate::linux::handle::{Handle, status_left};
 use crate::linux::names::Resolver;
 use crate::linux::netlink::Netlink;
 use crate::linux::paths::Paths;
+use crate::linux::privilege::may_signal;
 use crate::linux::process::{Command, NotStarted, Streams};
 use crate::linux::protocol::{Reply, Request};
 use crate::linux::publish::Publisher;
@@ -154,6 +155,7 @@ impl Backend for Linux {
         match answer {
             Ok((Reply::Started { command }, mut fds)) => {
                 handle.init = fds.pop();
+                handle.command = command;
                 Ok(command.unwrap_or(handle.pid))
             }
             Ok((Reply::NotStarted { why }, _)) => Err(start_error(why)),
@@ -270,6 +272,7 @@ impl Backend for Linux {
         }
         let mut fds = fds.into_iter();
         handle.init = fds.next();
+        handle.command = command;
         let mut links = Vec::new();
         for (ifname, is_tap) in interfaces {
             let tap = if is_tap { fds.next() } else { None };
@@ -315,6 +318,10 @@ impl Backend for Linux {
             return Err(Step::Signal.failed(id.short(), format!("{signal} is the number of no signal")).into());
         }
         let handle = self.handle(id).ok_or(BackendError::Gone)?;
+        // The shim sends it, and has no way to say that it may not.
+        if handle.command.and_then(|command| may_signal(handle.pid, command)) == Some(false) {
+            return Err(Step::Signal.denied(id.short()).into());
+        }
         handle.tell(&Request::Signal { signal }).map_err(|why| Step::Signal.failed(id.short(), why).into())
     }
 
@@ -473,8 +480,8 @@ fn start_error(why: NotStarted) -> StartError {
         NotStarted::NotFound { command } => StartError::NotFound(command),
         NotStarted::NotExecutable { command, cause } => StartError::NotExecutable(command, cause),
         other @ NotStarted::Other { .. } => {
-            let (object, cause) = ("the command".to_owned(), other.to_string());
-            StartError::Backend(BackendError::Failed { operation: "start", object, cause, hint: None })
+            let (object, cause, hint) = ("the command".to_owned(), other.to_string(), other.hint());
+            StartError::Backend(BackendError::Failed { operation: "start", object, cause, hint })
         }
     }
 }

@@ -70,7 +70,7 @@ pub fn others() -> Vec<String> {
     all().into_iter().filter(|pid| *pid != own).map(|pid| format!("{pid} {}", words_of(pid))).collect()
 }
 
-fn words_of(pid: i32) -> String {
+pub fn words_of(pid: i32) -> String {
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     line.split(|byte| *byte == 0).map(super::text).collect::<Vec<_>>().join(" ")
 }
