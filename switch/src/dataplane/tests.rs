@@ -64,6 +64,26 @@ fn counts_a_frame_that_goes_nowhere() {
 }
 
 #[test]
+fn finds_counters_that_do_not_add_up_also_those_of_ports_that_have_gone() {
+    let mut plane = plane(2);
+    arrive(&mut plane, 1, &[frame(ALL, B)]);
+    plane.service(PortId(1), NOW);
+    plane.control(Control::Unplug { port: PortId(1) }, NOW).unwrap();
+    assert_eq!(plane.check(), Ok(()));
+    let whole = plane.bridges.get(0).unwrap().departed.clone();
+    let lost = &mut plane.bridges.get_mut(0).unwrap().departed;
+    lost.rx.flooded -= 1;
+    let imbalance = lost.check().unwrap_err();
+    assert_eq!(plane.check(), Err(Unbalanced::Departed { bridge: BRIDGE, imbalance }));
+    plane.bridges.get_mut(0).unwrap().departed = whole;
+
+    let invented = &mut plane.ports.get_mut(0).unwrap().counters;
+    invented.rx.packets += 1;
+    let imbalance = invented.check().unwrap_err();
+    assert_eq!(plane.check(), Err(Unbalanced::Port { port: PortId(0), imbalance }));
+}
+
+#[test]
 fn tells_the_verdict_of_a_single_frame() {
     let mut plane = plane(2);
     let buffer = Arc::new(Buffer::holding(&frame(ALL, A), VnetHeader::default()));
