@@ -6,6 +6,7 @@
 
 use etherparse::{EtherType, Ethernet2HeaderSlice, LaxSlicedPacket, SingleVlanHeaderSlice};
 use libfuzzer_sys::fuzz_target;
+use switch::buffer::MAX_FRAME;
 use switch::frame::{Frame, Tag};
 use switch::verdict::DropReason;
 use switch::vnet::VnetHeader;
@@ -43,9 +44,12 @@ struct Header {
 }
 
 /// The frame as etherparse's single steps see it. That there are at most two tags, and that 0x9100 (a TPID from before
-/// 802.1ad, which it knows) is none, is the switch's own choice.
+/// 802.1ad, which it knows) is none, is the switch's own choice; and so is how long a frame may be, once it has a header.
 fn header_by_header(bytes: &[u8]) -> Result<Header, DropReason> {
     let ethernet = Ethernet2HeaderSlice::from_slice(bytes).map_err(|_| DropReason::Runt)?;
+    if bytes.len() > MAX_FRAME {
+        return Err(DropReason::Oversized);
+    }
     let mut header = Header {
         destination: ethernet.destination(),
         source: ethernet.source(),

@@ -104,13 +104,18 @@ pub fn drops_table(drops: &[Drop]) -> String {
     text(rows, &[3])
 }
 
-/// Whether for every port rx = forwarded + flooded + local + Σ drops.
+/// Whether for every port, and for those that have gone, rx = forwarded + flooded + local + Σ drops.
 ///
 /// # Errors
-/// Every port for which it does not hold, and the numbers.
+/// All for which it does not hold, and the numbers.
 pub fn check(bridges: &[Bridge]) -> Result<(), String> {
     let of_port = |port: &PortStatistics| port.counters.check().err().map(|broken| format!("{}: {broken}", port.name));
-    let broken: Vec<String> = bridges.iter().flat_map(|bridge| &bridge.ports).filter_map(of_port).collect();
+    let of_departed = |bridge: &Bridge| {
+        let broken = bridge.departed.check().err()?;
+        Some(format!("departed ports of {}: {broken}", bridge.name))
+    };
+    let ports = bridges.iter().flat_map(|bridge| &bridge.ports).filter_map(of_port);
+    let broken: Vec<String> = ports.chain(bridges.iter().filter_map(of_departed)).collect();
     if broken.is_empty() { Ok(()) } else { Err(broken.join("; ")) }
 }
 
@@ -158,7 +163,10 @@ mod tests {
         let mut broken = bridge("pontoon0", &["a.eth0", "b.eth0"]);
         assert_eq!(check(std::slice::from_ref(&broken)), Ok(()));
         broken.ports[1].counters.rx.packets = 1;
-        assert!(check(&[broken]).unwrap_err().starts_with("b.eth0: 1 frames received"));
+        assert!(check(std::slice::from_ref(&broken)).unwrap_err().starts_with("b.eth0: 1 frames received"));
+        broken.ports.clear();
+        broken.departed.rx.packets = 1;
+        assert!(check(&[broken]).unwrap_err().starts_with("departed ports of pontoon0: 1 frames received"));
     }
 
     #[test]

@@ -127,3 +127,29 @@ impl Pool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_that_was_given_back_is_taken_again() {
+        let mut pool = Pool::new(2);
+        let mut buffer = pool.take().unwrap();
+        Arc::get_mut(&mut buffer).unwrap().room()[0] = 7;
+        pool.give(buffer);
+        let again = pool.take().unwrap();
+        assert_eq!(again.bytes[HEADER], 7, "no new one, which would be all zeros");
+    }
+
+    #[test]
+    fn a_buffer_that_somebody_still_holds_is_not_taken_again() {
+        let mut pool = Pool::new(1);
+        let held = pool.take().unwrap();
+        assert!(pool.take().is_none(), "one at a time");
+        pool.give(Arc::clone(&held));
+        let other = pool.take().expect("its place is free");
+        assert!(!Arc::ptr_eq(&held, &other));
+        pool.give(other);
+    }
+}

@@ -67,3 +67,28 @@ impl VnetHeader {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_counted_from_the_first_byte_is_shifted() {
+        let super_frame = VnetHeader {
+            flags: NEEDS_CSUM,
+            gso_type: GSO_TCPV4,
+            hdr_len: 54,
+            gso_size: 1448,
+            csum_start: 34,
+            csum_offset: 16,
+        };
+        let tagged = VnetHeader { hdr_len: 58, csum_start: 38, ..super_frame };
+        assert_eq!(super_frame.shifted(4), tagged);
+        assert_eq!(tagged.shifted(-4), super_frame);
+        assert_eq!(tagged.shifted(0), tagged);
+        // No hint is still no hint, and of a finished frame there is nothing to shift.
+        let without_hint = VnetHeader { hdr_len: 0, ..super_frame };
+        assert_eq!(without_hint.shifted(4), VnetHeader { csum_start: 38, ..without_hint });
+        assert_eq!(VnetHeader::default().shifted(4), VnetHeader::default());
+    }
+}

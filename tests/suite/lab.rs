@@ -63,6 +63,8 @@ pub enum Program {
     NotFound,
     /// Is a file that is no program.
     NotExecutable,
+    /// Writes this line and ends.
+    Print(&'static str),
 }
 
 impl Order {
@@ -231,6 +233,10 @@ pub enum NetError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener(pub usize);
 
+/// An open TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection(pub usize);
+
 /// An open ear on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sniffer(pub usize);
@@ -328,6 +334,8 @@ pub trait Lab {
     fn etc(&mut self, container: &str) -> [String; 3];
     /// Gives the host a /etc/resolv.conf.
     fn host_resolv_conf(&mut self, text: &str);
+    /// What a detached container has written.
+    fn logs(&mut self, container: &str) -> Result<String, Refusal>;
     fn set_link(&mut self, place: Place<'_>, interface: &str, up: bool);
     fn delete_link(&mut self, place: Place<'_>, interface: &str);
     /// Configures an interface by hand.
@@ -340,6 +348,12 @@ pub trait Lab {
     fn close(&mut self, listener: Listener);
     /// Connects, and closes at once.
     fn connect(&mut self, from: Place<'_>, to: Ipv4Addr, port: u16) -> Result<(), NetError>;
+    /// Opens a TCP connection to a listener made for it.
+    fn open(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr) -> Connection;
+    /// Writes into a connection, at the end that opened it.
+    fn write(&mut self, connection: Connection, bytes: &[u8]);
+    /// Reads so many bytes at its other end.
+    fn read(&mut self, connection: Connection, length: usize) -> Vec<u8>;
     /// Sends bytes by TCP to a listener made for it.
     fn transfer(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr, length: u64) -> Transferred;
     /// Sends one datagram to a socket made for it; what arrived.

@@ -1,7 +1,7 @@
 //! The test suite: one binary.
 //!
 //! * [`scenarios`]: what a user observes, each written once against [`lab::Lab`] and played in both worlds, as
-//!   `sim::NAME` and `linux::NAME`.
+//!   `sim::NAME` and `linux::NAME`; a few, which say why, only as the latter.
 //! * [`properties`]: the switch against a reference [`model`].
 //! * [`black_box`]: the command as a user meets it.
 //!
@@ -36,8 +36,8 @@ fn main() -> ExitCode {
         return ended;
     }
     let arguments = Arguments::from_args();
-    let simulated =
-        scenarios::all().map(|scenario| Trial::test(format!("sim::{}", scenario.name), || play_simulated(scenario)));
+    let simulated = scenarios::in_both_worlds()
+        .map(|scenario| Trial::test(format!("sim::{}", scenario.name), || play_simulated(scenario)));
     let properties = properties::ALL.into_iter().map(|(name, run)| Trial::test(format!("properties::{name}"), run));
     let anywhere = black_box::anywhere().map(|Caged { name, test }| {
         Trial::test(format!("black_box::{name}"), || {
@@ -52,12 +52,16 @@ fn main() -> ExitCode {
 
 /// The names of the tests that need a real kernel.
 fn caged() -> impl Iterator<Item = String> {
-    let scenarios = scenarios::all().map(|scenario| format!("linux::{}", scenario.name));
+    let scenarios = on_linux().map(|scenario| format!("linux::{}", scenario.name));
     scenarios.chain(black_box::caged().map(|test| format!("black_box::{}", test.name)))
 }
 
+fn on_linux() -> impl Iterator<Item = &'static scenarios::Scenario> {
+    scenarios::in_both_worlds().chain(scenarios::on_linux_only())
+}
+
 fn run_caged(name: &str) -> bool {
-    if let Some(scenario) = scenarios::all().find(|scenario| name.strip_prefix("linux::") == Some(scenario.name)) {
+    if let Some(scenario) = on_linux().find(|scenario| name.strip_prefix("linux::") == Some(scenario.name)) {
         let mut lab = Linux::new();
         (scenario.play)(&mut lab);
         lab.finish();

@@ -6,20 +6,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use libtest_mimic::Failed;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
+use switch::buffer::{Buffer, Pool};
+use switch::counters::PortCounters;
+use switch::dataplane::{BridgeId, Control, Dataplane, Settings};
 use switch::fdb::{EntryKind, FdbEntry};
 use switch::forward::{self, Switch};
 use switch::frame::Frame;
+use switch::link::{Link, Received, Transmit};
 use switch::mac::MacAddr;
 use switch::port::PortConfig;
 use switch::time::Instant;
 use switch::verdict::{DropReason, PortId, Verdict};
-use switch::vlan::{PortVlans, VlanId};
+use switch::vlan::{PortVlans, Retag, VlanId};
 use switch::vnet::VnetHeader;
 
 use crate::frames::{EXPERIMENTAL, ethernet, llc, pattern, tagged};
@@ -184,6 +189,8 @@ enum Broken {
     SendsBackWhereItCameFrom,
     IgnoresThatAStationMoves,
     FloodsOutsideTheVlan,
+    KnowsNoQuota,
+    LooksAtNoTag,
 }
 
 /// A switch that breaks one rule.
@@ -191,14 +198,14 @@ struct Saboteur {
     rule: Broken,
     switch: Switch,
     ports: BTreeMap<PortId, PortConfig>,
-    started: Instant,
 }
 
 impl Saboteur {
     fn new(rule: Broken, vlan_filtering: bool) -> Self {
         let ageing = if rule == Broken::NeverAges { Duration::from_secs(1_000_000) } else { AGEING };
+        let vlan_filtering = vlan_filtering && rule != Broken::LooksAtNoTag;
         let config = forward::Config { ageing, vlan_filtering, ..forward::Config::default() };
-        Saboteur { rule, switch: Switch::new(config), ports: BTreeMap::new(), started: Instant::ZERO }
+        Saboteur { rule, switch: Switch::new(config), ports: BTreeMap::new() }
     }
 
     /// As if every group address were a station's: with the bit that makes it a group taken away from the source.
@@ -211,7 +218,10 @@ impl Saboteur {
 }
 
 impl Decides for Saboteur {
-    fn plug(&mut self, port: PortId, config: PortConfig, now: Instant) {
+    fn plug(&mut self, port: PortId, mut config: PortConfig, now: Instant) {
+        if self.rule == Broken::KnowsNoQuota {
+            config.quota = PortConfig::default().quota;
+        }
         self.ports.insert(port, config.clone());
         Decides::plug(&mut self.switch, port, config, now);
     }
@@ -227,7 +237,7 @@ impl Decides for Saboteur {
             Broken::LearnsMulticastSources if frame.source().is_multicast() => {
                 return self.take_group_for_station(port, frame, now);
             }
-            Broken::LearnsMulticastSources | Broken::NeverAges => {}
+            Broken::LearnsMulticastSources | Broken::NeverAges | Broken::KnowsNoQuota | Broken::LooksAtNoTag => {}
             Broken::IgnoresThatAStationMoves => {
                 let verdict = self.switch.ingress(port, frame, now);
                 for old in before.iter().filter(|old| old.kind == EntryKind::Dynamic && old.station == frame.source()) {
@@ -247,7 +257,7 @@ impl Decides for Saboteur {
                 return Verdict::Flood { vlan, to: switch::verdict::PortSet::new(all, port) };
             }
         }
-        self.switch.ingress(port, frame, now.max(self.started))
+        self.switch.ingress(port, frame, now)
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -270,6 +280,8 @@ fn catches_every_broken_switch() -> Result<(), Failed> {
         Broken::SendsBackWhereItCameFrom,
         Broken::IgnoresThatAStationMoves,
         Broken::FloodsOutsideTheVlan,
+        Broken::KnowsNoQuota,
+        Broken::LooksAtNoTag,
     ] {
         let mut runner = TestRunner::new(Config {
             rng_seed: RngSeed::Fixed(KNOWN[0]),
@@ -369,34 +381,118 @@ fn follow(plan: &Plan, mut each: impl FnMut(Event) -> Result<(), TestCaseError>)
     Ok(())
 }
 
+/// A link that is not always ready: some copies it takes, some it refuses, some it answers for later.
+#[derive(Debug, Default)]
+struct Moody {
+    arriving: Option<Vec<u8>>,
+    copies: u64,
+    queued: u64,
+}
+
+impl Link for Moody {
+    fn receive(&mut self, pool: &mut Pool, into: &mut Vec<Arc<Buffer>>, _limit: usize) -> Received {
+        let Some(frame) = self.arriving.take() else { return Received::WouldBlock };
+        let mut shared = pool.take().expect("one at a time");
+        let buffer = Arc::get_mut(&mut shared).expect("nobody else has it");
+        buffer.room()[..frame.len()].copy_from_slice(&frame);
+        buffer.set_len(frame.len());
+        into.push(shared);
+        Received::WouldBlock
+    }
+
+    fn transmit(&mut self, _frame: &Arc<Buffer>, _retag: Retag) -> Transmit {
+        self.copies += 1;
+        match self.copies % 5 {
+            0 => Transmit::Full,
+            1 | 2 => {
+                self.queued += 1;
+                Transmit::Queued
+            }
+            _ => Transmit::Sent,
+        }
+    }
+
+    /// Answers for all but the latest.
+    fn flush(&mut self, results: &mut Vec<Transmit>) {
+        let known = self.queued.saturating_sub(1);
+        self.queued -= known;
+        results.extend((0..known).map(|_| Transmit::Sent));
+    }
+}
+
+/// What a port must have counted: frames received and their bytes, and copies that were to leave by it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Due {
+    received: u64,
+    bytes: u64,
+    copies: u64,
+}
+
 fn every_frame_is_counted_once() -> Result<(), Failed> {
-    use switch::counters::{PortCounters, Traffic};
+    const BRIDGE: BridgeId = BridgeId(1);
     holds(&Plan::either(), |plan| {
-        let config = forward::Config { vlan_filtering: plan.vlan_filtering, ..forward::Config::default() };
-        let mut switch = Switch::new(config);
-        let mut counters = PortCounters::default();
-        let mut sent = 0;
+        let vlan_filtering = plan.vlan_filtering;
+        let config = forward::Config { ageing: AGEING, vlan_filtering, ..forward::Config::default() };
+        let mut plane: Dataplane<Moody> = Dataplane::new(Settings { batch: 4, buffers: 4 });
+        let mut model = Model::new(AGEING, vlan_filtering);
+        let mut due: BTreeMap<PortId, Due> = BTreeMap::new();
+        let mut departed = Due::default();
+        let add = Control::AddBridge { bridge: BRIDGE, name: "net".to_owned(), config };
+        plane.control(add, Instant::ZERO).expect("it is the first");
         follow(&plan, |event| {
             match event {
-                Event::Plug(port, config, now) => Decides::plug(&mut switch, port, config, now),
-                Event::Unplug(port) => Decides::unplug(&mut switch, port),
-                Event::Wait(now) => Decides::handle_timeout(&mut switch, now),
+                Event::Plug(port, config, now) => {
+                    model.plug(port, config.clone());
+                    let link = Moody::default();
+                    plane.control(Control::Plug { bridge: BRIDGE, port, config, link }, now).expect("it is free");
+                    due.insert(port, Due::default());
+                }
+                Event::Unplug(port) => {
+                    model.unplug(port);
+                    plane.control(Control::Unplug { port }, Instant::ZERO).expect("it is there");
+                    let gone = due.remove(&port).expect("it was plugged in");
+                    departed.received += gone.received;
+                    departed.bytes += gone.bytes;
+                    departed.copies += gone.copies;
+                }
+                Event::Wait(now) => plane.handle_timeout(now),
                 Event::Send { port, from, to, tag, now } => {
                     let bytes = bytes_of(to, from, tag);
-                    let frame = Frame::parse(&bytes, VnetHeader::default()).expect("it is a frame");
-                    let verdict = switch.ingress(port, &frame, now);
-                    counters.rx.count(Traffic::of(&frame), &verdict);
-                    sent += 1;
+                    let own = due.get_mut(&port).expect("it was plugged in");
+                    own.received += 1;
+                    own.bytes += bytes.len() as u64;
+                    let verdict = model.ingress(port, to, from, tag.map(|tci| tci & 0x0fff), now);
+                    for egress in egresses_of(&verdict) {
+                        due.get_mut(&egress).expect("it was plugged in").copies += 1;
+                    }
+                    plane.link_mut(port).expect("it was plugged in").arriving = Some(bytes);
+                    plane.service(port, now);
                 }
             }
-            prop_assert_eq!(counters.rx.packets, sent);
-            prop_assert!(counters.check().is_ok(), "{:?}", counters.check());
-            let fdb = switch.fdb();
+            for (port, due) in &due {
+                let PortCounters { rx, tx } = plane.counters(*port).expect("it was plugged in");
+                let undecided = plane.link(*port).expect("it was plugged in").queued;
+                prop_assert_eq!((rx.packets, rx.bytes), (due.received, due.bytes), "{:?}", port);
+                prop_assert_eq!(tx.packets + tx.dropped + undecided, due.copies, "{:?}", port);
+            }
+            let gone = &plane.statistics()[0].departed;
+            prop_assert_eq!((gone.rx.packets, gone.rx.bytes), (departed.received, departed.bytes));
+            prop_assert_eq!(gone.tx.packets + gone.tx.dropped, departed.copies);
+            prop_assert_eq!(plane.check(), Ok(()));
+            let fdb = plane.switch(BRIDGE).expect("it is there").fdb();
             let made = fdb.counters().learned + fdb.counters().set;
             prop_assert_eq!(made, fdb.counters().expired + fdb.counters().evicted + fdb.len() as u64);
             Ok(())
         })
     })
+}
+
+fn egresses_of(verdict: &Verdict) -> Vec<PortId> {
+    match verdict {
+        Verdict::Unicast { egress, .. } | Verdict::Local { egress, .. } => vec![*egress],
+        Verdict::Flood { to, .. } => to.iter().collect(),
+        Verdict::Drop(_) => Vec::new(),
+    }
 }
 
 fn a_snapshot_restored_decides_alike() -> Result<(), Failed> {
@@ -431,7 +527,7 @@ fn the_order_of_the_hash_decides_nothing() -> Result<(), Failed> {
 
 /// Three containers and the host send each other frames of all kinds through a whole simulated world.
 fn no_frame_is_invented_altered_or_doubled() -> Result<(), Failed> {
-    let frame = (0..4_usize, destination(), source(), 0..1500_usize, any::<bool>());
+    let frame = (0..4_usize, destination(), source(), 0..1500_usize, 0..4_u8);
     let frames = proptest::collection::vec(frame, 1..40);
     holds(&frames, |frames| {
         let mut lab = Sim::new();
@@ -441,9 +537,14 @@ fn no_frame_is_invented_altered_or_doubled() -> Result<(), Failed> {
             [(Place::Host, "pontoon0"), (Place::In("a"), "eth0"), (Place::In("b"), "eth0"), (Place::In("c"), "eth0")];
         let ears = places.map(|(place, interface)| lab.sniff(place, interface));
         let mut sent = Vec::new();
-        for (number, (sender, to, from, length, is_llc)) in frames.into_iter().enumerate() {
+        for (number, (sender, to, from, length, kind)) in frames.into_iter().enumerate() {
             let payload = [&number.to_be_bytes()[..], &pattern(length.min(1400))].concat();
-            let frame = if is_llc { llc(to, from, &payload) } else { ethernet(to, from, EXPERIMENTAL, &payload) };
+            let frame = match kind {
+                0 => llc(to, from, &payload),
+                1 => tagged(to, from, length as u16, &payload),
+                2 => tagged(to, from, 0, &payload),
+                _ => ethernet(to, from, EXPERIMENTAL, &payload),
+            };
             lab.inject(places[sender].0, places[sender].1, &frame);
             sent.push((sender, frame));
         }
@@ -466,8 +567,9 @@ fn no_frame_is_invented_altered_or_doubled() -> Result<(), Failed> {
 
 /// Not ARP of a simulated host.
 fn is_made_here(frame: &[u8]) -> bool {
+    const TAG: u16 = 0x8100;
     let ethertype = u16::from_be_bytes([frame[12], frame[13]]);
-    ethertype == EXPERIMENTAL || ethertype <= 1500
+    matches!(ethertype, EXPERIMENTAL | TAG) || ethertype <= 1500
 }
 
 /// The same happens to two switches, which decide alike.

@@ -24,14 +24,26 @@ pub struct Scenario {
 /// A table of functions under their own names.
 macro_rules! scenarios {
     ($($name:ident),* $(,)?) => {
-        pub const ALL: &[$crate::scenarios::Scenario] =
-            &[$($crate::scenarios::Scenario { name: stringify!($name), play: $name }),*];
+        pub const ALL: &[$crate::scenarios::Scenario] = $crate::scenarios::table![$($name),*];
     };
 }
 use scenarios;
 
-/// All of them.
-pub fn all() -> impl Iterator<Item = &'static Scenario> {
+/// The same as a value.
+macro_rules! table {
+    ($($name:ident),* $(,)?) => {
+        &[$($crate::scenarios::Scenario { name: stringify!($name), play: $name }),*]
+    };
+}
+use table;
+
+/// Those that only a real kernel can play.
+pub fn on_linux_only() -> impl Iterator<Item = &'static Scenario> {
+    data_plane::WITH_OFFLOAD.iter()
+}
+
+/// Those for both worlds.
+pub fn in_both_worlds() -> impl Iterator<Item = &'static Scenario> {
     [
         names::ALL,
         networks::ALL,

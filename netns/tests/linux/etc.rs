@@ -42,7 +42,7 @@ crate::trials![
 ];
 
 const NOW: Now = Now { instant: switch::time::Instant::ZERO, unix: 1_700_000_000 };
-const ALL: [&str; 4] = ["cat", "/etc/resolv.conf", "/etc/hosts", "/etc/hostname"];
+const READ_ALL: [&str; 4] = ["cat", "/etc/resolv.conf", "/etc/hosts", "/etc/hostname"];
 const OWN: &str = "own resolv.conf\nown hosts\nown hostname\n";
 
 /// What stands below `/etc`, links and all, with what a change would change.
@@ -150,7 +150,7 @@ fn with_container(test: impl FnOnce(&mut World, &Id)) {
     let before = traces();
     let running = run(&mut world, Some(&own()), &["sleep", "1000"]);
     let id = running.id.clone();
-    assert_eq!(inside(&mut world, &id, &ALL), OWN);
+    assert_eq!(inside(&mut world, &id, &READ_ALL), OWN);
     test(&mut world, &id);
     world.kill(&id, 15);
     assert_eq!(world.finish(running).0, 143);
@@ -161,7 +161,7 @@ fn a_container_sees_its_own_files_and_the_host_its_own() {
     let mut world = world();
     let (before, traces_before) = (contents(), traces());
     for network in ["bridge", "none", "host"] {
-        let running = try_run(&mut world, network, Some(&own()), &ALL).expect("it runs");
+        let running = try_run(&mut world, network, Some(&own()), &READ_ALL).expect("it runs");
         assert_eq!(world.finish(running), (0, OWN.to_owned()), "{network}");
     }
     assert_eq!(contents(), before);
@@ -171,15 +171,15 @@ fn a_container_sees_its_own_files_and_the_host_its_own() {
 fn a_file_that_is_not_its_own_is_the_hosts() {
     let mut world = world();
     let files = Files { hosts: None, ..own() };
-    let seen = run_to_end(&mut world, Some(&files), &ALL);
+    let seen = run_to_end(&mut world, Some(&files), &READ_ALL);
     assert_eq!(seen, "own resolv.conf\nhost hosts\nown hostname\n");
 }
 
 fn without_files_of_its_own_a_container_sees_the_hosts() {
     let mut world = world();
     let expected = "host resolv.conf\nhost hosts\nhost hostname\n";
-    assert_eq!(run_to_end(&mut world, None, &ALL), expected);
-    assert_eq!(run_to_end(&mut world, Some(&Files::default()), &ALL), expected);
+    assert_eq!(run_to_end(&mut world, None, &READ_ALL), expected);
+    assert_eq!(run_to_end(&mut world, Some(&Files::default()), &READ_ALL), expected);
 }
 
 fn where_the_host_has_links_a_container_has_files() {
@@ -192,7 +192,7 @@ fn where_the_host_has_links_a_container_has_files() {
     symlink("hosts", "/etc/hosts").expect("a link");
     symlink("passwd", "/etc/hostname").expect("a link");
     let (before, traces_before) = (contents(), traces());
-    assert_eq!(run_to_end(&mut world, Some(&own()), &ALL), OWN);
+    assert_eq!(run_to_end(&mut world, Some(&own()), &READ_ALL), OWN);
     let passwd = fs::read_to_string("/etc/passwd").expect("read");
     assert_eq!(run_to_end(&mut world, Some(&own()), &["cat", "/etc/passwd"]), passwd);
     // The rest of /etc is the host's own: what is written there arrives.
@@ -208,7 +208,7 @@ fn what_the_host_lacks_a_container_has() {
     for name in Files::NAMES {
         fs::remove_file(Path::new("/etc").join(name)).expect("removed");
         let (before, traces_before) = (contents(), traces());
-        assert_eq!(run_to_end(&mut world, Some(&own()), &ALL), OWN, "without {name}");
+        assert_eq!(run_to_end(&mut world, Some(&own()), &READ_ALL), OWN, "without {name}");
         let passwd = fs::read_to_string("/etc/passwd").expect("read");
         assert_eq!(run_to_end(&mut world, Some(&own()), &["cat", "/etc/passwd"]), passwd);
         // Covered by what can not be written, which is said and nothing is lost.
@@ -229,12 +229,12 @@ fn a_read_only_etc_is_no_obstacle() {
     symlink("../run/no-such-directory/stub-resolv.conf", "/etc/resolv.conf").expect("a link");
     remount(MsFlags::MS_RDONLY).expect("read-only");
     let (before, traces_before) = (contents(), traces());
-    assert_eq!(run_to_end(&mut world, Some(&own()), &ALL), OWN);
+    assert_eq!(run_to_end(&mut world, Some(&own()), &READ_ALL), OWN);
     assert_eq!(contents(), before);
     remount(MsFlags::empty()).expect("writable");
     fs::write("/etc/hostname", "host hostname\n").expect("written");
     remount(MsFlags::MS_RDONLY).expect("read-only");
-    assert_eq!(run_to_end(&mut world, Some(&own()), &ALL), OWN);
+    assert_eq!(run_to_end(&mut world, Some(&own()), &READ_ALL), OWN);
     assert_eq!(traces(), traces_before);
 }
 
@@ -247,7 +247,7 @@ fn what_is_mounted_below_etc_is_still_there_when_it_is_covered() {
     mount(Some("/etc/passwd"), "/etc/hosts", None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("bound");
     fs::remove_file("/etc/hostname").expect("removed");
     let before = traces();
-    assert_eq!(run_to_end(&mut world, Some(&own()), &ALL), OWN);
+    assert_eq!(run_to_end(&mut world, Some(&own()), &READ_ALL), OWN);
     assert_eq!(run_to_end(&mut world, Some(&own()), &["cat", "/etc/below/file"]), "mounted\n");
     assert_eq!(traces(), before);
 }
@@ -262,7 +262,7 @@ fn an_etc_on_an_overlay_is_covered_as_well() {
     mount(Some("overlay"), "/etc", Some("overlay"), MsFlags::empty(), Some(layers)).expect("an overlay");
     fs::remove_file("/etc/hostname").expect("removed");
     let (before, traces_before) = (contents(), traces());
-    assert_eq!(run_to_end(&mut world, Some(&own()), &ALL), OWN);
+    assert_eq!(run_to_end(&mut world, Some(&own()), &READ_ALL), OWN);
     assert_eq!(contents(), before);
     assert_eq!(traces(), traces_before);
 }
@@ -274,7 +274,7 @@ fn everybody_may_read_them() {
             fs::remove_file("/etc/hostname").expect("removed");
         }
         let mut argv = vec!["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-        argv.extend(ALL);
+        argv.extend(READ_ALL);
         assert_eq!(run_to_end(&mut world, Some(&own()), &argv), OWN);
     }
 }
@@ -285,7 +285,7 @@ fn what_is_rewritten_is_seen_at_once() {
             let files = Files { hosts: Some(hosts.to_owned()), ..Files::default() };
             world.manager().backend().write_files(id, &files).expect("written");
             let expected = format!("own resolv.conf\n{hosts}own hostname\n");
-            assert_eq!(inside(world, id, &ALL), expected);
+            assert_eq!(inside(world, id, &READ_ALL), expected);
         }
         assert_eq!(fs::read_to_string("/etc/hosts").expect("read"), "host hosts\n");
     });
@@ -327,7 +327,7 @@ fn a_joiner_has_the_files_of_its_target_and_keeps_them() {
     world.manager().backend().write_files(&first.id, &files).expect("written");
     let expected = "own resolv.conf\nchanged\nown hostname\n";
     for id in [&second.id, &third.id] {
-        assert_eq!(inside(&mut world, id, &ALL), expected);
+        assert_eq!(inside(&mut world, id, &READ_ALL), expected);
     }
     world.remove(&first.id);
     assert!(!world.paths().container(&first.id).exists());
@@ -335,7 +335,7 @@ fn a_joiner_has_the_files_of_its_target_and_keeps_them() {
     fs::write("/etc/new", "newer\n").expect("written");
     fs::rename("/etc/new", "/etc/resolv.conf").expect("renamed");
     for id in [&second.id, &third.id] {
-        wait_until_inside(&mut world, id, &ALL, expected);
+        wait_until_inside(&mut world, id, &READ_ALL, expected);
         world.remove(id);
     }
     world.manager().backend().wait_until_clean();
@@ -356,7 +356,7 @@ fn they_stay_when_the_host_renames_a_file_over_its_own() {
                 let is_link = fs::symlink_metadata(&path).expect("it is there").is_symlink();
                 assert_eq!(is_link, round % 2 != 0);
             }
-            wait_until_inside(world, id, &ALL, OWN);
+            wait_until_inside(world, id, &READ_ALL, OWN);
         }
         assert_eq!(mounted(world, id), 3);
     });
@@ -366,7 +366,7 @@ fn they_stay_when_the_host_puts_its_own_aside() {
     with_container(|world, id| {
         fs::rename("/etc/hosts", "/etc/hosts~").expect("renamed");
         fs::write("/etc/hosts", "new\n").expect("written");
-        wait_until_inside(world, id, &ALL, OWN);
+        wait_until_inside(world, id, &READ_ALL, OWN);
         wait_until_inside(world, id, &["cat", "/etc/hosts~"], "host hosts\n");
         assert_eq!(fs::read_to_string("/etc/hosts").expect("read"), "new\n");
         assert_eq!(mounted(world, id), 3);
@@ -377,10 +377,10 @@ fn they_stay_when_the_host_deletes_its_own() {
     with_container(|world, id| {
         fs::remove_file("/etc/resolv.conf").expect("removed");
         let before = contents();
-        wait_until_inside(world, id, &ALL, OWN);
+        wait_until_inside(world, id, &READ_ALL, OWN);
         assert_eq!(contents(), before);
         fs::remove_file("/etc/hosts").expect("removed");
-        wait_until_inside(world, id, &ALL, OWN);
+        wait_until_inside(world, id, &READ_ALL, OWN);
     });
 }
 
@@ -411,11 +411,11 @@ fn they_stay_when_the_host_exchanges_the_directory() {
     assert!(Program::new("cp").args(["-a", "/etc", "/etc.new"]).status().expect("cp").success());
     fs::rename("/etc", "/etc.old").expect("renamed");
     fs::rename("/etc.new", "/etc").expect("renamed");
-    wait_until_inside(&mut world, &id, &ALL, OWN);
+    wait_until_inside(&mut world, &id, &READ_ALL, OWN);
     wait_until_inside(&mut world, &id, &["cat", "/etc.old/hosts"], "host hosts\n");
     fs::remove_dir_all("/etc").expect("removed");
     fs::create_dir("/etc").expect("made");
-    wait_until_inside(&mut world, &id, &ALL, OWN);
+    wait_until_inside(&mut world, &id, &READ_ALL, OWN);
     assert_eq!(contents(), Contents::new());
     world.kill(&id, 15);
     world.finish(running);
@@ -431,7 +431,7 @@ fn a_cover_goes_when_the_host_has_all_names() {
     assert!(inside(&mut world, &id, &write).contains("refused"));
     fs::write("/etc/hostname", "host hostname\n").expect("written");
     wait_until_inside(&mut world, &id, &write, "written\n");
-    wait_until_inside(&mut world, &id, &ALL, OWN);
+    wait_until_inside(&mut world, &id, &READ_ALL, OWN);
     assert_eq!(fs::read_to_string("/etc/pontoon-test").expect("read"), "x\n");
     assert_eq!(mounted(&mut world, &id), 3);
     world.kill(&id, 15);
@@ -456,7 +456,7 @@ fn a_name_that_is_a_directory_is_refused() {
     fs::remove_file("/etc/hosts").expect("removed");
     fs::create_dir("/etc/hosts").expect("made");
     let before = traces();
-    let refused = try_run(&mut world, "bridge", Some(&own()), &ALL).err().expect("refused");
+    let refused = try_run(&mut world, "bridge", Some(&own()), &READ_ALL).err().expect("refused");
     assert_eq!(refused, "start the command: mount /etc/hosts: Is a directory");
     assert_eq!(traces(), before);
     assert!(world.manager().is_idle());

@@ -1,7 +1,7 @@
 //! The Linux backend on a real kernel. Each test makes a scratch namespace that stands for the host, and leaves nothing.
 //!
-//! Needs root, /dev/net/tun, iproute2, nftables and iptables. Where these are not to be had it says so and tests nothing; with `PONTOON_REQUIRE_LINUX=1`
-//! that is a failure.
+//! Needs root, /dev/net/tun, iproute2, nftables and iptables. Where these are not to be had the tests are ignored, and one line
+//! says so; with `PONTOON_REQUIRE_LINUX=1` they fail instead.
 
 // The name by which its dependents know it.
 extern crate pontoon_netns as netns;
@@ -35,31 +35,39 @@ fn main() -> ExitCode {
     // One at a time: a process that one test starts has, until it is executed, a copy of what another holds open, be it a
     // TAP that is to vanish or a port that is to be free.
     arguments.test_threads.get_or_insert(1);
-    let tests = [modes::all(), commands::all(), endings::all(), etc::all(), privileges::all(), recovery::all()];
-    let services = [firewall::all(), forwarding::all(), names::all(), names::passing_on::all(), publish::all()];
-    let trials: Vec<Trial> = tests.into_iter().chain(services).flatten().collect();
-    if let Err(why) = linux::scratch::can_run() {
-        eprintln!("NOT TESTED: the Linux backend can not run here: {why}");
-        let required = std::env::var_os("PONTOON_REQUIRE_LINUX").is_some_and(|value| value == "1");
-        return if required { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+    let tests = [modes::ALL, commands::ALL, endings::ALL, etc::ALL, privileges::ALL, recovery::ALL].concat();
+    let services = [firewall::ALL, forwarding::ALL, names::ALL, names::passing_on::ALL, publish::ALL].concat();
+    let tests = [tests, services].concat();
+    let can_run = linux::scratch::can_run();
+    let is_required = std::env::var("PONTOON_REQUIRE_LINUX").is_ok_and(|value| value == "1");
+    let is_skipped = can_run.is_err() && !is_required;
+    if let (Err(why), true, false) = (&can_run, is_skipped, arguments.list) {
+        let count = tests.len();
+        eprintln!(
+            "SKIPPED {count} tests of the Linux backend: {why}; as root with PONTOON_REQUIRE_LINUX=1 nothing is skipped"
+        );
     }
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let trial = |(name, test): (&'static str, fn())| {
+        let refused = can_run.clone();
+        let run = move || match refused {
+            Ok(()) => run(name, test),
+            Err(why) => Err(format!("PONTOON_REQUIRE_LINUX=1, but {why}").into()),
+        };
+        Trial::test(name, run).with_ignored_flag(is_skipped)
+    };
+    libtest_mimic::run(&arguments, tests.into_iter().map(trial).collect()).exit_code()
 }
 
-/// A test that has a thread, and hence namespaces, of its own.
-fn trial(name: &'static str, test: fn()) -> Trial {
-    Trial::test(name, move || {
-        let outcome = std::thread::Builder::new().name(name.to_owned()).spawn(test)?.join();
-        outcome.map_err(|_| Failed::from("it panicked: see above"))
-    })
+/// Runs a test in a thread, and hence in namespaces, of its own.
+fn run(name: &str, test: fn()) -> Result<(), Failed> {
+    let outcome = std::thread::Builder::new().name(name.to_owned()).spawn(test)?.join();
+    outcome.map_err(|_| Failed::from("it panicked: see above"))
 }
 
 /// The tests of a module by their names.
 macro_rules! trials {
     ($($name:ident),* $(,)?) => {
-        pub(crate) fn all() -> Vec<libtest_mimic::Trial> {
-            vec![$(crate::trial(stringify!($name), $name)),*]
-        }
+        pub(crate) const ALL: &[(&str, fn())] = &[$((stringify!($name), $name as fn())),*];
     };
 }
 pub(crate) use trials;

@@ -19,6 +19,7 @@ crate::trials![
     the_host_name_is_the_id_or_the_users,
     the_gateway_bears_the_bridges_name,
     a_second_instance_gets_the_next_bridge_and_subnet,
+    the_hash_of_each_switch_starts_from_chance,
 ];
 
 fn show(world: &mut World, network: &str) -> Vec<netns::interface::InterfaceInfo> {
@@ -189,4 +190,16 @@ fn a_second_instance_gets_the_next_bridge_and_subnet() {
     assert_eq!(first.manager().bridge_networks()[0].bridge, "pontoon0");
     assert_eq!(second.bridge_networks()[0].bridge, "pontoon1");
     assert_eq!(second.bridge_networks()[0].subnet.to_string(), "172.18.0.0/16");
+}
+
+/// Nobody outside can know which stations collide.
+fn the_hash_of_each_switch_starts_from_chance() {
+    let mut world = World::new();
+    world.create_network("web");
+    let mut seeds = world.hash_seeds();
+    world.kill_daemon();
+    world.start_daemon_with(8);
+    seeds.extend(world.hash_seeds());
+    let different: std::collections::BTreeSet<&u64> = seeds.iter().collect();
+    assert_eq!((seeds.len(), different.len()), (4, 4), "{seeds:?}");
 }

@@ -58,8 +58,13 @@ impl World {
     }
 
     pub(crate) fn start_daemon(&mut self) {
+        self.start_daemon_with(7);
+    }
+
+    /// Starts a daemon whose chance comes from this seed.
+    pub(crate) fn start_daemon_with(&mut self, seed: u64) {
         let backend = Linux::new(self.paths(), exe()).expect("a backend");
-        let (manager, warnings) = Manager::open(backend, &Settings { seed: 7, bip: None }, NOW).expect("a manager");
+        let (manager, warnings) = Manager::open(backend, &Settings { seed, bip: None }, NOW).expect("a manager");
         assert_eq!(warnings, [""; 0]);
         self.manager = Some(manager);
         self.drive();
@@ -84,6 +89,20 @@ impl World {
                 self.controls.push(control);
             }
         }
+    }
+
+    /// What the hashes of the switches' tables start from.
+    pub(crate) fn hash_seeds(&self) -> Vec<u64> {
+        let of = |control: &Control<PortLink>| match control {
+            Control::AddBridge { config, .. } => Some(config.hash_seed),
+            Control::RemoveBridge { .. }
+            | Control::Plug { .. }
+            | Control::Unplug { .. }
+            | Control::SetStation { .. }
+            | Control::ClearStation { .. }
+            | Control::FlushPort { .. } => None,
+        };
+        self.controls.iter().filter_map(of).collect()
     }
 
     pub(crate) fn plugged(&self) -> usize {
@@ -152,6 +171,19 @@ impl World {
             let watch = self.manager().backend().ended_fd().try_clone_to_owned().expect("a dup");
             rustix::event::poll(&mut [PollFd::new(&watch, PollFlags::IN)], Some(&second)).expect("polled");
         }
+    }
+
+    pub(crate) fn create_network(&mut self, name: &str) {
+        let request = netns::manager::NetworkRequest {
+            name: name.parse().expect("a name"),
+            subnet: netns::subnet::SubnetRequest { subnet: None, gateway: None, ip_range: None },
+            internal: false,
+            mtu: None,
+            labels: std::collections::BTreeMap::new(),
+            endpoint: netns::network::EndpointKind::Tap,
+        };
+        self.manager().create_network(request, NOW).expect("made");
+        self.drive();
     }
 
     pub(crate) fn remove(&mut self, id: &Id) {

@@ -81,6 +81,24 @@ fn a_crash_after_any_change_leaves_nothing_that_the_next_daemon_does_not_put_rig
     }
 }
 
+#[test]
+fn a_command_that_was_started_goes_on_although_its_daemon_could_not_say_so_any_more() {
+    let is_kept = |change: u32| {
+        let mut world = world();
+        world.crash_after_changes(change);
+        let _ = RUN(&mut world);
+        if world.is_up() {
+            return None;
+        }
+        world.up().expect("a daemon");
+        Some(world.inspect("web").is_ok_and(|view| view.state == "running"))
+    };
+    let kept: Vec<bool> = (1..100).map_while(is_kept).collect();
+    // The last two changes are the start of the command, and the record that says that it runs.
+    let (before, started) = kept.split_at(kept.len() - 2);
+    assert_eq!((before.contains(&true), started), (false, &[true, true][..]), "{kept:?}");
+}
+
 /// Kills the daemon over `work` at one moment, and checks what the next one makes of it. False if it was not killed.
 fn crashes_at(moment: u32, work: Work, crash: fn(&mut World, u32)) -> bool {
     let mut world = world();

@@ -77,14 +77,25 @@ pub struct FdbRow {
     pub age: u64,
 }
 
-/// The counters of a port do not add up. Always a bug.
+/// Counters do not add up. Always a bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("port {}: {imbalance}", .port.0)]
-pub struct Unbalanced {
-    /// Which.
-    pub port: PortId,
-    /// How.
-    pub imbalance: Imbalance,
+pub enum Unbalanced {
+    /// Those of a port.
+    #[error("port {}: {imbalance}", .port.0)]
+    Port {
+        /// Which.
+        port: PortId,
+        /// How.
+        imbalance: Imbalance,
+    },
+    /// The sum of those of the ports that a bridge had once.
+    #[error("departed ports of bridge {}: {imbalance}", .bridge.0)]
+    Departed {
+        /// Which.
+        bridge: BridgeId,
+        /// How.
+        imbalance: Imbalance,
+    },
 }
 
 impl<L: Link> Dataplane<L> {
@@ -124,12 +135,16 @@ impl<L: Link> Dataplane<L> {
     /// Whether the law of the counters holds for every port, and for those that have gone.
     ///
     /// # Errors
-    /// The first port whose counters do not add up.
+    /// The first counters that do not add up.
     pub fn check(&self) -> Result<(), Unbalanced> {
-        let check = |(port, it): (u16, &Port<L>)| {
-            it.counters.check().map_err(|imbalance| Unbalanced { port: PortId(port), imbalance })
+        let of_port = |(port, it): (u16, &Port<L>)| {
+            it.counters.check().map_err(|imbalance| Unbalanced::Port { port: PortId(port), imbalance })
         };
-        self.ports.iter().try_for_each(check)
+        let of_departed = |(bridge, it): (u16, &Bridge)| {
+            it.departed.check().map_err(|imbalance| Unbalanced::Departed { bridge: BridgeId(bridge), imbalance })
+        };
+        self.ports.iter().try_for_each(of_port)?;
+        self.bridges.iter().try_for_each(of_departed)
     }
 }
 

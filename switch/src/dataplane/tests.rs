@@ -51,6 +51,16 @@ fn goes_on_when_buffers_are_fewer_than_frames() {
 }
 
 #[test]
+fn makes_no_new_buffers_once_it_is_warm() {
+    let mut plane = plane_with(Settings { batch: 4, buffers: 100 }, 3);
+    for _ in 0..50 {
+        arrive(&mut plane, 0, &vec![frame(ALL, A); 4]);
+        plane.service(PortId(0), NOW);
+    }
+    assert_eq!((sent(&plane, 1), link(&mut plane, 0).new_buffers), (200, 4));
+}
+
+#[test]
 fn counts_a_frame_that_goes_nowhere() {
     let mut plane = plane(2);
     arrive(&mut plane, 0, &[vec![1; 5], frame(A, A), [&ALL[..], &A, &[0x81, 0]].concat(), vec![2; MAX_FRAME + 1]]);
@@ -61,6 +71,26 @@ fn counts_a_frame_that_goes_nowhere() {
     assert_eq!(drops, reasons.map(|reason| (reason, 1)));
     assert_eq!((rx.packets, rx.dropped, rx.bytes), (4, 4, 5 + 60 + 14 + 65_558));
     assert_eq!(plane.check(), Ok(()));
+}
+
+#[test]
+fn finds_counters_that_do_not_add_up_also_those_of_ports_that_have_gone() {
+    let mut plane = plane(2);
+    arrive(&mut plane, 1, &[frame(ALL, B)]);
+    plane.service(PortId(1), NOW);
+    plane.control(Control::Unplug { port: PortId(1) }, NOW).unwrap();
+    assert_eq!(plane.check(), Ok(()));
+    let whole = plane.bridges.get(0).unwrap().departed.clone();
+    let lost = &mut plane.bridges.get_mut(0).unwrap().departed;
+    lost.rx.flooded -= 1;
+    let imbalance = lost.check().unwrap_err();
+    assert_eq!(plane.check(), Err(Unbalanced::Departed { bridge: BRIDGE, imbalance }));
+    plane.bridges.get_mut(0).unwrap().departed = whole;
+
+    let invented = &mut plane.ports.get_mut(0).unwrap().counters;
+    invented.rx.packets += 1;
+    let imbalance = invented.check().unwrap_err();
+    assert_eq!(plane.check(), Err(Unbalanced::Port { port: PortId(0), imbalance }));
 }
 
 #[test]
@@ -319,6 +349,8 @@ struct Fake {
     answers: VecDeque<Transmit>,
     /// Results for the next flush.
     results: Vec<Transmit>,
+    /// How many of the buffers that frames arrived in had never been used before.
+    new_buffers: usize,
 }
 
 impl Link for Fake {
@@ -331,6 +363,9 @@ impl Link for Fake {
             let it = Arc::get_mut(&mut buffer).unwrap();
             it.room()[..frame.len()].copy_from_slice(frame);
             it.set_len(frame.len());
+            // (The last byte is nobody's, unless a frame is too long.)
+            let stamp = it.room().last_mut().unwrap();
+            self.new_buffers += usize::from(std::mem::replace(stamp, 1) == 0);
             into.push(buffer);
             self.arriving.pop_front();
         }

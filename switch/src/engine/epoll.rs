@@ -1,6 +1,7 @@
 //! The loop: waits with epoll for frames, commands and timeouts, and hands them to the data plane.
 //!
-//! * This is the one place of the crate that reads a clock: once per wake-up, and while it polls ([`Polling`]).
+//! * This is the one place of the crate that reads a clock: when it begins to wait, when it wakes
+//!   up, and again and again while it polls ([`Polling`]); never for a frame.
 //! * Ready ports take turns, one batch each; one that has more goes to the end of the line. While any has more, nothing is
 //!   waited for, but epoll is asked once a round who else is ready.
 //! * epoll is level-triggered: a port that was left alone too early is simply ready again.
@@ -131,6 +132,8 @@ impl<L: Link + AsFd> Loop<L> {
     }
 
     fn ask(&self, ready: &mut [EpollEvent], timeout: EpollTimeout) -> usize {
+        #[cfg(test)]
+        ASKED.set(ASKED.get() + 1);
         match self.epoll.wait(ready, timeout) {
             Ok(count) => count,
             Err(Errno::EINTR) => 0,
@@ -249,6 +252,12 @@ impl<L: Link + AsFd> Loop<L> {
     }
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How often the loop of this thread has asked epoll.
+    pub(super) static ASKED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
 /// Rounded up, so that the loop does not wake up too early and spin for the rest.
 fn in_milliseconds(wait: Duration) -> EpollTimeout {
     let millis = wait.as_nanos().div_ceil(1_000_000);
@@ -256,7 +265,7 @@ fn in_milliseconds(wait: Duration) -> EpollTimeout {
 }
 
 /// The machine's monotonic clock: the origin of time is its start.
-#[allow(clippy::disallowed_methods, reason = "the outermost loop, the one place that asks what time it is")]
+#[expect(clippy::disallowed_methods, reason = "the outermost loop, the one place that asks what time it is")]
 fn clock() -> Instant {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("Linux has this clock");
     Instant::ZERO + Duration::from(time)

@@ -1,4 +1,5 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, setsockopt, socketpair, sockopt};
@@ -60,6 +61,67 @@ fn gives_every_port_a_turn_while_another_one_never_falls_silent() {
 }
 
 #[test]
+fn a_link_that_always_has_more_is_asked_again_and_others_have_their_turn_within_two_rounds() {
+    let (engine, [quiet, listener]) = engine_with([PortId(1), PortId(4)]);
+    let (link, far) = cable();
+    let heard_in_round = Arc::new(AtomicUsize::new(0));
+    let greed =
+        Greed { round: 0, neighbour: quiet.0.try_clone().unwrap(), heard_in_round: Arc::clone(&heard_in_round) };
+    engine.control(plug(PortId(3), Wire { greed: Some(greed), ..link })).unwrap();
+    // From now on it says that it has more, although its file has nothing more to be read.
+    far.send(&frame(3));
+    assert_eq!(listener.receive(), Some(frame(9)), "what the quiet one got in the midst of it");
+    let waited = heard_in_round.load(Ordering::SeqCst) - Greed::NEIGHBOUR_GETS_A_FRAME;
+    assert!(waited <= 2, "it waited for {waited} rounds");
+}
+
+#[test]
+fn sleeps_while_there_is_nothing_to_do() {
+    let (engine, [first, second]) = engine_with([PortId(1), PortId(2)]);
+    assert_eq!(times_awake_in_silence(&engine), 1, "the end of the silence");
+    first.send(&frame(1));
+    assert_eq!(second.receive(), Some(frame(1)));
+    assert_eq!(times_awake_in_silence(&engine), 1);
+}
+
+#[test]
+fn is_not_kept_awake_by_the_file_of_a_port_that_has_gone() {
+    let (engine, [_first, _second]) = engine_with([PortId(1), PortId(2)]);
+    let (link, far) = cable();
+    let still_open = link.fd.try_clone().unwrap();
+    engine.control(plug(PortId(3), link)).unwrap();
+    engine.control(Control::Unplug { port: PortId(3) }).unwrap();
+    far.send(&frame(1));
+    assert_eq!(times_awake_in_silence(&engine), 1);
+    assert_eq!(Far(still_open).receive(), Some(frame(1)), "it was there to be read");
+}
+
+#[test]
+fn forgets_silent_stations_by_itself() {
+    let engine = Engine::spawn(Dataplane::new(Settings::default())).unwrap();
+    let config = Config { ageing: Duration::from_millis(20), ..Config::default() };
+    engine.control(Control::AddBridge { bridge: BridgeId(1), name: "test".to_owned(), config }).unwrap();
+    let (link, far) = cable();
+    engine.control(plug(PortId(1), link)).unwrap();
+    far.send(&frame(1));
+    // (It is the passing of time that is tested: there is nothing else to wait for.)
+    let expired = || {
+        let _ = engine.events().recv_timeout(Duration::from_millis(20));
+        engine.inspect(|dataplane, _| dataplane.statistics()[0].fdb.expired).unwrap()
+    };
+    assert!((0..500).any(|_| expired() == 1));
+}
+
+/// How often the loop wakes up between two questions, with a silence in between.
+fn times_awake_in_silence(engine: &Engine<Wire>) -> u64 {
+    let asked = || engine.inspect(|_, _| epoll::ASKED.get()).unwrap();
+    let before = asked();
+    let nothing = engine.events().recv_timeout(Duration::from_millis(50));
+    assert_eq!(nothing, Err(crossbeam_channel::RecvTimeoutError::Timeout));
+    asked() - before
+}
+
+#[test]
 fn answers_a_change_that_the_data_plane_refuses_with_its_error() {
     let (engine, _cables) = engine_with([PortId(1), PortId(2)]);
     let taken = engine.control(plug(PortId(1), cable().0));
@@ -71,7 +133,7 @@ fn answers_a_change_that_the_data_plane_refuses_with_its_error() {
 #[test]
 fn a_link_that_can_not_be_waited_for_is_unplugged_again() {
     let (engine, _cables) = engine_with([PortId(1), PortId(2)]);
-    let directory = Wire { fd: std::fs::File::open("/").map(OwnedFd::from).unwrap() };
+    let directory = Wire { fd: std::fs::File::open("/").map(OwnedFd::from).unwrap(), greed: None };
     let refused = engine.control(plug(PortId(3), directory));
     assert_eq!(refused, Err(EngineError::Watch { port: PortId(3), errno: Errno::EPERM }));
     assert_eq!(engine.inspect(|dataplane, _| dataplane.ports().count()), Ok(2));
@@ -110,6 +172,30 @@ fn frame(last_byte: u8) -> Vec<u8> {
 /// A link that needs no privilege: one end of a pair of sockets that keep the bounds of frames.
 struct Wire {
     fd: OwnedFd,
+    greed: Option<Greed>,
+}
+
+/// What makes a link say that it has more, for very many rounds, without having any frame.
+struct Greed {
+    round: usize,
+    /// The far end of another link, which gets a frame in one of the rounds.
+    neighbour: OwnedFd,
+    /// In which round that frame came to this link.
+    heard_in_round: Arc<AtomicUsize>,
+}
+
+impl Greed {
+    const NEIGHBOUR_GETS_A_FRAME: usize = 10;
+    /// It comes to an end, so that a failure does not hang.
+    const LAST: usize = 10_000;
+
+    fn receive(&mut self) -> Received {
+        self.round += 1;
+        if self.round == Self::NEIGHBOUR_GETS_A_FRAME {
+            send(self.neighbour.as_raw_fd(), &frame(9), MsgFlags::empty()).unwrap();
+        }
+        if self.round < Self::LAST { Received::More } else { Received::WouldBlock }
+    }
 }
 
 /// The other end, used by the test.
@@ -120,7 +206,7 @@ fn cable() -> (Wire, Far) {
     let (near, far) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap();
     // A test that waits in vain fails, and does not hang.
     setsockopt(&far, sockopt::ReceiveTimeout, &TimeVal::seconds(5)).unwrap();
-    (Wire { fd: near }, Far(far))
+    (Wire { fd: near, greed: None }, Far(far))
 }
 
 impl Far {
@@ -139,6 +225,11 @@ impl Far {
 
 impl Link for Wire {
     fn receive(&mut self, pool: &mut Pool, into: &mut Vec<Arc<Buffer>>, limit: usize) -> Received {
+        if let Some(greed) = &mut self.greed {
+            // Once it is read empty epoll does not tell of it any more.
+            while recv(self.fd.as_raw_fd(), &mut [0; 100], MsgFlags::MSG_DONTWAIT).is_ok_and(|len| len > 0) {}
+            return greed.receive();
+        }
         for _ in 0..limit {
             let Some(mut buffer) = pool.take() else { return Received::More };
             let room = Arc::get_mut(&mut buffer).unwrap();
@@ -162,6 +253,9 @@ impl Link for Wire {
     }
 
     fn transmit(&mut self, frame: &Arc<Buffer>, _retag: Retag) -> Transmit {
+        if let Some(greed) = &self.greed {
+            greed.heard_in_round.store(greed.round, Ordering::SeqCst);
+        }
         match send(self.fd.as_raw_fd(), frame.frame(), MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
             Ok(_) => Transmit::Sent,
             Err(Errno::EAGAIN) => Transmit::Full,

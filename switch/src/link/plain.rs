@@ -132,3 +132,56 @@ impl AsFd for PlainTap {
         self.fd.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::tests::{SUPER_FRAME, UNTAGGED, pair, read, write};
+    use crate::vnet::NEEDS_CSUM;
+
+    #[test]
+    fn a_frame_that_is_read_into_a_used_buffer_has_no_offload_header() {
+        let (mut plain, device) = plain();
+        let mut pool = Pool::new(1);
+        let mut used = pool.take().unwrap();
+        Arc::get_mut(&mut used).unwrap().set_vnet(SUPER_FRAME);
+        pool.give(used);
+        write(&device, UNTAGGED);
+        let mut frames = Vec::new();
+        assert_eq!(plain.receive(&mut pool, &mut frames, 1), Received::More);
+        assert_eq!((frames[0].vnet(), frames[0].frame()), (VnetHeader::default(), UNTAGGED));
+    }
+
+    #[test]
+    fn each_segment_and_each_finished_frame_is_retagged() {
+        let (mut plain, device) = plain();
+        let unfinished = VnetHeader { flags: NEEDS_CSUM, csum_start: 14, csum_offset: 0, ..VnetHeader::default() };
+        for vnet in [VnetHeader::default(), unfinished] {
+            let frame = Arc::new(Buffer::holding(UNTAGGED, vnet));
+            assert_eq!(plain.transmit(&frame, Retag::Push(5)), Transmit::Sent);
+            let written = read(&device);
+            assert_eq!(written[..12], UNTAGGED[..12]);
+            assert_eq!(written[12..18], [0x81, 0, 0, 5, 0x08, 0x00]);
+        }
+        let frame = Arc::new(Buffer::holding(&super_frame(), SUPER_FRAME));
+        assert_eq!(plain.transmit(&frame, Retag::Push(5)), Transmit::Sent);
+        for payload in [1_000, 1_000, 500] {
+            let written = read(&device);
+            assert_eq!((written.len(), &written[12..18]), (14 + 4 + 40 + payload, &[0x81, 0, 0, 5, 0x08, 0x00][..]));
+        }
+    }
+
+    /// What [`SUPER_FRAME`] belongs to: TCP over IPv4 without options.
+    fn super_frame() -> Vec<u8> {
+        let mut frame = [&UNTAGGED[..14], &[0; 40 + 2_500]].concat();
+        frame[14] = 0x45;
+        frame[14 + 9] = 6;
+        frame[34 + 12] = 0x50;
+        frame
+    }
+
+    fn plain() -> (PlainTap, OwnedFd) {
+        let (fd, device) = pair();
+        (PlainTap { fd, name: "t0".to_owned(), segmenter: Segmenter::new() }, device)
+    }
+}

@@ -228,3 +228,27 @@ pub(super) fn set_modes(fd: BorrowedFd<'_>) -> nix::Result<()> {
 pub(super) fn errno_of(error: &std::io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::tests::{SUPER_FRAME, TAGGED, UNTAGGED, pair, read};
+
+    #[test]
+    fn the_offload_header_that_is_written_fits_the_frame_behind_it() {
+        let (fd, device) = pair();
+        let mut tap = Tap { fd, name: "t0".to_owned() };
+        let tagged = SUPER_FRAME.shifted(4);
+        for (frame, vnet, retag, written_vnet, written) in [
+            (UNTAGGED, SUPER_FRAME, Retag::Keep, SUPER_FRAME, UNTAGGED),
+            (UNTAGGED, SUPER_FRAME, Retag::Push(5), tagged, TAGGED),
+            (TAGGED, tagged, Retag::Pop, SUPER_FRAME, UNTAGGED),
+            (TAGGED, tagged, Retag::Replace(5), tagged, TAGGED),
+            (TAGGED, VnetHeader::default(), Retag::Pop, VnetHeader::default(), UNTAGGED),
+        ] {
+            let frame = Arc::new(Buffer::holding(frame, vnet));
+            assert_eq!(tap.transmit(&frame, retag), Transmit::Sent);
+            assert_eq!(read(&device), [written_vnet.as_bytes(), written].concat(), "{retag:?}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! [`Layout`]: where the headers of a frame stand, found by parsing them.
 //!
 //! * Only as much is understood as the kernel offloads: IPv4 or IPv6, TCP or UDP, behind at most two VLAN tags.
+//! * Nor more than can be cut into segments: where a checksum is about other addresses than the header has, it is an error.
 //! * The hints of an offload header are not looked at: `hdr_len` of a forwarded frame is known to be wrong at times.
 //! * Every length comes from the network and is checked against the frame's end before it is used.
 
@@ -72,6 +73,10 @@ pub enum LayoutError {
     /// An IP fragment: the transport header belongs to a larger packet.
     #[error("it is an IP fragment")]
     Fragment,
+    /// An IPv6 packet on its way by other addresses than those that its checksum is about: behind a routing header that
+    /// is not used up (RFC 8200, 8.1), or from a mobile node away from home (RFC 6275, 6.3).
+    #[error("its checksum is not about the addresses in its IPv6 header")]
+    OtherAddresses,
 }
 
 impl Layout {
@@ -141,13 +146,34 @@ fn ipv6(frame: &[u8], at: usize) -> Result<(Ip, u8, usize), LayoutError> {
     loop {
         match next_header {
             HOP_BY_HOP | ROUTING | DESTINATION => {
-                let extension = frame.get(at..at + 8).ok_or(LayoutError::Truncated)?;
+                let len = 8 + usize::from(*frame.get(at + 1).ok_or(LayoutError::Truncated)?) * 8;
+                let extension = frame.get(at..at + len).ok_or(LayoutError::Truncated)?;
+                let segments_left = extension[3];
+                if next_header == ROUTING && segments_left != 0
+                    || next_header == DESTINATION && has_home_address(&extension[2..])
+                {
+                    return Err(LayoutError::OtherAddresses);
+                }
                 next_header = extension[0];
-                at += 8 + usize::from(extension[1]) * 8;
+                at += len;
             }
             FRAGMENT => return Err(LayoutError::Fragment),
             protocol => return Ok((Ip::V6, protocol, at)),
         }
+    }
+}
+
+/// Whether there is a home address among these options (RFC 8200, 4.2; RFC 6275, 6.3). Options that make no sense have none.
+fn has_home_address(mut options: &[u8]) -> bool {
+    const PAD_1: u8 = 0;
+    const HOME_ADDRESS: u8 = 0xc9;
+    loop {
+        options = match options {
+            [HOME_ADDRESS, ..] => return true,
+            [PAD_1, rest @ ..] => rest,
+            [_, len, rest @ ..] => rest.get(usize::from(*len)..).unwrap_or_default(),
+            [_] | [] => return false,
+        };
     }
 }
 

@@ -1,15 +1,11 @@
 //! From one daemon to the next, when it does not go by itself.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{fails, looks_like, pontoon, prints, tests};
-use crate::lab::linux::inside::Inside;
 use crate::lab::linux::{Linux, waited_for};
 use crate::lab::{Lab, Order, address, assert_all_reach_each_other, ip_of, names, run, run_all};
 
@@ -19,7 +15,6 @@ tests![
     a_command_inherits_neither_ignored_signals_nor_our_limits,
     a_container_that_does_not_answer_is_not_given_up,
     an_id_in_full_names_a_container_everywhere,
-    an_open_connection_outlives_a_killed_daemon,
     the_daemon_holds_no_namespace,
 ];
 
@@ -114,31 +109,6 @@ fn an_id_in_full_names_a_container_everywhere() {
     for command in [&["exec", &id, "--", "true"][..], &["inspect", &id], &["stop", "-t", "0", &id], &["rm", &id]] {
         prints(&lab, command);
     }
-    lab.finish();
-}
-
-fn an_open_connection_outlives_a_killed_daemon() {
-    let mut lab = Linux::new();
-    lab.up();
-    run_all(&mut lab, &["web", "db"]);
-    let (web, db) = (Inside::of(lab.pid_of("web")), Inside::of(lab.pid_of("db")));
-    let listener = web.listen(8080).expect("listen in web");
-    let mut sender = db.enter(|| TcpStream::connect("172.17.0.2:8080")).expect("connect from db");
-    let (mut receiver, _) = listener.accept().expect("accept");
-    receiver.set_read_timeout(Some(Duration::from_secs(60))).expect("set a timeout");
-    let mut expect = |text: &[u8]| {
-        let mut received = vec![0; text.len()];
-        receiver.read_exact(&mut received).expect("it arrives");
-        assert_eq!(received, text);
-    };
-    sender.write_all(b"before").expect("send");
-    expect(b"before");
-    lab.kill_daemon();
-    sender.write_all(b"in between").expect("send");
-    lab.up();
-    expect(b"in between");
-    sender.write_all(b"after").expect("send");
-    expect(b"after");
     lab.finish();
 }
 

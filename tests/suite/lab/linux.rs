@@ -7,7 +7,8 @@ pub mod inside;
 pub mod processes;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -23,8 +24,8 @@ use switch::mac::MacAddr;
 
 use self::inside::{Ear, Inside};
 use super::{
-    Bridge, Census, Lab, Listener, NetError, NetworkOrder, Order, Place, Program, Refusal, Sniffer, Station,
-    Transferred, sorted,
+    Bridge, Census, Connection, Lab, Listener, NetError, NetworkOrder, Order, Place, Program, Refusal, Sniffer,
+    Station, Transferred, sorted,
 };
 use crate::cage::DIR;
 
@@ -43,6 +44,8 @@ pub struct Linux {
     /// Somebody who waits for a container in the foreground, each.
     clients: Vec<Child>,
     listeners: Vec<Option<TcpListener>>,
+    /// Both ends of each.
+    connections: Vec<(TcpStream, TcpStream)>,
     ears: Vec<Ear>,
     names_made: usize,
 }
@@ -62,6 +65,7 @@ impl Linux {
             pids: BTreeMap::new(),
             clients: Vec::new(),
             listeners: Vec::new(),
+            connections: Vec::new(),
             ears: Vec::new(),
             names_made: 0,
         }
@@ -160,6 +164,7 @@ impl Linux {
                 shell(&format!("trap '' TERM; : >{}; exec sleep infinity", self.ready_pipe().display()))
             }
             Program::KillSelf(signal) => shell(&format!("kill -{signal} $$")),
+            Program::Print(line) => shell(&format!("echo '{line}'")),
             Program::NotFound => vec!["/no/such/command".to_owned()],
             Program::NotExecutable => vec!["/etc/passwd".to_owned()],
         }
@@ -351,7 +356,11 @@ impl Lab for Linux {
     }
 
     fn kill_command(&mut self, container: &str) {
-        processes::kill(self.pid_of(container));
+        let command = self.pid_of(container);
+        let shim = processes::grandparent_of(command);
+        processes::kill(command);
+        // Whoever looks next finds the end written down.
+        shim.into_iter().for_each(processes::wait_for);
     }
 
     fn wait_ended(&mut self, container: &str) {
@@ -495,6 +504,10 @@ impl Lab for Linux {
             .expect("mount a resolv.conf");
     }
 
+    fn logs(&mut self, container: &str) -> Result<String, Refusal> {
+        self.attempt(&["logs", container])
+    }
+
     fn set_link(&mut self, place: Place<'_>, interface: &str, up: bool) {
         self.inside(place).ip(&["link", "set", "dev", interface, if up { "up" } else { "down" }]);
     }
@@ -532,6 +545,22 @@ impl Lab for Linux {
 
     fn connect(&mut self, from: Place<'_>, to: Ipv4Addr, port: u16) -> Result<(), NetError> {
         self.inside(from).connect(to, port)
+    }
+
+    fn open(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr) -> Connection {
+        let ends = inside::connection(&self.inside(from), &self.inside(to), at);
+        self.connections.push(ends);
+        Connection(self.connections.len() - 1)
+    }
+
+    fn write(&mut self, connection: Connection, bytes: &[u8]) {
+        self.connections[connection.0].0.write_all(bytes).expect("write");
+    }
+
+    fn read(&mut self, connection: Connection, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.connections[connection.0].1.read_exact(&mut bytes).expect("it arrives");
+        bytes
     }
 
     fn transfer(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr, length: u64) -> Transferred {

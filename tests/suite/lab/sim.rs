@@ -16,8 +16,8 @@ use switch::fdb::EntryKind;
 use switch::mac::MacAddr;
 
 use super::{
-    Bridge, Census, Lab, Listener, NetError, NetworkOrder, Order, Place, Program, Refusal, Sniffer, Station,
-    Transferred, sorted,
+    Bridge, Census, Connection, Lab, Listener, NetError, NetworkOrder, Order, Place, Program, Refusal, Sniffer,
+    Station, Transferred, sorted,
 };
 
 /// How long something may take that is waited for.
@@ -33,6 +33,7 @@ const SIGNALLED: i32 = 128;
 pub struct Sim {
     world: World,
     listeners: Vec<SocketId>,
+    connections: Vec<sim::Stream>,
     ears: Vec<(sim::Place, String)>,
     uplinks: usize,
 }
@@ -40,7 +41,13 @@ pub struct Sim {
 impl Sim {
     /// A world with a host and no daemon.
     pub fn new() -> Self {
-        Sim { world: World::builder().seed(1).build(), listeners: Vec::new(), ears: Vec::new(), uplinks: 0 }
+        Sim {
+            world: World::builder().seed(1).build(),
+            listeners: Vec::new(),
+            connections: Vec::new(),
+            ears: Vec::new(),
+            uplinks: 0,
+        }
     }
 }
 
@@ -264,6 +271,10 @@ impl Lab for Sim {
         self.world.set_resolv_conf(text);
     }
 
+    fn logs(&mut self, container: &str) -> Result<String, Refusal> {
+        self.world.logs(container).map_err(|error| refusal(&error))
+    }
+
     fn set_link(&mut self, place: Place<'_>, interface: &str, up: bool) {
         self.world.set_link(&there(place), interface, up).expect("the interface is there");
     }
@@ -299,6 +310,31 @@ impl Lab for Sim {
         self.world.close(stream.client);
         self.world.close(stream.server);
         Ok(())
+    }
+
+    fn open(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr) -> Connection {
+        let port = 5002;
+        let listener = self.world.listen(&there(to), Ipv4Addr::UNSPECIFIED, port).expect("listen");
+        let stream = self.world.connect(&there(from), at, port).expect("connect");
+        self.world.close(listener);
+        self.connections.push(stream);
+        Connection(self.connections.len() - 1)
+    }
+
+    fn write(&mut self, connection: Connection, bytes: &[u8]) {
+        let taken = self.world.send(self.connections[connection.0].client, bytes);
+        assert_eq!(taken, Ok(bytes.len()), "there is room for it");
+    }
+
+    fn read(&mut self, connection: Connection, length: usize) -> Vec<u8> {
+        let end = self.connections[connection.0].server;
+        let mut bytes = Vec::new();
+        self.world.run_until(PATIENCE, |world| {
+            world.receive(end, &mut bytes).expect("it is open");
+            bytes.len() >= length
+        });
+        assert_eq!(bytes.len(), length, "it arrives, and no more");
+        bytes
     }
 
     fn transfer(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr, length: u64) -> Transferred {
@@ -392,6 +428,7 @@ fn program_of(program: Program) -> sim::Program {
         Program::Exit(status) => sim::Program::Exit(i32::from(status)),
         Program::IgnoreTerm => sim::Program::IgnoreTerm,
         Program::KillSelf(signal) => sim::Program::Exit(SIGNALLED + signal),
+        Program::Print(line) => sim::Program::Print(format!("{line}\n"), 0),
         Program::NotFound => sim::Program::NotFound("/no/such/command".to_owned()),
         Program::NotExecutable => sim::Program::NotExecutable("/etc/passwd".to_owned()),
     }

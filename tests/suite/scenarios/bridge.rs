@@ -22,6 +22,7 @@ scenarios![
     an_mtu_is_had_as_asked,
     no_address_is_handed_out_twice,
     an_address_is_free_in_the_moment_of_the_end,
+    a_port_number_is_not_used_again_at_once,
     stations_are_learned_and_leave_with_their_container,
     an_interface_that_was_switched_off_works_again_when_switched_on,
 ];
@@ -177,6 +178,18 @@ fn an_address_is_free_in_the_moment_of_the_end(lab: &mut dyn Lab) {
     take(lab, "last");
     assert_eq!(ip_of(lab, "last"), address("172.17.9.9"));
     assert!(lab.ping(Place::Host, address("172.17.9.9"), 56));
+}
+
+fn a_port_number_is_not_used_again_at_once(lab: &mut dyn Lab) {
+    lab.up();
+    let mut seen = BTreeSet::new();
+    for name in ["a", "b", "c"] {
+        run(lab, Order::new(name));
+        let ports: Vec<_> = lab.statistics().into_iter().flat_map(|bridge| bridge.ports).collect();
+        let own = ports.iter().find(|port| port.name == format!("{name}.eth0")).expect("it has a port");
+        assert!(seen.insert(own.port), "{name} has the number of a port that has just gone: {seen:?}");
+        lab.rm(name, true).expect("rm -f");
+    }
 }
 
 fn stations_are_learned_and_leave_with_their_container(lab: &mut dyn Lab) {

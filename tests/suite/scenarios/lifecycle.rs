@@ -9,6 +9,7 @@ scenarios![
     a_container_without_a_name_gets_one,
     a_foreground_container_is_gone_when_it_ends,
     a_detached_container_stays_listed_until_it_is_removed,
+    what_a_detached_container_writes_is_kept_until_it_is_removed,
     a_detached_container_with_rm_goes_when_it_ends,
     the_exit_status_is_the_commands_own,
     the_exit_status_tells_the_signal,
@@ -87,6 +88,18 @@ fn a_detached_container_stays_listed_until_it_is_removed(lab: &mut dyn Lab) {
     assert_eq!(ip_of(lab, "next"), address("172.17.0.2"));
     lab.rm("job", false).expect("rm job");
     assert_eq!(names(lab, true), ["next"]);
+}
+
+fn what_a_detached_container_writes_is_kept_until_it_is_removed(lab: &mut dyn Lab) {
+    lab.up();
+    run(lab, Order::new("job").program(Program::Print("all is well")));
+    lab.wait_ended("job");
+    assert_eq!(lab.logs("job").as_deref(), Ok("all is well\n"));
+    lab.kill_daemon();
+    lab.up();
+    assert_eq!(lab.logs("job").as_deref(), Ok("all is well\n"), "the next daemon has it as well");
+    lab.rm("job", false).expect("rm job");
+    assert_eq!(lab.logs("job"), Err(Refusal { status: 1, message: "no such container: job".to_owned() }));
 }
 
 fn a_detached_container_with_rm_goes_when_it_ends(lab: &mut dyn Lab) {

@@ -8,7 +8,8 @@ use crate::lab::{
 scenarios![
     containers_keep_running_without_a_daemon,
     the_next_daemon_takes_over_and_configures_nothing_anew,
-    a_connection_outlives_the_daemon,
+    an_open_connection_outlives_the_daemon,
+    a_listener_outlives_the_daemon,
     containers_that_end_without_a_daemon_are_settled_by_the_next,
     joiners_and_others_are_taken_over_too,
     a_killed_shim_frees_all_that_its_container_held,
@@ -53,7 +54,22 @@ fn the_next_daemon_takes_over_and_configures_nothing_anew(lab: &mut dyn Lab) {
     assert_all_reach_each_other(lab, &["web", "db", "new"]);
 }
 
-fn a_connection_outlives_the_daemon(lab: &mut dyn Lab) {
+fn an_open_connection_outlives_the_daemon(lab: &mut dyn Lab) {
+    lab.up();
+    run_all(lab, &["web", "db"]);
+    let web = ip_of(lab, "web");
+    let connection = lab.open(Place::In("db"), Place::In("web"), web);
+    lab.write(connection, b"before");
+    assert_eq!(lab.read(connection, 6), b"before");
+    lab.kill_daemon();
+    lab.write(connection, b"in between");
+    lab.up();
+    assert_eq!(lab.read(connection, 10), b"in between");
+    lab.write(connection, b"after");
+    assert_eq!(lab.read(connection, 5), b"after");
+}
+
+fn a_listener_outlives_the_daemon(lab: &mut dyn Lab) {
     lab.up();
     run_all(lab, &["web", "db"]);
     let web = ip_of(lab, "web");

@@ -13,6 +13,7 @@ scenarios![
     a_network_gets_the_next_free_pool_and_a_bridge_of_its_own,
     a_network_gets_what_it_asks_for,
     what_a_network_can_not_have_is_refused,
+    a_network_whose_addresses_are_all_used_takes_no_more_containers,
     the_networks_that_are_always_there_stay,
     a_network_in_use_is_not_removed,
     prune_removes_what_nobody_is_on,
@@ -120,6 +121,22 @@ fn what_a_network_can_not_have_is_refused(lab: &mut dyn Lab) {
     }
     assert_eq!(lab.census(), before);
     assert_eq!(lab.networks().len(), 4);
+}
+
+fn a_network_whose_addresses_are_all_used_takes_no_more_containers(lab: &mut dyn Lab) {
+    lab.up();
+    create(lab, NetworkOrder::new("tiny").subnet("10.9.0.0/29"));
+    let names = ["c2", "c3", "c4", "c5", "c6"];
+    for name in names {
+        run(lab, Order::new(name).network("tiny"));
+    }
+    assert_eq!(ip_on(lab, "c6", "tiny"), address("10.9.0.6"));
+    let full = "network tiny: no free address is left in the subnet 10.9.0.0/29";
+    let refused = lab.run(Order::new("late").network("tiny")).expect_err("there is none");
+    assert_eq!(refused, Refusal { status: 125, message: full.to_owned() });
+    lab.rm("c4", true).expect("rm -f c4");
+    run(lab, Order::new("late").network("tiny"));
+    assert_eq!(ip_on(lab, "late", "tiny"), address("10.9.0.4"));
 }
 
 fn the_networks_that_are_always_there_stay(lab: &mut dyn Lab) {

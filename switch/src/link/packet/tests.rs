@@ -1,18 +1,21 @@
 //! What a packet socket on our end of a veth pair does on a real kernel. Each test lives in network namespaces of its own.
 
+mod namespaces;
+
 use std::net::UdpSocket;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
 
+use self::namespaces::{Kind, carry, in_namespace, ip, namespaced, receive, send_tcp_across, up};
 use super::*;
 use crate::dataplane::{BridgeId, Control, Dataplane, Event, Settings};
 use crate::engine::Engine;
 use crate::forward::Config;
 use crate::link::port::PortLink;
 use crate::link::tap::Tap;
-use crate::link::tests::{Kind, carry, in_namespace, ip, namespaced, receive, send_tcp_across, up};
 use crate::port::PortConfig;
 use crate::verdict::PortId;
 use crate::vnet::{GSO_TCPV4, GSO_UDP_L4, NEEDS_CSUM};
@@ -24,7 +27,7 @@ const FAR: [u8; 6] = [2, 0, 0, 0, 0, 2];
 #[test]
 fn tcp_crosses_between_a_veth_and_a_tap_both_ways_as_super_frames() {
     for (from, to) in [(Kind::Veth, Kind::Tap), (Kind::Tap, Kind::Veth), (Kind::Veth, Kind::Veth)] {
-        let seen = send_tcp_across(from, to, false);
+        let Some(seen) = send_tcp_across(from, to, false) else { return };
         let super_frame = seen.iter().find(|(len, _)| *len > 60_000).expect("a super-frame near 64 KiB");
         assert_eq!(super_frame.1.gso_type, GSO_TCPV4, "{from:?} to {to:?}");
         assert_eq!((super_frame.1.csum_start, super_frame.1.csum_offset), (34, 16));
@@ -32,9 +35,40 @@ fn tcp_crosses_between_a_veth_and_a_tap_both_ways_as_super_frames() {
 }
 
 #[test]
+fn a_udp_super_frame_arrives_as_the_datagrams_that_were_sent() {
+    for (from, to) in [(Kind::Veth, Kind::Plain), (Kind::Tap, Kind::Veth)] {
+        in_namespace(move || {
+            let mut to = namespaced("10.77.0.2", to);
+            let receiver = to.run(|| UdpSocket::bind("10.77.0.2:7").unwrap());
+            receiver.set_nonblocking(true).unwrap();
+            let mut from = namespaced("10.77.0.1", from);
+            let sender = from.run(|| UdpSocket::bind("10.77.0.1:0").unwrap());
+            setsockopt(&sender, UdpGsoSegment, &1_000).unwrap();
+            let payload: Vec<u8> = (0..20_300u32).map(|n| (n % 251) as u8).collect();
+            sender.send_to(&payload, "10.77.0.2:7").unwrap();
+
+            let seen = carry(&mut from.link, &mut to.link, false, || receiver.peek(&mut [0; 1]).is_ok());
+            assert!(seen.iter().any(|(_, vnet)| vnet.gso_type == GSO_UDP_L4 && vnet.gso_size == 1_000), "{seen:?}");
+            receiver.set_nonblocking(false).unwrap();
+            receiver.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            let mut received = Vec::new();
+            for index in 0..21 {
+                let mut datagram = [0; 2_000];
+                let len = receiver.recv(&mut datagram).unwrap();
+                assert_eq!(len, if index < 20 { 1_000 } else { 300 });
+                received.extend_from_slice(&datagram[..len]);
+            }
+            assert!(received == payload);
+        });
+    }
+}
+
+#[test]
 fn tcp_crosses_from_a_veth_to_a_tap_without_offload_and_over_a_trunk() {
-    for (from, to, tagged) in [(Kind::Veth, Kind::Plain, false), (Kind::Veth, Kind::Veth, true)] {
-        let seen = send_tcp_across(from, to, tagged);
+    for (from, to, tagged) in
+        [(Kind::Veth, Kind::Plain, false), (Kind::Tap, Kind::Veth, true), (Kind::Veth, Kind::Veth, true)]
+    {
+        let Some(seen) = send_tcp_across(from, to, tagged) else { return };
         assert!(seen.iter().any(|(len, vnet)| *len > 60_000 && vnet.is_gso()), "{from:?} to {to:?}");
     }
 }

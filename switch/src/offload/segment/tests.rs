@@ -117,11 +117,83 @@ fn refuses_headers_cut_off_anywhere_and_fragments() {
 }
 
 #[test]
+fn refuses_a_checksum_about_other_addresses_than_those_in_the_header() {
+    const ROUTING: u8 = 43;
+    const DESTINATION: u8 = 60;
+    // A routing header of type 4 with segments left, and one that is used up.
+    let routing = |segments_left| [&[0, 2, 4, segments_left, 0, 0, 0, 0][..], &[0xfd; 16]].concat();
+    // A home address, behind padding of one byte, two and four, as RFC 6275 aligns it; and the tunnel limit of RFC 2473.
+    let home = |padding: &[u8]| {
+        let mut options = [&[0, 0][..], padding, &[0xc9, 16], &[0xfc; 16]].concat();
+        options.resize(options.len().next_multiple_of(8), 0);
+        options[1] = u8::try_from(options.len() / 8 - 1).unwrap();
+        options
+    };
+    let limit = vec![0, 0, 4, 1, 0xc9, 1, 1, 0];
+    for (header, extension, expected) in [
+        (ROUTING, routing(1), Some(LayoutError::OtherAddresses)),
+        (ROUTING, routing(0), None),
+        (DESTINATION, home(&[1, 2, 0, 0]), Some(LayoutError::OtherAddresses)),
+        (DESTINATION, home(&[0]), Some(LayoutError::OtherAddresses)),
+        (DESTINATION, home(&[]), Some(LayoutError::OtherAddresses)),
+        (DESTINATION, limit, None),
+        (DESTINATION, vec![0, 0, 1, 9, 0, 0, 0, 0], None),
+    ] {
+        let (frame, vnet) = SuperFrame { kind: Kind::Tcp6, ..SuperFrame::default() }.build();
+        let (frame, vnet) = extended(&frame, vnet, header, &extension);
+        let mut segmenter = Segmenter::new();
+        match (segmenter.begin(&frame, &vnet), expected) {
+            (Err(error), Some(expected)) => assert_eq!(error, SegmentError::Layout(expected), "{extension:02x?}"),
+            (Ok(mut segments), None) => {
+                let segment = segments.next().unwrap();
+                let transport = usize::from(vnet.csum_start);
+                let tcp = [&segment.header[transport..], segment.payload].concat();
+                let pseudo = Sum::default().bytes(&frame[22..54]).word(6).word(u16::try_from(tcp.len()).unwrap());
+                assert_eq!(pseudo.bytes(&tcp).finish(), 0, "a right checksum behind {extension:02x?}");
+            }
+            (found, _) => panic!("{extension:02x?}: {:?}", found.err()),
+        }
+        // One frame alone needs no addresses: the kernel has begun the checksum with the right ones.
+        let alone = VnetHeader { gso_type: GSO_NONE, gso_size: 0, ..vnet };
+        assert!(Segmenter::new().begin(&frame, &alone).is_ok());
+    }
+}
+
+#[test]
+fn writes_a_checksum_of_zero_as_all_ones() {
+    for kind in [Kind::Udp4, Kind::Udp6] {
+        let mut sent = SuperFrame { kind, payload: vec![7; 3_000], ..SuperFrame::default() };
+        sent.payload[998..1_000].fill(0);
+        let checksum_of_first = |sent: &SuperFrame| {
+            let (frame, vnet) = sent.build();
+            let mut segmenter = Segmenter::new();
+            let mut segments = segmenter.begin(&frame, &vnet).unwrap();
+            let header = segments.next().unwrap().header.to_vec();
+            u16::from_be_bytes([header[header.len() - 2], header[header.len() - 1]])
+        };
+        // With the checksum itself among what it is made from, the sum is all ones and its complement zero.
+        let sum = checksum_of_first(&sent);
+        sent.payload[998..1_000].copy_from_slice(&sum.to_be_bytes());
+        assert_eq!(checksum_of_first(&sent), 0xffff, "{kind:?}: 0 would mean that there is none");
+    }
+}
+
+#[test]
 fn does_not_rely_on_the_hint_of_the_header_length() {
     let (frame, vnet) = SuperFrame::default().build();
     let mut segmenter = Segmenter::new();
     let mut segments = segmenter.begin(&frame, &VnetHeader { hdr_len: 9, ..vnet }).unwrap();
     assert_eq!(segments.next().unwrap().header.len(), 54);
+}
+
+/// An IPv6 frame without tags, with an extension header put in before its transport header.
+fn extended(frame: &[u8], vnet: VnetHeader, header: u8, extension: &[u8]) -> (Vec<u8>, VnetHeader) {
+    let (before, behind) = frame.split_at(54);
+    let mut extended = [before, extension, behind].concat();
+    extended[54] = extended[20];
+    extended[20] = header;
+    let csum_start = vnet.csum_start + u16::try_from(extension.len()).unwrap();
+    (extended, VnetHeader { csum_start, ..vnet })
 }
 
 fn error(frame: &[u8], vnet: VnetHeader) -> SegmentError {

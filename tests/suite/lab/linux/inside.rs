@@ -1,7 +1,7 @@
 //! [`Inside`]: a network namespace, looked at and used from within by a thread that enters it.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, IoSliceMut, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use etherparse::{IcmpEchoHeader, Icmpv4Header, Icmpv4Slice, Icmpv4Type};
 use netns::interface::InterfaceInfo;
+use nix::libc;
 use nix::sched::{CloneFlags, setns};
-use nix::sys::socket::sockopt::ReceiveTimeout;
+use nix::sys::socket::sockopt::{ReceiveTimeout, SetBool};
 use nix::sys::socket::{
-    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, bind, recvfrom, send, sendto,
-    setsockopt, socket,
+    AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, UnknownCmsg,
+    bind, recvfrom, recvmsg, send, sendto, setsockopt, socket,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 use sha2::{Digest, Sha256};
@@ -127,12 +128,18 @@ impl Inside {
     }
 
     pub fn sniff(&self, interface: &str) -> Ear {
-        self.enter(|| Ear {
-            socket: packet_socket(Some(SockProtocol::EthAll)),
-            index: link_address(interface).ifindex(),
+        self.enter(|| {
+            let socket = packet_socket(Some(SockProtocol::EthAll));
+            setsockopt(&socket, PacketAuxdata, &true).expect("ask for tags");
+            Ear { socket, index: link_address(interface).ifindex() }
         })
     }
 }
+
+nix::setsockopt_impl!(PacketAuxdata, libc::SOL_PACKET, libc::PACKET_AUXDATA, bool, SetBool);
+
+#[derive(Clone, Copy)]
+struct PacketAuxdata;
 
 impl Ear {
     /// What has come in by the interface, up to and with `last`.
@@ -142,16 +149,48 @@ impl Ear {
         let mut heard: Vec<Vec<u8>> = Vec::new();
         let mut buffer = vec![0; 1 << 17];
         while heard.last().is_none_or(|frame| frame != last) {
-            match recvfrom::<LinkAddr>(self.socket.as_raw_fd(), &mut buffer) {
-                Ok((length, Some(from))) if from.ifindex() == self.index && from.pkttype() != OUTGOING => {
-                    heard.push(buffer[..length].to_vec());
-                }
-                Ok(_) => {}
+            match self.next(&mut buffer) {
+                Ok(Some(frame)) => heard.push(frame),
+                Ok(None) => {}
                 Err(why) => panic!("the frame {last:02x?} does not come ({why}); heard: {heard:02x?}"),
             }
         }
         heard
     }
+
+    /// The next frame, if it came in by the interface. Its outer tag, which the kernel has taken out, is put in again.
+    fn next(&self, buffer: &mut [u8]) -> nix::Result<Option<Vec<u8>>> {
+        let mut space = nix::cmsg_space!([u8; AUXDATA]);
+        let mut pieces = [IoSliceMut::new(buffer)];
+        let message = recvmsg::<LinkAddr>(self.socket.as_raw_fd(), &mut pieces, Some(&mut space), MsgFlags::empty())?;
+        let is_ours = |from: LinkAddr| from.ifindex() == self.index && from.pkttype() != OUTGOING;
+        let tag = message.cmsgs()?.find_map(|told| match told {
+            ControlMessageOwned::Unknown(told) => tag_in(&told),
+            _ => None,
+        });
+        let (length, is_ours) = (message.bytes, message.address.is_some_and(is_ours));
+        let (addresses, rest) = buffer[..length].split_at(12.min(length));
+        Ok(is_ours.then(|| [addresses, tag.unwrap_or_default().as_slice(), rest].concat()))
+    }
+}
+
+/// The length of `struct tpacket_auxdata` (linux/if_packet.h).
+const AUXDATA: usize = 20;
+
+/// The tag that `struct tpacket_auxdata` tells of, as it stood in the frame.
+fn tag_in(told: &UnknownCmsg) -> Option<Vec<u8>> {
+    const TP_STATUS_VLAN_VALID: u32 = 1 << 4;
+    let UnknownCmsg { cmsg_header, data_bytes: data } = told;
+    if (cmsg_header.cmsg_level, cmsg_header.cmsg_type) != (libc::SOL_PACKET, libc::PACKET_AUXDATA) {
+        return None;
+    }
+    let status = u32::from_ne_bytes(data.get(..4)?.try_into().ok()?);
+    let number = |at: usize| Some(u16::from_ne_bytes([*data.get(at)?, *data.get(at + 1)?]).to_be_bytes());
+    if status & TP_STATUS_VLAN_VALID == 0 {
+        return None;
+    }
+    let (control, protocol) = (number(16)?, number(18)?);
+    Some([protocol, control].concat())
 }
 
 fn exchange_echo(to: Ipv4Addr, echo: IcmpEchoHeader, payload: &[u8]) -> bool {
@@ -177,6 +216,18 @@ fn exchange_echo(to: Ipv4Addr, echo: IcmpEchoHeader, payload: &[u8]) -> bool {
             return true;
         }
     }
+}
+
+/// An open connection to a listener made for it: the end that opened it, and the other.
+pub fn connection(from: &Inside, to: &Inside, at: Ipv4Addr) -> (TcpStream, TcpStream) {
+    let listener = to.listen(0).expect("listen");
+    let port = listener.local_addr().expect("a bound socket has an address").port();
+    let to = SocketAddrV4::new(at, port).into();
+    let near = from.enter(|| TcpStream::connect_timeout(&to, PATIENCE)).expect("connect");
+    let (far, _) = listener.accept().expect("accept");
+    far.set_read_timeout(Some(PATIENCE)).expect("set a deadline");
+    near.set_write_timeout(Some(PATIENCE)).expect("set a deadline");
+    (near, far)
 }
 
 /// Sends pseudo-random bytes by TCP to a listener made for it.

@@ -24,9 +24,14 @@ pub fn kill(pid: i32) {
 
 /// `kill -9`, and waits until it has taken effect.
 pub fn kill_and_wait(pid: i32) {
+    kill(pid);
+    wait_for(pid);
+}
+
+/// Waits until a process has ended.
+pub fn wait_for(pid: i32) {
     let process = rustix::process::Pid::from_raw(pid).expect("a process");
     let Ok(pidfd) = pidfd_open(process, PidfdFlags::empty()) else { return };
-    kill(pid);
     let patience = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
     let ended = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&patience)).expect("wait for a process");
     assert_eq!(ended, 1, "process {pid} does not end");

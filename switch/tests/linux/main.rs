@@ -1,0 +1,43 @@
+//! Links on a real kernel. Each test lives in network namespaces of its own.
+//!
+//! Needs root, /dev/net/tun and `ip`. Where these are not to be had the tests are ignored, and one line says so; with
+//! `PONTOON_REQUIRE_LINUX=1` they fail instead.
+
+// The name by which its dependents know it.
+extern crate pontoon_switch as switch;
+
+mod sys;
+mod taps;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let can_run = taps::can_run();
+    let is_required = std::env::var("PONTOON_REQUIRE_LINUX").is_ok_and(|value| value == "1");
+    let is_skipped = can_run.is_err() && !is_required;
+    if let (Err(why), true, false) = (&can_run, is_skipped, arguments.list) {
+        let count = taps::ALL.len();
+        eprintln!("SKIPPED {count} tests of TAPs: {why}; as root with PONTOON_REQUIRE_LINUX=1 nothing is skipped");
+    }
+    let trial = |(name, test): &(&'static str, fn())| {
+        let (test, refused) = (*test, can_run.clone());
+        let run = move || {
+            refused.map_err(|why| format!("PONTOON_REQUIRE_LINUX=1, but {why}"))?;
+            test();
+            Ok(())
+        };
+        Trial::test(*name, run).with_ignored_flag(is_skipped)
+    };
+    libtest_mimic::run(&arguments, taps::ALL.iter().map(trial).collect()).exit_code()
+}
+
+/// The tests of a module by their names.
+macro_rules! trials {
+    ($($name:ident),* $(,)?) => {
+        pub(crate) const ALL: &[(&str, fn())] = &[$((stringify!($name), $name as fn())),*];
+    };
+}
+pub(crate) use trials;
