@@ -33,6 +33,12 @@ pub(super) enum Step {
     SetAside,
     Delete,
     Attach,
+    /// For the reasons below apart, since each has a remedy of its own.
+    Publish,
+    PublishTaken,
+    PublishDenied,
+    PublishNowhere,
+    StartPublisher,
 }
 
 impl Step {
@@ -60,6 +66,8 @@ impl Step {
             Step::SetAside => "set aside the record",
             Step::Delete => "delete",
             Step::Attach => "connect to",
+            Step::Publish | Step::PublishTaken | Step::PublishDenied | Step::PublishNowhere => "publish",
+            Step::StartPublisher => "start the publisher for",
         }
     }
 
@@ -71,6 +79,9 @@ impl Step {
             Step::CreateDirectory | Step::SaveRecord | Step::OpenLog | Step::Listen => {
                 Some("--runtime-dir and --state-dir choose other directories")
             }
+            Step::PublishTaken => Some("`ss -lntup` shows who has the port"),
+            Step::PublishDenied => Some("ports below 1024 are for root (CAP_NET_BIND_SERVICE)"),
+            Step::PublishNowhere => Some("`ip addr` shows the addresses of this host; without one it is every address"),
             Step::SpawnShim
             | Step::AskShim
             | Step::EndShim
@@ -83,7 +94,9 @@ impl Step {
             | Step::DeleteRecord
             | Step::SetAside
             | Step::Delete
-            | Step::Attach => None,
+            | Step::Attach
+            | Step::Publish
+            | Step::StartPublisher => None,
         }
     }
 

@@ -94,7 +94,7 @@ impl Handle {
     /// Finds the shim of a container that an earlier daemon made and that does not listen: not yet, or no more. It may be
     /// ending; until it has, it keeps what it holds.
     pub(super) fn find(paths: &Paths, id: &Id) -> io::Result<Option<Handle>> {
-        let Some((pid, born)) = read_birth(paths, id) else { return Ok(None) };
+        let Some((pid, born)) = read_birth(&paths.birth(id)) else { return Ok(None) };
         // Looked at with the pidfd in hand, so that it can not become another process between.
         Ok(Handle::of(id, pid, None)?.filter(|_| born_at(pid).is_ok_and(|own| own == born)))
     }
@@ -170,15 +170,15 @@ impl Handle {
     }
 }
 
-/// The pid of a container's shim, and when that was born: a pid alone may be another's by now.
-fn read_birth(paths: &Paths, id: &Id) -> Option<(Pid, u64)> {
-    let text = fs::read_to_string(paths.birth(id)).ok()?;
+/// The pid of a process that was written down, and when it was born: a pid alone may be another's by now.
+pub(super) fn read_birth(path: &Path) -> Option<(Pid, u64)> {
+    let text = fs::read_to_string(path).ok()?;
     let (pid, born) = text.split_once(' ')?;
     Some((Pid::from_raw(pid.parse().ok()?)?, born.parse().ok()?))
 }
 
 /// When a process was born, in clock ticks since the machine was. Known of one that is ending, too, as its command line is not.
-fn born_at(pid: Pid) -> io::Result<u64> {
+pub(super) fn born_at(pid: Pid) -> io::Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()))?;
     // The second field, the name, may hold blanks and parentheses. The 22nd is the time.
     let after_name = stat.rsplit_once(") ").map(|(_, rest)| rest);

@@ -6,11 +6,12 @@
 //!   eyes;
 //! * `shim`: the process that makes a container and stands for it; `setup` is what it makes, `netlink` how;
 //! * `init`: PID 1 of a container; `mounts` is its view; `exec`: how other commands get in; `program`: which file a command is;
+//! * [`publish`]: the process that serves a container's published ports;
 //! * [`session`]: the outer end of a command; `process`, [`text`]: what is started;
 //! * `protocol` over [`wire`]: what all of them say to each other; `failure`: what went wrong, across processes;
 //! * [`scratch`]: a namespace that stands for the host, for tests and demonstrations.
 //!
-//! Shim, init and trampoline are this same program: [`dispatch`] must be the first thing in its `main`. They are executed,
+//! Shim, init, trampoline and publisher are this same program: [`dispatch`] must be the first thing in its `main`. They are executed,
 //! never forked: a fork of a process with threads may do next to nothing.
 
 mod exec;
@@ -23,6 +24,7 @@ mod paths;
 mod process;
 mod program;
 mod protocol;
+pub mod publish;
 mod records;
 pub mod scratch;
 pub mod session;
@@ -66,6 +68,7 @@ pub fn dispatch(argv: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
         }
         protocol::INIT => Some(init::main()),
         protocol::EXEC => Some(exec::main()),
+        protocol::PUBLISH => Some(publish::main()),
         _ => None,
     }
 }

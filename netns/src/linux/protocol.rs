@@ -12,6 +12,7 @@ use super::process::{NotStarted, Process};
 pub(super) const SHIM: &str = "__shim";
 pub(super) const INIT: &str = "__init";
 pub(super) const EXEC: &str = "__exec";
+pub(super) const PUBLISH: &str = "__publish";
 
 /// To the shim.
 #[derive(Debug, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ extern crate pontoon_netns as netns;
 mod commands;
 mod endings;
 mod modes;
+mod publish;
 mod recovery;
 mod world;
 
@@ -21,14 +22,17 @@ fn main() -> ExitCode {
     if let Some(code) = linux::dispatch(std::env::args_os()) {
         return code;
     }
-    if let Some(code) = world::play_role() {
+    if let Some(code) = world::play_role().or_else(publish::play_role) {
         return code;
     }
     let mut arguments = Arguments::from_args();
-    // Processes and namespaces are made and waited for: more at once would only slow each down.
-    arguments.test_threads.get_or_insert(2);
-    let trials: Vec<Trial> =
-        [modes::all(), commands::all(), endings::all(), recovery::all()].into_iter().flatten().collect();
+    // One at a time: a process that one test starts has, until it is executed, copies of what another has open, and with them
+    // its ports and its TAPs live a moment longer than that expects.
+    arguments.test_threads.get_or_insert(1);
+    let trials: Vec<Trial> = [modes::all(), commands::all(), endings::all(), recovery::all(), publish::all()]
+        .into_iter()
+        .flatten()
+        .collect();
     if let Err(why) = linux::scratch::can_run() {
         eprintln!("NOT TESTED: the Linux backend can not run here: {why}");
         let required = std::env::var_os("PONTOON_REQUIRE_LINUX").is_some_and(|value| value == "1");
