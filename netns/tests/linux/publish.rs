@@ -659,7 +659,7 @@ fn at_the_bound_the_longest_silent_udp_client_makes_room() {
 fn a_range_of_ports_is_one_publisher() {
     let net = Net::new();
     let _publisher = net.publish(&["8000-8099:9000-9099", "8000-8019:9000-9019/udp"]);
-    assert_eq!(net.count_fds(), FDS + 120);
+    net.wait_for_fds(FDS + 120);
     let server = net.serve(9077, 1, echo);
     say_and_hear(&mut connect((HOST, 8077)), b"tcp");
     let udp = net.answer_udp(9019, 1);
@@ -694,17 +694,18 @@ fn the_end_of_the_shim_frees_the_ports() {
 }
 
 fn to_end_it_frees_the_ports() {
+    const TIMES: usize = 20;
     let net = Net::new();
-    for _ in 0..20 {
+    let server = net.serve(80, TIMES, |mut stream| assert!(is_reset(stream.read(&mut [0]))));
+    for _ in 0..TIMES {
         let publisher = net.publish(&["8080:80", "5353:53/udp"]);
-        let server = net.serve(80, 1, |mut stream| assert!(is_reset(stream.read(&mut [0]))));
         let mut client = connect((HOST, 8080));
         net.wait_for_fds(FDS + 2 + 2);
         wait_until(|| is_established(80));
         publisher.end().expect("it ends");
         assert!(is_reset(client.read(&mut [0])));
-        server.join().expect("it does not panic");
     }
+    server.join().expect("it does not panic");
 }
 
 /// Whether the host has a connection to this port of the container.
