@@ -1,7 +1,6 @@
 //! Each command: what is asked of the daemon, and how the answer is printed.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 
 use netns::manager::{ContainerView, NetworkView};
 use netns::network::EndpointKind;
@@ -15,7 +14,8 @@ use crate::cli::{
 };
 use crate::client::Client;
 use crate::daemon::{self, Options, Outcome};
-use crate::failure::{Failure, io};
+use crate::failure::{Failure, cause_of, io};
+use crate::output::{self, forgive, say};
 use crate::paths::Dirs;
 use crate::{demo, run, show};
 
@@ -79,7 +79,7 @@ fn network(dirs: &Dirs, command: NetworkCommand) -> Result<(), Failure> {
         NetworkCommand::Create(args) => {
             let request = Request::CreateNetwork(Box::new(network_order(args)));
             let (_, id): (_, String) = Client::connect_or_start(dirs)?.ask_to_make(dirs, &request, &[])?;
-            write_out(&(id + "\n"))
+            output::print_line(id)
         }
         NetworkCommand::Inspect(args) => {
             let mut client = Client::connect(dirs)?;
@@ -90,7 +90,7 @@ fn network(dirs: &Dirs, command: NetworkCommand) -> Result<(), Failure> {
         NetworkCommand::Rm(args) => for_each(dirs, args.networks, Request::RemoveNetwork),
         NetworkCommand::Prune(_) => {
             let gone: Vec<String> = ask(dirs, &Request::PruneNetworks)?;
-            if gone.is_empty() { Ok(()) } else { write_out(&format!("Deleted Networks:\n{}\n", gone.join("\n"))) }
+            if gone.is_empty() { Ok(()) } else { output::print(format!("Deleted Networks:\n{}\n", gone.join("\n"))) }
         }
         NetworkCommand::Connect(NetworkConnectArgs { ip, mac_address: mac, aliases, network, container }) => {
             let aliases = aliases.into_iter().map(String::from).collect();
@@ -134,13 +134,13 @@ fn for_each(dirs: &Dirs, containers: Vec<String>, request: impl Fn(String) -> Re
     let mut failures = Vec::new();
     for container in containers {
         match client.ask::<Value>(&request(container.clone())) {
-            Ok(_) => write_out(&format!("{container}\n"))?,
+            Ok(_) => output::print(format!("{container}\n"))?,
             Err(failure) => failures.push(failure),
         }
     }
     let last = failures.pop();
     for failure in failures {
-        eprintln!("{failure}");
+        say(failure);
     }
     last.map_or(Ok(()), Err)
 }
@@ -148,11 +148,8 @@ fn for_each(dirs: &Dirs, containers: Vec<String>, request: impl Fn(String) -> Re
 fn logs(dirs: &Dirs, args: &LogsArgs) -> Result<(), Failure> {
     let path: std::path::PathBuf = ask(dirs, &Request::Log(args.container.clone()))?;
     let mut log = std::fs::File::open(&path).map_err(io(format_args!("open the log {}", path.display())))?;
-    match std::io::copy(&mut log, &mut std::io::stdout().lock()) {
-        Ok(_) => Ok(()),
-        Err(why) if why.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        Err(why) => Err(Failure::new(format_args!("print the log {}: {why}", path.display()))),
-    }
+    let copied = std::io::copy(&mut log, &mut std::io::stdout().lock()).map(drop);
+    forgive(copied).map_err(|why| Failure::new(format_args!("print the log {}: {}", path.display(), cause_of(&why))))
 }
 
 fn show_bridges(dirs: &Dirs, args: &ShowArgs) -> Result<(), Failure> {
@@ -228,12 +225,12 @@ fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {
     if !args.detach {
         let listens = |warnings: &[String]| {
             for warning in warnings {
-                eprintln!("pontoon: warning: {warning}");
+                say(format_args!("pontoon: warning: {warning}"));
             }
-            eprintln!(
+            say(format_args!(
                 "pontoon: listening at {}; Ctrl-C ends the daemon, `pontoon down` the containers too",
                 dirs.socket().display()
-            );
+            ));
         };
         if daemon::run(&options, listens)? == Outcome::Ended {
             return Ok(());
@@ -248,7 +245,7 @@ fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {
             ))
             .with_hint("`pontoon down` first"));
         }
-        eprintln!("pontoon: a daemon runs already (pid {pid}); it stays up");
+        say(format_args!("pontoon: a daemon runs already (pid {pid}); it stays up"));
     }
     Ok(())
 }
@@ -276,21 +273,12 @@ fn no_such(what: &str, name: &str) -> Failure {
 }
 
 fn print<T: Serialize + ?Sized>(json: Json, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
-    if json.json { print_json(value) } else { write_out(&text(value)) }
+    if json.json { print_json(value) } else { output::print(text(value)) }
 }
 
 fn print_json<T: Serialize + ?Sized>(value: &T) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|why| Failure::new(format_args!("write JSON: {why}")))?;
-    write_out(&(text + "\n"))
-}
-
-/// Prints; a reader that has gone (`| head`) is no failure.
-fn write_out(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(format_args!("print: {why}"))),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    output::print_line(text)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::api::{Request, RunOrder, Running};
 use crate::cli::{ExecArgs, RunArgs};
 use crate::client::Client;
 use crate::failure::{Failure, OURS, io as io_failure};
+use crate::output::{print_line, say};
 use crate::paths::Dirs;
 use crate::terminal::Terminal;
 
@@ -56,8 +57,12 @@ pub fn run(dirs: &Dirs, args: RunArgs) -> Result<u8, Failure> {
     if args.detach {
         let (_, running): (_, Running) = client.ask_to_make(dirs, &Request::Run(Box::new(order)), &[])?;
         warn(&running);
-        println!("{}", running.id);
-        return Ok(0);
+        // As in Docker it runs on, but here whoever asked for it is told.
+        return print_line(&running.id).map(|()| 0).map_err(|failure| {
+            let Running { id, name, .. } = &running;
+            Failure::new(failure.message.replacen("print", "print the container's id", 1))
+                .with_hint(format!("container {name} runs; its id is {id}"))
+        });
     }
     let mut signals = Signals::register()?;
     let (session, inner) = Session::pair().map_err(io_failure("make a socket pair"))?;
@@ -78,7 +83,7 @@ pub fn run(dirs: &Dirs, args: RunArgs) -> Result<u8, Failure> {
 /// Says what the user is to know of a container that runs.
 fn warn(running: &Running) {
     for warning in &running.warnings {
-        eprintln!("pontoon: warning: {warning}");
+        say(format_args!("pontoon: warning: {warning}"));
     }
 }
 

@@ -13,6 +13,7 @@ use super::probe::PROBE;
 use super::{Stage, TRANSFER};
 use crate::api::{Bridge, Station};
 use crate::failure::{Failure, io};
+use crate::output::say;
 use crate::show;
 
 /// A port on which nobody else listens in a new namespace.
@@ -112,10 +113,10 @@ impl Stage for Host {
 impl Drop for Host {
     fn drop(&mut self) {
         if let Err(failure) = self.pontoon(&["down"]) {
-            eprintln!("{failure}");
+            say(failure);
         }
         if let Err(why) = std::fs::remove_dir_all(&self.dir) {
-            eprintln!("pontoon: remove {}: {why}", self.dir.display());
+            say(format_args!("pontoon: remove {}: {why}", self.dir.display()));
         }
     }
 }

@@ -15,6 +15,8 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 
+use crate::output::{print_line, say};
+
 /// The hidden first argument.
 pub const PROBE: &str = "__probe";
 /// How long an answer may take.
@@ -35,11 +37,14 @@ pub fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
     };
     Some(match outcome {
         Ok(line) => {
-            println!("{line}");
-            ExitCode::SUCCESS
+            if print_line(line).is_ok() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         Err(why) => {
-            eprintln!("{why}");
+            say(why);
             ExitCode::FAILURE
         }
     })

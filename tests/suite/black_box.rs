@@ -1,5 +1,6 @@
 //! The command as a user meets it: what it prints, where, and with which exit status.
 
+mod broken_streams;
 mod daemons;
 mod foreground;
 mod handover;
@@ -25,6 +26,7 @@ pub fn anywhere() -> impl Iterator<Item = &'static Caged> {
 /// Those that need a real kernel.
 pub fn caged() -> impl Iterator<Item = &'static Caged> {
     [
+        broken_streams::ALL,
         daemons::ALL,
         foreground::ALL,
         handover::ALL,
