@@ -55,7 +55,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         Command::Show(args) => show_bridges(&dirs, &args)?,
         Command::Bridge(BridgeCommand::Fdb(args)) => fdb(&dirs, args)?,
         Command::Stats(args) => stats(&dirs, &args)?,
-        Command::Demo(args) => demo::demo(args.world)?,
+        Command::Demo(args) => return demo::demo(args.world),
         Command::Up(args) => up(&dirs, &args)?,
         Command::Down => down(&dirs)?,
         Command::Status(json) => {

@@ -19,6 +19,7 @@ mod output;
 mod paths;
 mod run;
 mod show;
+mod signals;
 mod terminal;
 
 use std::process::ExitCode;
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
     if let Some(ended) = netns::linux::dispatch(arguments.iter().cloned()) {
         return ended;
     }
-    if let Some(ended) = daemon::dispatch(&arguments).or_else(|| demo::probe::dispatch(&arguments)) {
+    if let Some(ended) = daemon::dispatch(&arguments).or_else(|| demo::dispatch(&arguments)) {
         return ended;
     }
     let cli = match Cli::try_parse() {

@@ -8,15 +8,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 
 use netns::linux::session::{Outcome, Session};
 use netns::linux::{NotStarted, Process};
 use netns::name::Id;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
-use signal_hook::iterator::backend::SignalDelivery;
-use signal_hook::iterator::exfiltrator::SignalOnly;
 
 use crate::api::{Request, RunOrder, Running};
 use crate::cli::{ExecArgs, RunArgs};
@@ -24,6 +21,7 @@ use crate::client::Client;
 use crate::failure::{Failure, OURS, io as io_failure};
 use crate::output::{print_line, say};
 use crate::paths::Dirs;
+use crate::signals::Signals;
 use crate::terminal::Terminal;
 
 /// The signals that are sent on to the command.
@@ -64,7 +62,7 @@ pub fn run(dirs: &Dirs, args: RunArgs) -> Result<u8, Failure> {
                 .with_hint(format!("container {name} runs; its id is {id}"))
         });
     }
-    let mut signals = Signals::register()?;
+    let mut signals = Signals::register(&PASSED_ON)?;
     let (session, inner) = Session::pair().map_err(io_failure("make a socket pair"))?;
     let (terminal, streams) = lend_streams()?;
     order.process.tty = terminal.is_some();
@@ -94,7 +92,7 @@ fn warn(running: &Running) {
 pub fn exec(dirs: &Dirs, args: ExecArgs) -> Result<u8, Failure> {
     let id: Id = Client::connect(dirs)?.ask(&Request::Locate(args.container))?;
     let mut process = process(args.command, args.env, None)?;
-    let mut signals = Signals::register()?;
+    let mut signals = Signals::register(&PASSED_ON)?;
     let (terminal, streams) = lend_streams()?;
     process.tty = terminal.is_some();
     let session = netns::linux::exec(&dirs.paths(), &id, process, streams);
@@ -112,7 +110,7 @@ fn attend(mut session: Session, mut terminal: Option<Terminal>, signals: &mut Si
         }
         let ready = Ready::wait(&session, signals, terminal.as_ref())?;
         if ready.signal {
-            for signal in signals.delivery.pending() {
+            for signal in signals.pending() {
                 pass_on(&mut session, terminal.as_ref(), signal);
             }
         }
@@ -155,7 +153,7 @@ impl Ready {
     fn wait(session: &Session, signals: &Signals, terminal: Option<&Terminal>) -> Result<Self, Failure> {
         let stdin = io::stdin();
         let watch = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let mut fds = vec![watch(session.as_fd()), watch(signals.delivery.get_read().as_fd())];
+        let mut fds = vec![watch(session.as_fd()), watch(signals.as_fd())];
         fds.extend(terminal.map(|terminal| watch(terminal.output())));
         fds.extend(terminal.filter(|terminal| terminal.wants_input()).map(|_| watch(stdin.as_fd())));
         match poll(&mut fds, PollTimeout::NONE) {
@@ -209,20 +207,4 @@ fn lend_streams() -> Result<(Option<Terminal>, [OwnedFd; 3]), Failure> {
     let errors = if stderr.is_terminal() { own(inside.as_fd())? } else { own(stderr.as_fd())? };
     let streams = [own(inside.as_fd())?, own(inside.as_fd())?, errors];
     Ok((Some(terminal), streams))
-}
-
-/// The signals that have reached us, to be waited for like everything else.
-struct Signals {
-    delivery: SignalDelivery<UnixStream, SignalOnly>,
-}
-
-impl Signals {
-    /// From now on the signals of [`PASSED_ON`] do not end us.
-    fn register() -> Result<Self, Failure> {
-        let register = || {
-            let (ours, theirs) = UnixStream::pair()?;
-            SignalDelivery::with_pipe(ours, theirs, SignalOnly, PASSED_ON)
-        };
-        register().map(|delivery| Signals { delivery }).map_err(io_failure("watch for signals"))
-    }
 }

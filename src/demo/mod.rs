@@ -1,13 +1,17 @@
 //! `pontoon demo`: the four network modes side by side, told to somebody who has never seen the project.
 //!
-//! The tale is told once ([`tell`]); it is played on one of two stages: real namespaces and processes ([`host`]), or the
-//! simulator ([`simulated`]).
+//! The tale is told once ([`tell`]); it is played on one of two stages: real namespaces and processes ([`host`], which
+//! [`cage`] keeps together), or the simulator ([`simulated`]).
 
+mod cage;
 mod host;
-pub mod probe;
+mod probe;
 mod simulated;
 
+use std::ffi::OsString;
 use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use netns::interface::InterfaceInfo;
@@ -41,24 +45,43 @@ trait Stage {
     fn statistics(&mut self) -> Result<Vec<show::stats::Bridge>, Failure>;
 }
 
-/// Plays the tale in `world`, or wherever this machine allows.
+/// Plays the tale in `world`, or wherever this machine allows. Returns the exit status.
 ///
 /// # Errors
 /// If it can not be played, or does not go as it should.
-pub fn demo(world: Option<World>) -> Result<(), Failure> {
-    match world {
-        Some(World::Sim) => tell(&mut simulated::Simulated::new()?),
-        Some(World::Host) => tell(&mut host::Host::new()?),
+pub fn demo(world: Option<World>) -> Result<u8, Failure> {
+    let status = match world {
+        Some(World::Sim) => simulate()?,
+        Some(World::Host) => cage::run()?,
         None => match netns::linux::scratch::can_run() {
-            Ok(()) => tell(&mut host::Host::new()?),
+            Ok(()) => cage::run()?,
             Err(why) => {
                 print_line(format_args!(
                     "This machine allows no real namespaces here ({why}), so the demo runs in the simulator.\n"
                 ))?;
-                tell(&mut simulated::Simulated::new()?)
+                simulate()?
             }
         },
+    };
+    if status == 0 {
+        print_line("\nThat is all. Everything that was made here is gone again, and this machine is as it was.")?;
     }
+    Ok(status)
+}
+
+/// Is a process of the demo, if the arguments ask for one.
+#[must_use]
+pub fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
+    let play = |dir: &Path| {
+        let mut host = host::Host::new(dir)?;
+        tell(&mut host)?;
+        host.end()
+    };
+    cage::dispatch(arguments, play).or_else(|| probe::dispatch(arguments))
+}
+
+fn simulate() -> Result<u8, Failure> {
+    tell(&mut simulated::Simulated::new()?).map(|()| 0)
 }
 
 fn tell(stage: &mut impl Stage) -> Result<(), Failure> {
@@ -96,9 +119,7 @@ fn tell(stage: &mut impl Stage) -> Result<(), Failure> {
     indent(&seen(&stage.interfaces("vault")?))?;
 
     across_the_bridge(stage)?;
-    afterwards(stage)?;
-    print_line("\nThat is all. Everything that was made here is gone again, and this machine is as it was.")?;
-    Ok(())
+    afterwards(stage)
 }
 
 fn across_the_bridge(stage: &mut impl Stage) -> Result<(), Failure> {

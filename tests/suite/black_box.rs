@@ -4,6 +4,7 @@ mod broken_streams;
 mod daemons;
 mod foreground;
 mod handover;
+mod interrupted_demo;
 mod nonsense;
 mod output;
 mod published;
@@ -30,6 +31,7 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
         daemons::ALL,
         foreground::ALL,
         handover::ALL,
+        interrupted_demo::ALL,
         nonsense::ALL,
         output::ALL,
         published::ALL,
