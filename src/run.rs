@@ -105,23 +105,31 @@ fn attend(mut session: Session, mut terminal: Option<Terminal>, signals: &mut Si
     loop {
         while let Some(outcome) = session.try_wait() {
             if let Some(status) = settled(outcome)? {
+                if let Some(lent) = &mut terminal {
+                    lent.last_words(signals);
+                }
                 return Ok(status);
             }
         }
-        let ready = Ready::wait(&session, signals, terminal.as_ref())?;
-        if ready.signal {
-            for signal in signals.pending() {
-                pass_on(&mut session, terminal.as_ref(), signal);
-            }
+        wait(&session, signals, terminal.as_ref())?;
+        for signal in signals.pending() {
+            pass_on(&mut session, terminal.as_ref(), signal);
         }
-        let Some(lent) = &mut terminal else { continue };
-        if ready.input {
-            lent.carry_in();
-        }
-        if ready.output && !lent.carry_out() {
+        if terminal.as_mut().is_some_and(|lent| !lent.carry()) {
             // No process has the terminal open any more; only the status is to come.
             terminal = None;
         }
+    }
+}
+
+/// Waits until there may be something to do.
+fn wait(session: &Session, signals: &Signals, terminal: Option<&Terminal>) -> Result<(), Failure> {
+    let stdin = io::stdin();
+    let mut fds = [session.as_fd(), signals.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN)).to_vec();
+    fds.extend(terminal.map(|terminal| terminal.interest(&stdin)).into_iter().flatten());
+    match poll(&mut fds, PollTimeout::NONE) {
+        Ok(_) | Err(nix::Error::EINTR) => Ok(()),
+        Err(why) => Err(Failure::new(format_args!("wait for the container: {why}"))),
     }
 }
 
@@ -139,29 +147,6 @@ fn settled(outcome: Outcome) -> Result<Option<u8>, Failure> {
             };
             Err(Failure::new(why).with_status(status))
         }
-    }
-}
-
-/// What there is to do.
-struct Ready {
-    signal: bool,
-    output: bool,
-    input: bool,
-}
-
-impl Ready {
-    fn wait(session: &Session, signals: &Signals, terminal: Option<&Terminal>) -> Result<Self, Failure> {
-        let stdin = io::stdin();
-        let watch = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let mut fds = vec![watch(session.as_fd()), watch(signals.as_fd())];
-        fds.extend(terminal.map(|terminal| watch(terminal.output())));
-        fds.extend(terminal.filter(|terminal| terminal.wants_input()).map(|_| watch(stdin.as_fd())));
-        match poll(&mut fds, PollTimeout::NONE) {
-            Ok(_) | Err(nix::Error::EINTR) => {}
-            Err(why) => return Err(Failure::new(format_args!("wait for the container: {why}"))),
-        }
-        let is_ready = |index: usize| fds.get(index).is_some_and(|fd| fd.any().unwrap_or(false));
-        Ok(Ready { signal: is_ready(1), output: is_ready(2), input: is_ready(3) })
     }
 }
 
