@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr, tcsetwinsize};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use crate::signals::Signals;
@@ -42,10 +42,11 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Whether the caller has a terminal to lend: it types and reads there.
+    /// Whether the caller has a terminal to lend: it types and reads there. In the background of a shell (`&`) it does not:
+    /// the terminal is for others then, and who touches its settings is stopped.
     #[must_use]
     pub fn is_there() -> bool {
-        io::stdin().is_terminal() && io::stdout().is_terminal()
+        io::stdin().is_terminal() && io::stdout().is_terminal() && is_in_foreground()
     }
 
     /// Opens a terminal for a container, with the caller's size and settings. Returns it and the end for the container.
@@ -201,6 +202,11 @@ fn screen() -> io::Result<File> {
         Ok(screen) => Ok(screen.into()),
         Err(_) => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
     }
+}
+
+/// Whether the terminal is for this process group. One that controls no session is for whoever has it.
+fn is_in_foreground() -> bool {
+    tcgetpgrp(io::stdin()).map_or(true, |group| group == rustix::process::getpgrp())
 }
 
 fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> bool {

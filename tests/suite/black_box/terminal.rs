@@ -17,6 +17,7 @@ tests![
     what_is_typed_reaches_the_command,
     ctrl_c_interrupts_the_command,
     the_terminal_is_as_before_afterwards,
+    a_client_in_the_background_goes_on,
     what_is_typed_and_not_read_holds_nobody_up,
     ctrl_c_is_heard_while_nobody_reads_what_is_written,
     what_is_written_last_is_not_lost_on_a_slow_terminal,
@@ -108,6 +109,18 @@ fn what_is_written_last_is_not_lost_on_a_slow_terminal() {
     let numbers: Vec<&str> = said.lines().map(str::trim).skip_while(|line| *line != "1").collect();
     assert_eq!((numbers.len(), numbers.last().copied()), (1500, Some("1500")));
     assert_eq!(session.end(), 3);
+    lab.finish();
+}
+
+fn a_client_in_the_background_goes_on() {
+    let mut lab = Linux::new();
+    lab.up();
+    let client = Session::pontoon(&lab, "echo hello; exit 3");
+    let mut session = Session::start_shell(&format!("set -m; {client} & wait $!; echo \"status $?.\""));
+    let said = session.read_until("status ");
+    assert!(said.contains("hello"), "{said}");
+    assert!(session.read_until(".").contains("status 3."), "{said}");
+    assert_eq!(session.end(), 0);
     lab.finish();
 }
 
