@@ -167,7 +167,7 @@ pub struct StopArgs {
 /// `kill`
 #[derive(Debug, Args)]
 pub struct KillArgs {
-    /// The signal, by name or number
+    /// The signal, by name or number: KILL, SIGKILL, 9, RTMIN+1
     #[arg(short, long, default_value = "KILL", value_parser = parse_signal)]
     pub signal: i32,
     /// The containers
@@ -434,14 +434,35 @@ fn parse_bip(text: &str) -> Result<Ipv4Net, String> {
     Ok(bip)
 }
 
+/// The first and the last signal that programs may use as they like, as the C library counts them.
+pub const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
+
 fn parse_signal(text: &str) -> Result<i32, String> {
     use nix::sys::signal::Signal;
     if let Ok(number) = text.parse::<i32>() {
-        return if (1..=64).contains(&number) { Ok(number) } else { Err("a signal is a number from 1 to 64".into()) };
+        return match number {
+            32 | 33 => Err("the C library keeps this signal to itself".into()),
+            1..=64 => Ok(number),
+            _ => Err("a signal is a number from 1 to 64".into()),
+        };
     }
     let upper = text.to_ascii_uppercase();
-    let name = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
-    name.parse::<Signal>().map(|signal| signal as i32).map_err(|_| "no signal is called so".into())
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let real_time = parse_real_time(name).filter(|number| REAL_TIME.contains(number));
+    let named = || format!("SIG{name}").parse::<Signal>().ok().map(|signal| signal as i32);
+    real_time.or_else(named).ok_or_else(|| "no signal is called so".into())
+}
+
+/// `RTMIN`, `RTMIN+N`, `RTMAX-N`, `RTMAX`.
+fn parse_real_time(name: &str) -> Option<i32> {
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u8>().ok()).flatten();
+    match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
+        (Some(""), _) => Some(*REAL_TIME.start()),
+        (_, Some("")) => Some(*REAL_TIME.end()),
+        (Some(rest), _) => Some(REAL_TIME.start() + i32::from(digits(rest.strip_prefix('+')?)?)),
+        (_, Some(rest)) => Some(REAL_TIME.end() - i32::from(digits(rest.strip_prefix('-')?)?)),
+        (None, None) => None,
+    }
 }
 
 impl StopArgs {
@@ -474,7 +495,10 @@ mod tests {
     #[test]
     fn a_signal_has_a_name_or_a_number() {
         assert_eq!(["KILL", "SIGKILL", "kill", "9"].map(parse_signal), [const { Ok(9) }; 4]);
-        for wrong in ["0", "65", "NOPE", ""] {
+        assert_eq!(["RTMIN", "SIGRTMIN+1", "rtmax-1", "RTMAX", "50"].map(parse_signal), [34, 35, 63, 64, 50].map(Ok));
+        let wrong =
+            ["0", "65", "NOPE", "", "32", "RTMIN+31", "RTMAX-31", "RTMIN-1", "RTMAX+1", "RTMIN+", "RTMIN++1", "-9"];
+        for wrong in wrong {
             assert!(parse_signal(wrong).is_err(), "{wrong}");
         }
     }

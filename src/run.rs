@@ -12,11 +12,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use netns::linux::session::{Outcome, Session};
 use netns::linux::{NotStarted, Process};
 use netns::name::Id;
+use nix::libc::{SIGPWR, SIGSTKFLT};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+use signal_hook::consts::signal::{
+    SIGABRT, SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGSYS, SIGTERM, SIGTRAP, SIGTSTP, SIGTTIN,
+    SIGTTOU, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
+};
 
 use crate::api::{Request, RunOrder, Running};
-use crate::cli::{ExecArgs, RunArgs};
+use crate::cli::{ExecArgs, REAL_TIME, RunArgs};
 use crate::client::Client;
 use crate::failure::{Failure, OURS, io as io_failure};
 use crate::output::{print_line, say};
@@ -24,8 +28,13 @@ use crate::paths::Dirs;
 use crate::signals::Signals;
 use crate::terminal::Terminal;
 
-/// The signals that are sent on to the command.
-const PASSED_ON: [i32; 7] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH];
+/// The signals that are sent on to the command, beside the real-time ones. As in Docker these are all that can be caught, those
+/// of a shell's job control among them; but for what concerns only ourselves (CHLD, PIPE, URG) and faults of our own (ILL, BUS, FPE,
+/// SEGV).
+const PASSED_ON: [i32; 22] = [
+    SIGHUP, SIGINT, SIGQUIT, SIGTRAP, SIGABRT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGSTKFLT, SIGCONT, SIGTSTP,
+    SIGTTIN, SIGTTOU, SIGXCPU, SIGXFSZ, SIGVTALRM, SIGPROF, SIGWINCH, SIGIO, SIGPWR, SIGSYS,
+];
 /// The exit status when the container was ended without one of its own, as if by `kill -9`.
 const LOST: u8 = 137;
 /// The exit status when there is no such command, and when it can not be executed.
@@ -62,7 +71,7 @@ pub fn run(dirs: &Dirs, args: RunArgs) -> Result<u8, Failure> {
                 .with_hint(format!("container {name} runs; its id is {id}"))
         });
     }
-    let mut signals = Signals::register(&PASSED_ON)?;
+    let mut signals = passed_on()?;
     let (session, inner) = Session::pair().map_err(io_failure("make a socket pair"))?;
     let (terminal, streams) = lend_streams()?;
     order.process.tty = terminal.is_some();
@@ -92,7 +101,7 @@ fn warn(running: &Running) {
 pub fn exec(dirs: &Dirs, args: ExecArgs) -> Result<u8, Failure> {
     let id: Id = Client::connect(dirs)?.ask(&Request::Locate(args.container))?;
     let mut process = process(args.command, args.env, None)?;
-    let mut signals = Signals::register(&PASSED_ON)?;
+    let mut signals = passed_on()?;
     let (terminal, streams) = lend_streams()?;
     process.tty = terminal.is_some();
     let session = netns::linux::exec(&dirs.paths(), &id, process, streams);
@@ -127,7 +136,8 @@ fn wait(session: &Session, signals: &Signals, terminal: Option<&Terminal>) -> Re
     let stdin = io::stdin();
     let mut fds = [session.as_fd(), signals.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN)).to_vec();
     fds.extend(terminal.map(|terminal| terminal.interest(&stdin)).into_iter().flatten());
-    match poll(&mut fds, PollTimeout::NONE) {
+    let patience = terminal.map_or(PollTimeout::NONE, Terminal::patience);
+    match poll(&mut fds, patience) {
         Ok(_) | Err(nix::Error::EINTR) => Ok(()),
         Err(why) => Err(Failure::new(format_args!("wait for the container: {why}"))),
     }
@@ -150,14 +160,23 @@ fn settled(outcome: Outcome) -> Result<Option<u8>, Failure> {
     }
 }
 
+/// From now on these signals are for the command.
+fn passed_on() -> Result<Signals, Failure> {
+    let signals: Vec<i32> = PASSED_ON.into_iter().chain(REAL_TIME).collect();
+    Signals::register(&signals)
+}
+
 fn pass_on(session: &mut Session, terminal: Option<&Terminal>, signal: i32) {
-    match terminal {
-        Some(terminal) if signal == SIGWINCH => terminal.follow_size(),
-        None if signal == SIGWINCH => {}
-        _ => {
-            let _ = session.signal(signal);
+    if let Some(terminal) = terminal {
+        match signal {
+            // The kernel tells the command by the terminal's new size.
+            SIGWINCH => return terminal.follow_size(),
+            // We were stopped, and the shell had the terminal meanwhile.
+            SIGCONT => terminal.resume(),
+            _ => {}
         }
     }
+    let _ = session.signal(signal);
 }
 
 /// What is to be executed: in the caller's working directory, with the caller's environment but for what `-e` says of it.

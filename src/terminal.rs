@@ -22,6 +22,8 @@ use crate::signals::Signals;
 const TYPED: usize = 64 * 1024;
 /// How much of what is written waits for a terminal that does not show it, in bytes.
 const WRITTEN: usize = 16 * 1024;
+/// How long a shell may have put us into the foreground before we see it, in milliseconds.
+const SOON: u8 = 200;
 /// How long the command's last output may take through the kernel, in milliseconds.
 const LAST_WORDS: u8 = 50;
 /// And how much that may be: more than the kernel keeps for a terminal.
@@ -73,10 +75,23 @@ impl Terminal {
             output_ended: false,
         };
         terminal.follow_size();
-        let mut raw = terminal.saved.clone();
-        raw.make_raw();
-        tcsetattr(&stdin, OptionalActions::Now, &raw)?;
+        terminal.take()?;
         Ok((terminal, inside))
+    }
+
+    /// Switches the caller's terminal to raw mode.
+    fn take(&self) -> io::Result<()> {
+        let mut raw = self.saved.clone();
+        raw.make_raw();
+        Ok(tcsetattr(io::stdin(), OptionalActions::Now, &raw)?)
+    }
+
+    /// Takes the caller's terminal again after a stop, if it is for us; its size may be another now.
+    pub fn resume(&self) {
+        if is_in_foreground() {
+            let _ = self.take();
+            self.follow_size();
+        }
     }
 
     /// Gives the container's terminal the size of the caller's.
@@ -132,7 +147,15 @@ impl Terminal {
     }
 
     fn wants_input(&self) -> bool {
-        !self.input_ended && self.typed.len() < TYPED
+        // In the background what is typed is not for us. To try to read it would stop us, but we catch that signal: the kernel
+        // would send it again and again.
+        !self.input_ended && self.typed.len() < TYPED && is_in_foreground()
+    }
+
+    /// How long to wait for what [`Terminal::interest`] says: nothing tells that we are in the foreground again.
+    #[must_use]
+    pub fn patience(&self) -> PollTimeout {
+        if is_in_foreground() { PollTimeout::NONE } else { SOON.into() }
     }
 
     /// Carries what the caller has typed into the container.
@@ -189,7 +212,10 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        let _ = tcsetattr(io::stdin(), OptionalActions::Drain, &self.saved);
+        // In the background it is the shell's affair; and see `wants_input`.
+        if is_in_foreground() {
+            let _ = tcsetattr(io::stdin(), OptionalActions::Drain, &self.saved);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod nonsense;
 mod output;
 mod published;
 mod refusals;
+mod signals;
 mod terminal;
 mod usage;
 
@@ -36,6 +37,7 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
         output::ALL,
         published::ALL,
         refusals::ALL,
+        signals::ALL,
         terminal::ALL,
     ]
     .into_iter()

@@ -34,6 +34,7 @@ pub mod scratch;
 pub mod session;
 mod setup;
 mod shim;
+mod signal;
 mod survey;
 mod sys;
 pub mod text;

@@ -12,6 +12,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use crate::linux::exec;
 use crate::linux::process::{NotStarted, Process, cause_of};
 use crate::linux::protocol::{Event, INIT, InitOrder, InitReport, Order};
+use crate::linux::signal::signal_of;
 use crate::linux::wire::{Channel, WireError};
 
 /// How long init may take to mount what it mounts and to start the command.
@@ -75,7 +76,7 @@ impl Task {
 
     /// Sends a signal to the command: to the process alone, as Docker does. One that has ended does not mind.
     pub(super) fn signal(&self, signal: i32) {
-        if let Some(signal) = Signal::from_named_raw(signal) {
+        if let Some(signal) = signal_of(signal) {
             let _ = rustix::process::pidfd_send_signal(&self.command, signal);
         }
     }
