@@ -5,12 +5,12 @@
 //! status comes from the container's shim, not from the daemon: a daemon that is killed meanwhile changes nothing.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use netns::linux::session::{Outcome, Session};
-use netns::linux::{NotStarted, Process};
+use netns::linux::{HOSTNAME, NotStarted, Process};
 use netns::name::Id;
 use nix::libc::{SIGPWR, SIGSTKFLT};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -58,7 +58,7 @@ pub fn run(dirs: &Dirs, args: RunArgs) -> Result<u8, Failure> {
         offload: !args.no_offload,
         detach: args.detach,
         auto_remove: args.rm,
-        process: process(args.command, args.env, args.hostname.as_deref())?,
+        process: process(args.command, args.env)?,
         hostname: args.hostname,
     };
     if args.detach {
@@ -100,7 +100,7 @@ fn warn(running: &Running) {
 /// If the command can not be started.
 pub fn exec(dirs: &Dirs, args: ExecArgs) -> Result<u8, Failure> {
     let id: Id = Client::connect(dirs)?.ask(&Request::Locate(args.container))?;
-    let mut process = process(args.command, args.env, None)?;
+    let mut process = process(args.command, args.env)?;
     let mut signals = passed_on()?;
     let (terminal, streams) = lend_streams()?;
     process.tty = terminal.is_some();
@@ -180,15 +180,11 @@ fn pass_on(session: &mut Session, terminal: Option<&Terminal>, signal: i32) {
 }
 
 /// What is to be executed: in the caller's working directory, with the caller's environment but for what `-e` says of it.
-/// HOSTNAME is the container's.
-fn process(
-    command: Vec<OsString>,
-    asked: Vec<(OsString, Option<OsString>)>,
-    host_name: Option<&str>,
-) -> Result<Process, Failure> {
+/// HOSTNAME is the container's, unless `-e` speaks of it.
+fn process(command: Vec<OsString>, asked: Vec<(OsString, Option<OsString>)>) -> Result<Process, Failure> {
     let mut environment: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
-    if let Some(host_name) = host_name {
-        environment.insert("HOSTNAME".into(), host_name.into());
+    if !asked.iter().any(|(name, _)| name == HOSTNAME) {
+        environment.remove(OsStr::new(HOSTNAME));
     }
     environment.extend(asked.into_iter().filter_map(|(name, value)| Some((name, value?))));
     let cwd = std::env::current_dir().map_err(io_failure("find the working directory"))?;

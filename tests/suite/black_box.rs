@@ -2,6 +2,7 @@
 
 mod broken_streams;
 mod daemons;
+mod environment;
 mod foreground;
 mod handover;
 mod interrupted_demo;
@@ -30,6 +31,7 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
     [
         broken_streams::ALL,
         daemons::ALL,
+        environment::ALL,
         foreground::ALL,
         handover::ALL,
         interrupted_demo::ALL,

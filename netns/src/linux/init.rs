@@ -32,7 +32,8 @@ pub(super) fn main() -> ExitCode {
 
 /// Starts the command and reports how that went. Its pid, if it runs.
 fn begin(channel: &mut Channel) -> Result<Option<Pid>, WireError> {
-    let (order, streams) = channel.recv::<InitOrder>()?;
+    let (mut order, streams) = channel.recv::<InitOrder>()?;
+    order.process.name_host();
     let started = prepare(&order).and_then(|etc| Ok((start(order.process, streams)?, etc)));
     let watched = started.and_then(|(command, etc)| {
         etc.map_or(Ok(()), Etc::keep)?;

@@ -47,7 +47,7 @@ use std::process::ExitCode;
 
 pub use self::etc::host_resolv_conf;
 pub use self::paths::Paths;
-pub use self::process::{Command, NotStarted, Process, Streams};
+pub use self::process::{Command, HOSTNAME, NotStarted, Process, Streams};
 pub use self::session::{Outcome, Session, exec};
 pub use self::survey::interfaces;
 pub use self::world::Linux;
