@@ -1,10 +1,12 @@
 //! The command line, as clap reads it. Nothing is decided here.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::Ipv4Addr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::Ipv4Net;
 use netns::mode::NetworkMode;
@@ -119,7 +121,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub rm: bool,
     /// Set a variable in the command's environment; without a value, pass the caller's
-    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = parse_variable)]
+    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = OsStringValueParser::new().try_map(parse_variable))]
     pub env: Vec<(OsString, Option<OsString>)>,
     /// The container's host name
     #[arg(short = 'h', long, value_name = "NAME")]
@@ -135,7 +137,7 @@ pub struct ExecArgs {
     /// The container, by name or by the beginning of its id
     pub container: String,
     /// Set a variable in the command's environment; without a value, pass the caller's
-    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = parse_variable)]
+    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = OsStringValueParser::new().try_map(parse_variable))]
     pub env: Vec<(OsString, Option<OsString>)>,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
@@ -414,12 +416,14 @@ pub struct UpArgs {
     pub bip: Option<Ipv4Net>,
 }
 
-fn parse_variable(text: &str) -> Result<(OsString, Option<OsString>), String> {
-    let (name, value) = match text.split_once('=') {
-        Some((name, value)) => (name, Some(value.into())),
-        None => (text, None),
+/// A variable may have any bytes.
+fn parse_variable(text: OsString) -> Result<(OsString, Option<OsString>), String> {
+    let bytes = text.as_bytes();
+    let (name, value) = match bytes.iter().position(|byte| *byte == b'=') {
+        Some(at) => (&bytes[..at], Some(OsStr::from_bytes(&bytes[at + 1..]).to_owned())),
+        None => (bytes, None),
     };
-    if name.is_empty() { Err("a variable has a name".into()) } else { Ok((name.into(), value)) }
+    if name.is_empty() { Err("a variable has a name".into()) } else { Ok((OsStr::from_bytes(name).to_owned(), value)) }
 }
 
 /// A gateway's address leaves room for at least one container beside it.

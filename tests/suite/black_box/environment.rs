@@ -1,10 +1,13 @@
 //! What a command is started with: arguments and variables of any bytes and as many as the kernel takes, and HOSTNAME.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use super::tests;
 use crate::lab::linux::{Linux, status_of, text};
 use crate::lab::{Lab, run_all};
 
-tests![hostname_in_the_environment_is_the_containers,];
+tests![hostname_in_the_environment_is_the_containers, a_variable_may_have_any_bytes,];
 
 fn hostname_in_the_environment_is_the_containers() {
     let mut lab = Linux::new();
@@ -37,5 +40,26 @@ fn hostname_in_the_environment_is_the_containers() {
     assert_eq!(say(&["run", "-e", "HOSTNAME", "--", "sh", "-c", script])[1], "callers");
     assert_eq!(say(&["run", "-h", "box", "-e", "HOSTNAME=x", "--", "sh", "-c", script]), ["box", "x"]);
     assert_eq!(say(&["exec", "-e", "HOSTNAME=x", "web", "--", "sh", "-c", script])[1], "x");
+    lab.finish();
+}
+
+fn a_variable_may_have_any_bytes() {
+    let mut lab = Linux::new();
+    lab.up();
+    run_all(&mut lab, &["web"]);
+    for command in [&["run"][..], &["exec"]] {
+        let mut client = lab.command(command);
+        client.arg("-e").arg(OsStr::from_bytes(b"B=x\xff"));
+        client.env("C", OsStr::from_bytes(b"\xfe=y"));
+        client.args(if command == ["exec"] { &["web"][..] } else { &[] });
+        client.args(["--", "sh", "-c", "printf '%s|%s' \"$B\" \"$C\""]);
+        let output = client.output().expect("run pontoon");
+        assert_eq!(
+            (status_of(&output), output.stdout.as_slice()),
+            (0, &b"x\xff|\xfe=y"[..]),
+            "{}",
+            text(&output.stderr)
+        );
+    }
     lab.finish();
 }
