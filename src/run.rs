@@ -10,6 +10,7 @@ use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use netns::linux::session::{Outcome, Session};
+use netns::linux::wire::MAX_MESSAGE;
 use netns::linux::{HOSTNAME, NotStarted, Process};
 use netns::name::Id;
 use nix::libc::{SIGPWR, SIGSTKFLT};
@@ -40,6 +41,8 @@ const LOST: u8 = 137;
 /// The exit status when there is no such command, and when it can not be executed.
 const NOT_FOUND: i32 = 127;
 const NOT_EXECUTABLE: i32 = 126;
+/// What else is said of a command than what it is, in bytes.
+const BESIDE: usize = 64 * 1024;
 
 /// `run`: returns the exit status.
 ///
@@ -188,12 +191,18 @@ fn process(command: Vec<OsString>, asked: Vec<(OsString, Option<OsString>)>) -> 
     }
     environment.extend(asked.into_iter().filter_map(|(name, value)| Some((name, value?))));
     let cwd = std::env::current_dir().map_err(io_failure("find the working directory"))?;
-    Ok(Process {
+    let process = Process {
         argv: command.into_iter().map(Into::into).collect(),
         env: environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
         cwd: cwd.into_os_string().into(),
         tty: false,
-    })
+    };
+    let length = serde_json::to_vec(&process).map_err(|why| Failure::new(format_args!("write JSON: {why}")))?.len();
+    if length > MAX_MESSAGE - BESIDE {
+        let too_long = Failure::new("the command's arguments and environment are too long");
+        return Err(too_long.with_status(NOT_EXECUTABLE));
+    }
+    Ok(process)
 }
 
 /// Standard input, output and error for a command: the caller's own, or the far end of a terminal that is lent to it.

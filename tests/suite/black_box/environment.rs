@@ -3,11 +3,16 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use super::tests;
+use super::{prints, tests};
 use crate::lab::linux::{Linux, status_of, text};
-use crate::lab::{Lab, run_all};
+use crate::lab::{Lab, Order, run, run_all};
 
-tests![hostname_in_the_environment_is_the_containers, a_variable_may_have_any_bytes,];
+tests![
+    hostname_in_the_environment_is_the_containers,
+    a_variable_may_have_any_bytes,
+    arguments_as_long_as_the_kernel_takes_pass_through,
+    arguments_that_are_too_long_are_told,
+];
 
 fn hostname_in_the_environment_is_the_containers() {
     let mut lab = Linux::new();
@@ -61,5 +66,58 @@ fn a_variable_may_have_any_bytes() {
             text(&output.stderr)
         );
     }
+    lab.finish();
+}
+
+/// So many arguments of so many bytes, none of them of UTF-8: together nearly what the kernel takes, which is 2 MiB.
+fn long(count: usize, length: usize) -> Vec<Vec<u8>> {
+    vec![vec![0xff; length]; count]
+}
+
+fn arguments_as_long_as_the_kernel_takes_pass_through() {
+    let mut lab = Linux::new();
+    lab.up();
+    run(&mut lab, Order::new("web"));
+    let arguments = long(15, 131_000);
+    for command in [&["run", "--"][..], &["exec", "web", "--"]] {
+        let mut client = lab.command(command);
+        client.args(["sh", "-c", "echo $# ${#1}; printf %s \"${15}\" | wc -c", "sh"]);
+        client.args(arguments.iter().map(|argument| OsStr::from_bytes(argument)));
+        let output = client.output().expect("run pontoon");
+        assert_eq!(
+            (status_of(&output), text(&output.stdout).as_str()),
+            (0, "15 131000\n131000\n"),
+            "{}",
+            text(&output.stderr)
+        );
+    }
+    lab.finish();
+}
+
+fn arguments_that_are_too_long_are_told() {
+    let mut lab = Linux::new();
+    lab.up();
+    run(&mut lab, Order::new("web"));
+    let dirs = format!("--runtime-dir {} --state-dir {}", lab.runtime_dir().display(), lab.state_dir().display());
+    let list = lab.dir().join("list");
+    let cases = [
+        // More than the kernel gives to a command whose stack may grow to 8 MiB.
+        ("x", 20, "pontoon: true: Argument list too long\n"),
+        // More than goes into a message: each of these takes six bytes there.
+        ("\u{1}", 15, "pontoon: the command's arguments and environment are too long\n"),
+    ];
+    for (byte, count, told) in cases {
+        std::fs::write(&list, format!("{}\0", byte.repeat(130_000)).repeat(count)).expect("write a list");
+        for command in ["run --", "exec web --"] {
+            // With a larger stack the client can have more arguments. (xargs has exit statuses of its own.)
+            let client = format!("{} {dirs} {command} true \"$@\"; echo \"status $?\"", env!("CARGO_BIN_EXE_pontoon"));
+            let script = "ulimit -s 65536; exec xargs -0 -s 6000000 -a \"$0\" sh -c \"$1\" sh";
+            let mut shell = std::process::Command::new("sh");
+            let output = shell.args(["-c", script]).arg(&list).arg(&client).output().expect("run a shell");
+            let said = (text(&output.stdout), text(&output.stderr));
+            assert_eq!(said, ("status 126\n".to_owned(), told.to_owned()), "{command}");
+        }
+    }
+    assert_eq!(prints(&lab, &["exec", "web", "--", "echo", "still", "there"]), "still there\n");
     lab.finish();
 }
