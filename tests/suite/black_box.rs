@@ -10,6 +10,7 @@ mod nonsense;
 mod output;
 mod published;
 mod refusals;
+mod shims;
 mod signals;
 mod terminal;
 mod usage;
@@ -39,6 +40,7 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
         output::ALL,
         published::ALL,
         refusals::ALL,
+        shims::ALL,
         signals::ALL,
         terminal::ALL,
     ]
