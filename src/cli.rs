@@ -1,10 +1,12 @@
 //! The command line, as clap reads it. Nothing is decided here.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::Ipv4Addr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ipnet::Ipv4Net;
@@ -135,7 +137,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub rm: bool,
     /// Set a variable in the command's environment; without a value, pass the caller's
-    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = parse_variable)]
+    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = OsStringValueParser::new().try_map(parse_variable))]
     pub env: Vec<(OsString, Option<OsString>)>,
     /// The container's host name
     #[arg(short = 'h', long, value_name = "NAME")]
@@ -151,7 +153,7 @@ pub struct ExecArgs {
     /// The container, by name or by the beginning of its id
     pub container: String,
     /// Set a variable in the command's environment; without a value, pass the caller's
-    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = parse_variable)]
+    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = OsStringValueParser::new().try_map(parse_variable))]
     pub env: Vec<(OsString, Option<OsString>)>,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
@@ -183,7 +185,7 @@ pub struct StopArgs {
 /// `kill`
 #[derive(Debug, Args)]
 pub struct KillArgs {
-    /// The signal, by name or number
+    /// The signal, by name or number: KILL, SIGKILL, 9, RTMIN+1
     #[arg(short, long, default_value = "KILL", value_parser = parse_signal)]
     pub signal: i32,
     /// The containers
@@ -430,12 +432,14 @@ pub struct UpArgs {
     pub bip: Option<Ipv4Net>,
 }
 
-fn parse_variable(text: &str) -> Result<(OsString, Option<OsString>), String> {
-    let (name, value) = match text.split_once('=') {
-        Some((name, value)) => (name, Some(value.into())),
-        None => (text, None),
+/// A variable may have any bytes.
+fn parse_variable(text: OsString) -> Result<(OsString, Option<OsString>), String> {
+    let bytes = text.as_bytes();
+    let (name, value) = match bytes.iter().position(|byte| *byte == b'=') {
+        Some(at) => (&bytes[..at], Some(OsStr::from_bytes(&bytes[at + 1..]).to_owned())),
+        None => (bytes, None),
     };
-    if name.is_empty() { Err("a variable has a name".into()) } else { Ok((name.into(), value)) }
+    if name.is_empty() { Err("a variable has a name".into()) } else { Ok((OsStr::from_bytes(name).to_owned(), value)) }
 }
 
 /// A gateway's address leaves room for at least one container beside it.
@@ -450,14 +454,35 @@ fn parse_bip(text: &str) -> Result<Ipv4Net, String> {
     Ok(bip)
 }
 
+/// The first and the last signal that programs may use as they like, as the C library counts them.
+pub const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
+
 fn parse_signal(text: &str) -> Result<i32, String> {
     use nix::sys::signal::Signal;
     if let Ok(number) = text.parse::<i32>() {
-        return if (1..=64).contains(&number) { Ok(number) } else { Err("a signal is a number from 1 to 64".into()) };
+        return match number {
+            32 | 33 => Err("the C library keeps this signal to itself".into()),
+            1..=64 => Ok(number),
+            _ => Err("a signal is a number from 1 to 64".into()),
+        };
     }
     let upper = text.to_ascii_uppercase();
-    let name = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
-    name.parse::<Signal>().map(|signal| signal as i32).map_err(|_| "no signal is called so".into())
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let real_time = parse_real_time(name).filter(|number| REAL_TIME.contains(number));
+    let named = || format!("SIG{name}").parse::<Signal>().ok().map(|signal| signal as i32);
+    real_time.or_else(named).ok_or_else(|| "no signal is called so".into())
+}
+
+/// `RTMIN`, `RTMIN+N`, `RTMAX-N`, `RTMAX`.
+fn parse_real_time(name: &str) -> Option<i32> {
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u8>().ok()).flatten();
+    match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
+        (Some(""), _) => Some(*REAL_TIME.start()),
+        (_, Some("")) => Some(*REAL_TIME.end()),
+        (Some(rest), _) => Some(REAL_TIME.start() + i32::from(digits(rest.strip_prefix('+')?)?)),
+        (_, Some(rest)) => Some(REAL_TIME.end() - i32::from(digits(rest.strip_prefix('-')?)?)),
+        (None, None) => None,
+    }
 }
 
 impl StopArgs {
@@ -490,7 +515,10 @@ mod tests {
     #[test]
     fn a_signal_has_a_name_or_a_number() {
         assert_eq!(["KILL", "SIGKILL", "kill", "9"].map(parse_signal), [const { Ok(9) }; 4]);
-        for wrong in ["0", "65", "NOPE", ""] {
+        assert_eq!(["RTMIN", "SIGRTMIN+1", "rtmax-1", "RTMAX", "50"].map(parse_signal), [34, 35, 63, 64, 50].map(Ok));
+        let wrong =
+            ["0", "65", "NOPE", "", "32", "RTMIN+31", "RTMAX-31", "RTMIN-1", "RTMAX+1", "RTMIN+", "RTMIN++1", "-9"];
+        for wrong in wrong {
             assert!(parse_signal(wrong).is_err(), "{wrong}");
         }
     }

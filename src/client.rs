@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::api::{Answer, Request};
 use crate::daemon::Options;
 use crate::failure::{Failure, io};
+use crate::output::say;
 use crate::paths::Dirs;
 
 /// How long a daemon has to start, or to give way to the next: `down` may wait for containers meanwhile.
@@ -49,7 +50,7 @@ impl Client {
     pub fn connect_or_start(dirs: &Dirs) -> Result<Self, Failure> {
         let (client, started) = Client::start(dirs, &Options { dirs: dirs.clone(), stays: false, bip: None })?;
         if started {
-            eprintln!("pontoon: started a daemon, which ends after its last container");
+            say("pontoon: started a daemon, which ends after its last container");
         }
         Ok(client)
     }
@@ -99,7 +100,7 @@ impl Client {
             match spawn_daemon(options)? {
                 Spawned::Listens(warnings) => {
                     for warning in warnings {
-                        eprintln!("pontoon: warning: {warning}");
+                        say(format_args!("pontoon: warning: {warning}"));
                     }
                     started = true;
                 }

@@ -1,7 +1,6 @@
 //! Each command: what is asked of the daemon, and how the answer is printed.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 
 use netns::manager::{ContainerView, NetworkView};
 use netns::network::EndpointKind;
@@ -15,7 +14,8 @@ use crate::cli::{
 };
 use crate::client::Client;
 use crate::daemon::{self, Options, Outcome};
-use crate::failure::{Failure, io};
+use crate::failure::{Failure, cause_of, io};
+use crate::output::{self, forgive, say};
 use crate::paths::Dirs;
 use crate::{demo, doctor, manual, run, show};
 
@@ -55,7 +55,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         Command::Show(args) => show_bridges(&dirs, &args)?,
         Command::Bridge(BridgeCommand::Fdb(args)) => fdb(&dirs, args)?,
         Command::Stats(args) => stats(&dirs, &args)?,
-        Command::Demo(args) => demo::demo(args.world)?,
+        Command::Demo(args) => return demo::demo(args.world),
         Command::Up(args) => up(&dirs, &args)?,
         Command::Down => down(&dirs)?,
         Command::Status(json) => {
@@ -67,7 +67,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
             print(json, &findings, |findings| doctor::text(findings))?;
             return Ok(doctor::exit_status(&findings));
         }
-        Command::Completions { shell } => write_out(&String::from_utf8_lossy(&manual::completions(shell)))?,
+        Command::Completions { shell } => output::print(String::from_utf8_lossy(&manual::completions(shell)))?,
         Command::Man { directory } => manual::write_pages(&directory)?,
         Command::Version(json) => {
             let version = BTreeMap::from([("version", env!("CARGO_PKG_VERSION"))]);
@@ -86,7 +86,7 @@ fn network(dirs: &Dirs, command: NetworkCommand) -> Result<(), Failure> {
         NetworkCommand::Create(args) => {
             let request = Request::CreateNetwork(Box::new(network_order(args)));
             let (_, id): (_, String) = Client::connect_or_start(dirs)?.ask_to_make(dirs, &request, &[])?;
-            write_out(&(id + "\n"))
+            output::print_line(id)
         }
         NetworkCommand::Inspect(args) => {
             let mut client = Client::connect(dirs)?;
@@ -97,7 +97,7 @@ fn network(dirs: &Dirs, command: NetworkCommand) -> Result<(), Failure> {
         NetworkCommand::Rm(args) => for_each(dirs, args.networks, Request::RemoveNetwork),
         NetworkCommand::Prune(_) => {
             let gone: Vec<String> = ask(dirs, &Request::PruneNetworks)?;
-            if gone.is_empty() { Ok(()) } else { write_out(&format!("Deleted Networks:\n{}\n", gone.join("\n"))) }
+            if gone.is_empty() { Ok(()) } else { output::print(format!("Deleted Networks:\n{}\n", gone.join("\n"))) }
         }
         NetworkCommand::Connect(NetworkConnectArgs { ip, mac_address: mac, aliases, network, container }) => {
             let aliases = aliases.into_iter().map(String::from).collect();
@@ -141,13 +141,13 @@ fn for_each(dirs: &Dirs, containers: Vec<String>, request: impl Fn(String) -> Re
     let mut failures = Vec::new();
     for container in containers {
         match client.ask::<Value>(&request(container.clone())) {
-            Ok(_) => write_out(&format!("{container}\n"))?,
+            Ok(_) => output::print(format!("{container}\n"))?,
             Err(failure) => failures.push(failure),
         }
     }
     let last = failures.pop();
     for failure in failures {
-        eprintln!("{failure}");
+        say(failure);
     }
     last.map_or(Ok(()), Err)
 }
@@ -155,11 +155,8 @@ fn for_each(dirs: &Dirs, containers: Vec<String>, request: impl Fn(String) -> Re
 fn logs(dirs: &Dirs, args: &LogsArgs) -> Result<(), Failure> {
     let path: std::path::PathBuf = ask(dirs, &Request::Log(args.container.clone()))?;
     let mut log = std::fs::File::open(&path).map_err(io(format_args!("open the log {}", path.display())))?;
-    match std::io::copy(&mut log, &mut std::io::stdout().lock()) {
-        Ok(_) => Ok(()),
-        Err(why) if why.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        Err(why) => Err(Failure::new(format_args!("print the log {}: {why}", path.display()))),
-    }
+    let copied = std::io::copy(&mut log, &mut std::io::stdout().lock()).map(drop);
+    forgive(copied).map_err(|why| Failure::new(format_args!("print the log {}: {}", path.display(), cause_of(&why))))
 }
 
 fn show_bridges(dirs: &Dirs, args: &ShowArgs) -> Result<(), Failure> {
@@ -235,14 +232,14 @@ fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {
     if !args.detach {
         let listens = |warnings: &[String]| {
             for warning in warnings {
-                eprintln!("pontoon: warning: {warning}");
+                say(format_args!("pontoon: warning: {warning}"));
             }
             // For a service manager that waits for it; without one this does nothing.
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-            eprintln!(
+            say(format_args!(
                 "pontoon: listening at {}; Ctrl-C ends the daemon, `pontoon down` the containers too",
                 dirs.socket().display()
-            );
+            ));
         };
         if daemon::run(&options, listens)? == Outcome::Ended {
             return Ok(());
@@ -257,7 +254,7 @@ fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {
             ))
             .with_hint("`pontoon down` first"));
         }
-        eprintln!("pontoon: a daemon runs already (pid {pid}); it stays up");
+        say(format_args!("pontoon: a daemon runs already (pid {pid}); it stays up"));
     }
     Ok(())
 }
@@ -285,21 +282,12 @@ fn no_such(what: &str, name: &str) -> Failure {
 }
 
 fn print<T: Serialize + ?Sized>(json: Json, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
-    if json.json { print_json(value) } else { write_out(&text(value)) }
+    if json.json { print_json(value) } else { output::print(text(value)) }
 }
 
 fn print_json<T: Serialize + ?Sized>(value: &T) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|why| Failure::new(format_args!("write JSON: {why}")))?;
-    write_out(&(text + "\n"))
-}
-
-/// Prints; a reader that has gone (`| head`) is no failure.
-fn write_out(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(format_args!("print: {why}"))),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    output::print_line(text)
 }
 
 #[cfg(test)]

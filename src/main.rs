@@ -2,7 +2,7 @@
 //!
 //! * [`daemon`] owns the switch and the containers; [`client`] finds or starts one and asks it;
 //! * [`run`] is the caller's side of a foreground container, with [`terminal`] for people;
-//! * [`show`] turns answers into text; [`demo`] shows it all to somebody new;
+//! * [`output`] prints; [`show`] turns answers into text; [`demo`] shows it all to somebody new;
 //! * [`doctor`] looks at the machine; [`manual`] explains the command line.
 //!
 //! Shims and inits are this very program under another first argument: see `netns::linux`.
@@ -18,9 +18,11 @@ mod demo;
 mod doctor;
 mod failure;
 mod manual;
+mod output;
 mod paths;
 mod run;
 mod show;
+mod signals;
 mod terminal;
 
 use std::process::ExitCode;
@@ -35,11 +37,14 @@ fn main() -> ExitCode {
     if let Some(ended) = netns::linux::dispatch(arguments.iter().cloned()) {
         return ended;
     }
-    let hidden = daemon::dispatch(&arguments).or_else(|| demo::probe::dispatch(&arguments));
+    let hidden = daemon::dispatch(&arguments).or_else(|| demo::dispatch(&arguments));
     if let Some(ended) = hidden.or_else(|| doctor::dispatch(&arguments)) {
         return ended;
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(why) => return explain(&why),
+    };
     log_to_stderr(cli.verbose);
     let is_run = matches!(cli.command, Command::Run(_) | Command::Exec(_));
     match commands::carry_out(cli) {
@@ -48,9 +53,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// Help that was asked for, or what is wrong with the arguments.
+fn explain(why: &clap::Error) -> ExitCode {
+    let printed = output::forgive(why.print()).map_err(|why| format!("print: {}", failure::cause_of(&why)));
+    match (why.exit_code(), printed) {
+        (0, Err(why)) => report(Failure::new(why)),
+        (status, Ok(()) | Err(_)) => ExitCode::from(u8::try_from(status).unwrap_or(2)),
+    }
+}
+
 /// Tells a person and the shell.
 fn report(failure: Failure) -> ExitCode {
-    eprintln!("{failure}");
+    output::say(&failure);
     ExitCode::from(u8::try_from(failure.status).unwrap_or(1))
 }
 

@@ -5,33 +5,44 @@
 //! status comes from the container's shim, not from the daemon: a daemon that is killed meanwhile changes nothing.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 
 use netns::linux::session::{Outcome, Session};
-use netns::linux::{NotStarted, Process};
+use netns::linux::wire::MAX_MESSAGE;
+use netns::linux::{HOSTNAME, NotStarted, Process};
 use netns::name::Id;
+use nix::libc::{SIGPWR, SIGSTKFLT};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
-use signal_hook::iterator::backend::SignalDelivery;
-use signal_hook::iterator::exfiltrator::SignalOnly;
+use signal_hook::consts::signal::{
+    SIGABRT, SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGSYS, SIGTERM, SIGTRAP, SIGTSTP, SIGTTIN,
+    SIGTTOU, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
+};
 
 use crate::api::{Request, RunOrder, Running};
-use crate::cli::{ExecArgs, RunArgs};
+use crate::cli::{ExecArgs, REAL_TIME, RunArgs};
 use crate::client::Client;
 use crate::failure::{Failure, OURS, io as io_failure};
+use crate::output::{print_line, say};
 use crate::paths::Dirs;
+use crate::signals::Signals;
 use crate::terminal::Terminal;
 
-/// The signals that are sent on to the command.
-const PASSED_ON: [i32; 7] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH];
+/// The signals that are sent on to the command, beside the real-time ones. As in Docker these are all that can be caught, those
+/// of a shell's job control among them; but for what concerns only ourselves (CHLD, PIPE, URG) and faults of our own (ILL, BUS, FPE,
+/// SEGV).
+const PASSED_ON: [i32; 22] = [
+    SIGHUP, SIGINT, SIGQUIT, SIGTRAP, SIGABRT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGSTKFLT, SIGCONT, SIGTSTP,
+    SIGTTIN, SIGTTOU, SIGXCPU, SIGXFSZ, SIGVTALRM, SIGPROF, SIGWINCH, SIGIO, SIGPWR, SIGSYS,
+];
 /// The exit status when the container was ended without one of its own, as if by `kill -9`.
 const LOST: u8 = 137;
 /// The exit status when there is no such command, and when it can not be executed.
 const NOT_FOUND: i32 = 127;
 const NOT_EXECUTABLE: i32 = 126;
+/// What else is said of a command than what it is, in bytes.
+const BESIDE: usize = 64 * 1024;
 
 /// `run`: returns the exit status.
 ///
@@ -51,16 +62,20 @@ pub fn run(dirs: &Dirs, args: RunArgs) -> Result<u8, Failure> {
         offload: !args.no_offload,
         detach: args.detach,
         auto_remove: args.rm,
-        process: process(args.command, args.env, args.hostname.as_deref())?,
+        process: process(args.command, args.env)?,
         hostname: args.hostname,
     };
     if args.detach {
         let (_, running): (_, Running) = client.ask_to_make(dirs, &Request::Run(Box::new(order)), &[])?;
         warn(&running);
-        println!("{}", running.id);
-        return Ok(0);
+        // As in Docker it runs on, but here whoever asked for it is told.
+        return print_line(&running.id).map(|()| 0).map_err(|failure| {
+            let Running { id, name, .. } = &running;
+            Failure::new(failure.message.replacen("print", "print the container's id", 1))
+                .with_hint(format!("container {name} runs; its id is {id}"))
+        });
     }
-    let mut signals = Signals::register()?;
+    let mut signals = passed_on()?;
     let (session, inner) = Session::pair().map_err(io_failure("make a socket pair"))?;
     let (terminal, streams) = lend_streams()?;
     order.process.tty = terminal.is_some();
@@ -79,7 +94,7 @@ pub fn run(dirs: &Dirs, args: RunArgs) -> Result<u8, Failure> {
 /// Says what the user is to know of a container that runs.
 fn warn(running: &Running) {
     for warning in &running.warnings {
-        eprintln!("pontoon: warning: {warning}");
+        say(format_args!("pontoon: warning: {warning}"));
     }
 }
 
@@ -89,8 +104,8 @@ fn warn(running: &Running) {
 /// If the command can not be started.
 pub fn exec(dirs: &Dirs, args: ExecArgs) -> Result<u8, Failure> {
     let id: Id = Client::connect(dirs)?.ask(&Request::Locate(args.container))?;
-    let mut process = process(args.command, args.env, None)?;
-    let mut signals = Signals::register()?;
+    let mut process = process(args.command, args.env)?;
+    let mut signals = passed_on()?;
     let (terminal, streams) = lend_streams()?;
     process.tty = terminal.is_some();
     let session = netns::linux::exec(&dirs.paths(), &id, process, streams);
@@ -103,23 +118,32 @@ fn attend(mut session: Session, mut terminal: Option<Terminal>, signals: &mut Si
     loop {
         while let Some(outcome) = session.try_wait() {
             if let Some(status) = settled(outcome)? {
+                if let Some(lent) = &mut terminal {
+                    lent.last_words(signals);
+                }
                 return Ok(status);
             }
         }
-        let ready = Ready::wait(&session, signals, terminal.as_ref())?;
-        if ready.signal {
-            for signal in signals.delivery.pending() {
-                pass_on(&mut session, terminal.as_ref(), signal);
-            }
+        wait(&session, signals, terminal.as_ref())?;
+        for signal in signals.pending() {
+            pass_on(&mut session, terminal.as_ref(), signal);
         }
-        let Some(lent) = &mut terminal else { continue };
-        if ready.input {
-            lent.carry_in();
-        }
-        if ready.output && !lent.carry_out() {
+        if terminal.as_mut().is_some_and(|lent| !lent.carry()) {
             // No process has the terminal open any more; only the status is to come.
             terminal = None;
         }
+    }
+}
+
+/// Waits until there may be something to do.
+fn wait(session: &Session, signals: &Signals, terminal: Option<&Terminal>) -> Result<(), Failure> {
+    let stdin = io::stdin();
+    let mut fds = [session.as_fd(), signals.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN)).to_vec();
+    fds.extend(terminal.map(|terminal| terminal.interest(&stdin)).into_iter().flatten());
+    let patience = terminal.map_or(PollTimeout::NONE, Terminal::patience);
+    match poll(&mut fds, patience) {
+        Ok(_) | Err(nix::Error::EINTR) => Ok(()),
+        Err(why) => Err(Failure::new(format_args!("wait for the container: {why}"))),
     }
 }
 
@@ -141,58 +165,46 @@ fn settled(outcome: Outcome) -> Result<Option<u8>, Failure> {
     }
 }
 
-/// What there is to do.
-struct Ready {
-    signal: bool,
-    output: bool,
-    input: bool,
-}
-
-impl Ready {
-    fn wait(session: &Session, signals: &Signals, terminal: Option<&Terminal>) -> Result<Self, Failure> {
-        let stdin = io::stdin();
-        let watch = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let mut fds = vec![watch(session.as_fd()), watch(signals.delivery.get_read().as_fd())];
-        fds.extend(terminal.map(|terminal| watch(terminal.output())));
-        fds.extend(terminal.filter(|terminal| terminal.wants_input()).map(|_| watch(stdin.as_fd())));
-        match poll(&mut fds, PollTimeout::NONE) {
-            Ok(_) | Err(nix::Error::EINTR) => {}
-            Err(why) => return Err(Failure::new(format_args!("wait for the container: {why}"))),
-        }
-        let is_ready = |index: usize| fds.get(index).is_some_and(|fd| fd.any().unwrap_or(false));
-        Ok(Ready { signal: is_ready(1), output: is_ready(2), input: is_ready(3) })
-    }
+/// From now on these signals are for the command.
+fn passed_on() -> Result<Signals, Failure> {
+    let signals: Vec<i32> = PASSED_ON.into_iter().chain(REAL_TIME).collect();
+    Signals::register(&signals)
 }
 
 fn pass_on(session: &mut Session, terminal: Option<&Terminal>, signal: i32) {
-    match terminal {
-        Some(terminal) if signal == SIGWINCH => terminal.follow_size(),
-        None if signal == SIGWINCH => {}
-        _ => {
-            let _ = session.signal(signal);
+    if let Some(terminal) = terminal {
+        match signal {
+            // The kernel tells the command by the terminal's new size.
+            SIGWINCH => return terminal.follow_size(),
+            // We were stopped, and the shell had the terminal meanwhile.
+            SIGCONT => terminal.resume(),
+            _ => {}
         }
     }
+    let _ = session.signal(signal);
 }
 
 /// What is to be executed: in the caller's working directory, with the caller's environment but for what `-e` says of it.
-/// HOSTNAME is the container's.
-fn process(
-    command: Vec<OsString>,
-    asked: Vec<(OsString, Option<OsString>)>,
-    host_name: Option<&str>,
-) -> Result<Process, Failure> {
+/// HOSTNAME is the container's, unless `-e` speaks of it.
+fn process(command: Vec<OsString>, asked: Vec<(OsString, Option<OsString>)>) -> Result<Process, Failure> {
     let mut environment: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
-    if let Some(host_name) = host_name {
-        environment.insert("HOSTNAME".into(), host_name.into());
+    if !asked.iter().any(|(name, _)| name == HOSTNAME) {
+        environment.remove(OsStr::new(HOSTNAME));
     }
     environment.extend(asked.into_iter().filter_map(|(name, value)| Some((name, value?))));
     let cwd = std::env::current_dir().map_err(io_failure("find the working directory"))?;
-    Ok(Process {
+    let process = Process {
         argv: command.into_iter().map(Into::into).collect(),
         env: environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
         cwd: cwd.into_os_string().into(),
         tty: false,
-    })
+    };
+    let length = serde_json::to_vec(&process).map_err(|why| Failure::new(format_args!("write JSON: {why}")))?.len();
+    if length > MAX_MESSAGE - BESIDE {
+        let too_long = Failure::new("the command's arguments and environment are too long");
+        return Err(too_long.with_status(NOT_EXECUTABLE));
+    }
+    Ok(process)
 }
 
 /// Standard input, output and error for a command: the caller's own, or the far end of a terminal that is lent to it.
@@ -206,20 +218,4 @@ fn lend_streams() -> Result<(Option<Terminal>, [OwnedFd; 3]), Failure> {
     let errors = if stderr.is_terminal() { own(inside.as_fd())? } else { own(stderr.as_fd())? };
     let streams = [own(inside.as_fd())?, own(inside.as_fd())?, errors];
     Ok((Some(terminal), streams))
-}
-
-/// The signals that have reached us, to be waited for like everything else.
-struct Signals {
-    delivery: SignalDelivery<UnixStream, SignalOnly>,
-}
-
-impl Signals {
-    /// From now on the signals of [`PASSED_ON`] do not end us.
-    fn register() -> Result<Self, Failure> {
-        let register = || {
-            let (ours, theirs) = UnixStream::pair()?;
-            SignalDelivery::with_pipe(ours, theirs, SignalOnly, PASSED_ON)
-        };
-        register().map(|delivery| Signals { delivery }).map_err(io_failure("watch for signals"))
-    }
 }

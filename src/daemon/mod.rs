@@ -127,6 +127,8 @@ where
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
     let subscriber =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(to).with_target(false).with_ansi(false);
+    // Of a log that can not be written it would tell by `eprintln!`, which panics when it can not write either.
+    let subscriber = subscriber.log_internal_errors(false);
     let _ = subscriber.try_init();
 }
 

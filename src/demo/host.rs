@@ -1,8 +1,8 @@
-//! The tale in real namespaces: this process enters a scratch network and mount namespace, which stands for the host from
-//! then on, and runs `pontoon` itself in it. Everything goes with the last of its processes.
+//! The tale in real namespaces: this process is in a scratch network and mount namespace, which stands for the host, and
+//! runs `pontoon` itself in it.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -24,17 +24,16 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Enters the scratch namespace and starts a daemon there.
-    pub(super) fn new() -> Result<Self, Failure> {
-        netns::linux::scratch::enter().map_err(|why| {
-            Failure::new(format_args!("enter a scratch namespace: {why}"))
-                .with_hint("`pontoon demo --world sim` needs no privileges")
-        })?;
-        let dir = std::env::temp_dir().join(format!("pontoon-demo-{}", std::process::id()));
-        std::fs::create_dir(&dir).map_err(io(format_args!("make the directory {}", dir.display())))?;
-        let host = Host { dir };
+    /// Starts a daemon in the scratch namespace. Its files go into this directory.
+    pub(super) fn new(dir: &Path) -> Result<Self, Failure> {
+        let host = Host { dir: dir.to_owned() };
         host.pontoon(&["up", "--detach"])?;
         Ok(host)
+    }
+
+    /// Ends the containers and the daemon.
+    pub(super) fn end(self) -> Result<(), Failure> {
+        self.pontoon(&["down"]).map(drop)
     }
 
     /// Runs `pontoon` with these arguments in the scratch namespace; what it prints.
@@ -106,17 +105,6 @@ impl Stage for Host {
 
     fn statistics(&mut self) -> Result<Vec<show::stats::Bridge>, Failure> {
         self.json(&["stats", "--json"])
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        if let Err(failure) = self.pontoon(&["down"]) {
-            eprintln!("{failure}");
-        }
-        if let Err(why) = std::fs::remove_dir_all(&self.dir) {
-            eprintln!("pontoon: remove {}: {why}", self.dir.display());
-        }
     }
 }
 

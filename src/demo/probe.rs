@@ -15,14 +15,16 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 
+use crate::output::{print_line, say};
+
 /// The hidden first argument.
-pub const PROBE: &str = "__probe";
+pub(super) const PROBE: &str = "__probe";
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs a probe, if the arguments ask for one.
 #[must_use]
-pub fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
+pub(super) fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
     let words: Vec<&str> = arguments.iter().skip(1).filter_map(|word| word.to_str()).collect();
     let outcome = match words.as_slice() {
         [PROBE, "interfaces"] => interfaces(),
@@ -35,11 +37,14 @@ pub fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
     };
     Some(match outcome {
         Ok(line) => {
-            println!("{line}");
-            ExitCode::SUCCESS
+            if print_line(line).is_ok() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         Err(why) => {
-            eprintln!("{why}");
+            say(why);
             ExitCode::FAILURE
         }
     })

@@ -1,14 +1,19 @@
 //! The command as a user meets it: what it prints, where, and with which exit status.
 
+mod broken_streams;
 mod daemons;
+mod environment;
 mod foreground;
 mod handover;
+mod interrupted_demo;
 mod nonsense;
 mod output;
 mod outside;
 mod privileges;
 mod published;
 mod refusals;
+mod shims;
+mod signals;
 mod terminal;
 mod usage;
 
@@ -27,15 +32,20 @@ pub fn anywhere() -> impl Iterator<Item = &'static Caged> {
 /// Those that need a real kernel.
 pub fn caged() -> impl Iterator<Item = &'static Caged> {
     [
+        broken_streams::ALL,
         daemons::ALL,
+        environment::ALL,
         foreground::ALL,
         handover::ALL,
+        interrupted_demo::ALL,
         nonsense::ALL,
         output::ALL,
         outside::ALL,
         published::ALL,
         privileges::ALL,
         refusals::ALL,
+        shims::ALL,
+        signals::ALL,
         terminal::ALL,
     ]
     .into_iter()

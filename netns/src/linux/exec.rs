@@ -68,7 +68,7 @@ pub(super) fn become_neutral(cwd: &OsText) -> Result<(), NotStarted> {
         .map_err(|why| NotStarted::other("change to the directory", cwd, super::process::cause_of(&why)))
 }
 
-fn leap_into(leap: Leap, fds: Vec<OwnedFd>) -> Result<Infallible, NotStarted> {
+fn leap_into(mut leap: Leap, fds: Vec<OwnedFd>) -> Result<Infallible, NotStarted> {
     let mut fds = fds.into_iter();
     let (Some(stdin), Some(stdout), Some(stderr)) = (fds.next(), fds.next(), fds.next()) else {
         return Err(NotStarted::other("take", "the streams", "they did not come"));
@@ -81,6 +81,7 @@ fn leap_into(leap: Leap, fds: Vec<OwnedFd>) -> Result<Infallible, NotStarted> {
         })?;
     }
     become_neutral(&leap.process.cwd)?;
+    leap.process.name_host();
     let file = program::find(&leap.process)?;
     take_streams(&stdin, &stdout, &stderr, leap.process.tty)
         .map_err(|why| NotStarted::other("take", if leap.process.tty { "the terminal" } else { "the streams" }, why))?;

@@ -33,7 +33,8 @@ pub(super) fn main() -> ExitCode {
 
 /// Starts the command and reports how that went. Its pid, if it runs.
 fn begin(channel: &mut Channel) -> Result<Option<Pid>, WireError> {
-    let (order, streams) = channel.recv::<InitOrder>()?;
+    let (mut order, streams) = channel.recv::<InitOrder>()?;
+    order.process.name_host();
     let started = prepare(&order).and_then(|etc| Ok((start(order.process, streams)?, etc)));
     // From now on it waits, whatever becomes of the command. Not before: it found the command with the command's own powers.
     let let_go = |why: io::Error| NotStarted::other("let go of", "the capabilities of init", cause_of(&why));

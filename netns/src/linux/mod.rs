@@ -41,6 +41,7 @@ pub mod scratch;
 pub mod session;
 mod setup;
 mod shim;
+mod signal;
 mod survey;
 mod sys;
 pub mod text;
@@ -53,7 +54,7 @@ use std::process::ExitCode;
 
 pub use self::etc::host_resolv_conf;
 pub use self::paths::Paths;
-pub use self::process::{Command, NotStarted, Process, Streams};
+pub use self::process::{Command, HOSTNAME, NotStarted, Process, Streams};
 pub use self::session::{Outcome, Session, exec};
 pub use self::survey::interfaces;
 pub use self::world::Linux;

@@ -12,12 +12,27 @@ use super::text::OsText;
 pub struct Process {
     /// The command and its arguments.
     pub argv: Vec<OsText>,
-    /// Its whole environment. Its `PATH` is where the command is looked for.
+    /// Its whole environment, but for [`HOSTNAME`], which is the container's where it is not said here. Its `PATH` is where the
+    /// command is looked for.
     pub env: Vec<(OsText, OsText)>,
     /// The directory that it starts in.
     pub cwd: OsText,
     /// Whether its standard input is a terminal that is to control it: the far end of a pseudo-terminal.
     pub tty: bool,
+}
+
+/// The variable that every command has, whoever starts it.
+pub const HOSTNAME: &str = "HOSTNAME";
+
+impl Process {
+    /// Sets [`HOSTNAME`] to the name of the host that this process is on, unless it has a value.
+    pub(super) fn name_host(&mut self) {
+        if !self.env.iter().any(|(name, _)| name.as_ref() == HOSTNAME)
+            && let Ok(name) = nix::unistd::gethostname()
+        {
+            self.env.push((HOSTNAME.into(), name.into()));
+        }
+    }
 }
 
 /// The command of a container.

@@ -21,7 +21,7 @@ pub enum Outcome {
     Failed(NotStarted),
     /// It has ended, with this status: 128+N if signal N ended it.
     Exited(i32),
-    /// Nobody is left who could tell.
+    /// It ran, and nobody is left who could tell how it ended.
     Lost,
 }
 
@@ -29,6 +29,7 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Session {
     channel: Channel,
+    started: bool,
 }
 
 impl Session {
@@ -38,7 +39,7 @@ impl Session {
     /// If the process has too many descriptors open.
     pub fn pair() -> io::Result<(Session, OwnedFd)> {
         let (channel, inner) = Channel::pair()?;
-        Ok((Session { channel }, inner.into()))
+        Ok((Session { channel, started: false }, inner.into()))
     }
 
     /// Sends a signal, by its number, to the command.
@@ -49,17 +50,39 @@ impl Session {
         self.channel.send(&Order::Signal { signal }, &[])
     }
 
-    /// Waits for the next news: first `Started` or `Failed`, then `Exited`. `Lost` may be any of them.
+    /// Waits for the next news: first `Started` or `Failed`, then `Exited` or `Lost`.
     pub fn wait(&mut self) -> Outcome {
-        self.channel.recv().map_or(Outcome::Lost, |(event, _)| outcome_of(event))
+        match self.channel.recv() {
+            Ok((event, _)) => self.hear(event),
+            Err(_) => self.lost(),
+        }
     }
 
     /// The next news, if there is any. To be asked until `None` after the descriptor was ready.
     pub fn try_wait(&mut self) -> Option<Outcome> {
         match self.channel.try_recv() {
-            Ok(message) => message.map(|(event, _)| outcome_of(event)),
-            Err(_) => Some(Outcome::Lost),
+            Ok(message) => message.map(|(event, _)| self.hear(event)),
+            Err(_) => Some(self.lost()),
         }
+    }
+
+    fn hear(&mut self, event: Event) -> Outcome {
+        match event {
+            Event::Started => {
+                self.started = true;
+                Outcome::Started
+            }
+            Event::NotStarted { why } => Outcome::Failed(why),
+            Event::Exited { status } => Outcome::Exited(status),
+        }
+    }
+
+    fn lost(&self) -> Outcome {
+        if self.started {
+            return Outcome::Lost;
+        }
+        let cause = "the container's shim hung up: it has ended, or serves as many as it can";
+        Outcome::Failed(NotStarted::other("start", "the command", cause))
     }
 }
 
@@ -84,12 +107,4 @@ pub fn exec(paths: &Paths, id: &Id, process: Process, streams: [OwnedFd; 3]) -> 
     let fds = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd(), inner.as_fd()];
     Channel::new(socket).send(&Request::Exec { process }, &fds).map_err(|why| failed(&why))?;
     Ok(session)
-}
-
-fn outcome_of(event: Event) -> Outcome {
-    match event {
-        Event::Started => Outcome::Started,
-        Event::NotStarted { why } => Outcome::Failed(why),
-        Event::Exited { status } => Outcome::Exited(status),
-    }
 }

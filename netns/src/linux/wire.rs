@@ -23,8 +23,9 @@ use rustix::net::{
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-/// The longest message, its newline included.
-pub const MAX_MESSAGE: usize = 1 << 20;
+/// The longest message, its newline included. A command has up to 2 MiB of arguments and environment, as kernels are set up, and
+/// what is not plain text grows on its way.
+pub const MAX_MESSAGE: usize = 8 << 20;
 /// The most descriptors that go with one message.
 pub const MAX_FDS: usize = 32;
 /// The most descriptors that wait for the ends of their messages.

@@ -20,7 +20,7 @@ crate::trials![
     a_directory_that_is_not_there_is_no_missing_command,
     the_path_in_the_environment_counts,
     arguments_need_not_be_utf8,
-    the_environment_is_what_was_asked_for,
+    the_environment_is_what_was_asked_for_and_the_host_name,
     a_command_inherits_nothing_of_ours,
     a_signal_reaches_the_command,
     a_signal_that_does_not_exist_is_refused,
@@ -111,16 +111,17 @@ fn arguments_need_not_be_utf8() {
     assert_eq!(world.finish(running), (0, " 61 ff 0a 80\n".to_owned()));
 }
 
-fn the_environment_is_what_was_asked_for() {
+fn the_environment_is_what_was_asked_for_and_the_host_name() {
     let mut world = World::new();
     let mut process = process(&["env"]);
     process.env.push(("A".into(), "b=c".into()));
     let mut running = world.try_run(request("none"), process).expect("it runs");
     assert_eq!(running.session.wait(), Outcome::Started);
+    let host_name = format!("HOSTNAME={}", running.id.short());
     let (_, output) = world.finish(running);
     let mut lines: Vec<&str> = output.lines().collect();
     lines.sort_unstable();
-    assert_eq!(lines, ["A=b=c", "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"]);
+    assert_eq!(lines, ["A=b=c", &host_name, "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"]);
 }
 
 /// Its descriptors (one is `ls`'s own) and its signals: none blocked, SIGPIPE not ignored.

@@ -10,13 +10,17 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::tests;
 use crate::lab::Lab;
-use crate::lab::linux::Linux;
+use crate::lab::linux::{Linux, processes, waited_for};
 
 tests![
     a_command_at_a_terminal_has_one,
     what_is_typed_reaches_the_command,
     ctrl_c_interrupts_the_command,
     the_terminal_is_as_before_afterwards,
+    a_client_in_the_background_goes_on,
+    what_is_typed_and_not_read_holds_nobody_up,
+    ctrl_c_is_heard_while_nobody_reads_what_is_written,
+    what_is_written_last_is_not_lost_on_a_slow_terminal,
 ];
 
 fn a_command_at_a_terminal_has_one() {
@@ -65,6 +69,57 @@ fn the_terminal_is_as_before_afterwards() {
     let states: Vec<&str> = said.lines().map(str::trim).filter(|line| line.matches(':').count() > 10).collect();
     assert_eq!(states.len(), 2, "{said}");
     assert_eq!(states[0], states[1]);
+    assert_eq!(session.end(), 0);
+    lab.finish();
+}
+
+fn what_is_typed_and_not_read_holds_nobody_up() {
+    let mut lab = Linux::new();
+    lab.up();
+    let mut session = Session::start(&lab, "echo ready; exec sleep 2");
+    session.read_until("ready");
+    let mut keyboard = session.terminal.try_clone().expect("duplicate the terminal");
+    let typist = std::thread::spawn(move || keyboard.write_all("a line\n".repeat(2400).as_bytes()));
+    assert_eq!(session.end(), 0);
+    let _ = typist.join().expect("no panic");
+    lab.finish();
+}
+
+fn ctrl_c_is_heard_while_nobody_reads_what_is_written() {
+    let mut lab = Linux::new();
+    lab.up();
+    let mut session = Session::start(&lab, "echo ready; while :; do seq 1 100000; done");
+    session.read_until("ready");
+    // As long as it takes until no more fits anywhere: the command waits in a write to its terminal.
+    let has_stopped = waited_for(|| processes::waits("seq").then_some(()));
+    assert!(has_stopped.is_some(), "it writes and writes");
+    session.type_in("\x03");
+    lab.eventually("it is gone", &mut |lab| crate::lab::names(lab, true).is_empty());
+    assert_eq!(session.end(), 130);
+    lab.finish();
+}
+
+fn what_is_written_last_is_not_lost_on_a_slow_terminal() {
+    let mut lab = Linux::new();
+    lab.up();
+    let mut session = Session::start(&lab, "echo ready; seq 1 1500; exit 3");
+    session.read_until("ready");
+    lab.eventually("it is gone", &mut |lab| crate::lab::names(lab, true).is_empty());
+    let said = session.read_to_end();
+    let numbers: Vec<&str> = said.lines().map(str::trim).skip_while(|line| *line != "1").collect();
+    assert_eq!((numbers.len(), numbers.last().copied()), (1500, Some("1500")));
+    assert_eq!(session.end(), 3);
+    lab.finish();
+}
+
+fn a_client_in_the_background_goes_on() {
+    let mut lab = Linux::new();
+    lab.up();
+    let client = Session::pontoon(&lab, "echo hello; exit 3");
+    let mut session = Session::start_shell(&format!("set -m; {client} & wait $!; echo \"status $?.\""));
+    let said = session.read_until("status ");
+    assert!(said.contains("hello"), "{said}");
+    assert!(session.read_until(".").contains("status 3."), "{said}");
     assert_eq!(session.end(), 0);
     lab.finish();
 }

@@ -8,7 +8,7 @@
 //!   passed on to its end is reset.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
@@ -140,7 +140,8 @@ impl Server {
             match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(why) => {
-                    eprintln!("pontoon: wait for clients of published ports: {why}");
+                    // Not `eprintln!`: it panics where the log can not be written.
+                    let _ = writeln!(io::stderr(), "pontoon: wait for clients of published ports: {why}");
                     return ExitCode::FAILURE;
                 }
             }
@@ -282,7 +283,8 @@ impl Server {
         });
         if drops.clients > 0 {
             let Drops { datagrams, clients } = drops;
-            eprintln!(
+            let _ = writeln!(
+                io::stderr(),
                 "pontoon: published UDP ports had too many clients: {clients} were forgotten, {datagrams} datagrams dropped"
             );
         }
@@ -300,6 +302,7 @@ fn allow_more_files() -> io::Result<usize> {
     Ok(limit.maximum.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX))
 }
 
+#[expect(clippy::disallowed_methods, reason = "the clock of the publisher's loop, its outermost")]
 fn clock() -> Instant {
     let Ok(time) = clock_gettime(ClockId::CLOCK_MONOTONIC) else { return Instant::ZERO };
     Instant::ZERO + Duration::from(time)

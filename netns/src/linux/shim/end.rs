@@ -1,7 +1,7 @@
 //! How a shim ends when its container has: who is told what, in which order.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use super::Shim;
@@ -22,7 +22,8 @@ impl Shim {
             self.delete_interfaces();
         }
         if let Err(why) = self.leave_status(status) {
-            eprintln!("pontoon: {}: status {status} is not kept: {why}", self.directory.display());
+            // Not `eprintln!`: it panics where the log can not be written.
+            let _ = writeln!(io::stderr(), "pontoon: {}: status {status} is not kept: {why}", self.directory.display());
         }
         // What the daemon gives up when it hears of this, nobody else keeps.
         self.gateways.clear();

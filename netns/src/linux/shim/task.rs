@@ -13,6 +13,7 @@ use crate::linux::exec;
 use crate::linux::privilege::{self, Feature};
 use crate::linux::process::{NotStarted, Process, cause_of};
 use crate::linux::protocol::{Event, INIT, InitOrder, InitReport, Order};
+use crate::linux::signal::signal_of;
 use crate::linux::wire::{Channel, WireError};
 
 /// How long init may take to mount what it mounts and to start the command.
@@ -76,7 +77,7 @@ impl Task {
 
     /// Sends a signal to the command: to the process alone, as Docker does. One that has ended does not mind.
     pub(super) fn signal(&self, signal: i32) {
-        let Some(signal) = Signal::from_named_raw(signal) else { return };
+        let Some(signal) = signal_of(signal) else { return };
         if let Err(rustix::io::Errno::PERM) = rustix::process::pidfd_send_signal(&self.command, signal) {
             // Nobody waits for an answer, so this is for the shims' log.
             let lacking = privilege::missing(Feature::Signals).map(|name| format!(": {name} is missing"));

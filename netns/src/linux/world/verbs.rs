@@ -33,6 +33,7 @@ use crate::linux::protocol::{Reply, Request};
 use crate::linux::publish::Publisher;
 use crate::linux::records::{absent_is_fine, absent_is_none, make_directory};
 use crate::linux::setup;
+use crate::linux::signal::signal_of;
 use crate::linux::survey::{index_of, index_with, prefixes};
 use crate::linux::wire::WireError;
 use crate::name::Id;
@@ -314,7 +315,7 @@ impl Backend for Linux {
     }
 
     fn signal(&mut self, id: &Id, signal: i32) -> Result<(), BackendError> {
-        if rustix::process::Signal::from_named_raw(signal).is_none() {
+        if signal_of(signal).is_none() {
             return Err(Step::Signal.failed(id.short(), format!("{signal} is the number of no signal")).into());
         }
         let handle = self.handle(id).ok_or(BackendError::Gone)?;

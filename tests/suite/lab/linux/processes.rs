@@ -13,6 +13,8 @@ use super::PATIENCE;
 
 /// The init of the cage is not looked at: it is outside of what stands for the host.
 const INIT: i32 = 1;
+/// How long nothing happens where nothing will.
+const A_WHILE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// `kill -9`; one that is gone already is no failure.
 pub fn kill(pid: i32) {
@@ -126,4 +128,27 @@ fn fields_of(pid: i32) -> Option<Vec<String>> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, behind) = stat.rsplit_once(')')?;
     Some(behind.split_whitespace().map(ToString::to_string).collect())
+}
+
+/// Whether a process of this name sleeps, in the same place for as long as it takes to look twice: nothing comes or goes.
+#[expect(clippy::disallowed_methods, reason = "no event tells that nothing happens")]
+pub fn waits(name: &str) -> bool {
+    let look = || -> Vec<(i32, Option<u64>)> {
+        let of_name = |pid: &i32| words_of(*pid).split(' ').next().is_some_and(|word| word == name);
+        all()
+            .into_iter()
+            .filter(of_name)
+            .filter(|pid| state_of(*pid) == Some('S'))
+            .map(|pid| (pid, switches(pid)))
+            .collect()
+    };
+    let first = look();
+    std::thread::sleep(A_WHILE);
+    !first.is_empty() && look() == first
+}
+
+/// How often it has gone to sleep by itself.
+fn switches(pid: i32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse().ok())
 }
