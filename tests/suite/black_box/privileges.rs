@@ -190,7 +190,7 @@ fn another_users_private_directory_is_refused() {
     let mut command = Command::new(lab.command(&[]).get_program());
     command.arg("--runtime-dir").arg(private.join("run")).arg("--state-dir").arg(private.join("state"));
     let said: Said = command.args(["run", "--", "true"]).output().expect("run pontoon").into();
-    let expected = "pontoon: make the directory [DIR]/private/run: Permission denied (os error 13)\n\
+    let expected = "pontoon: make the directory [DIR]/private/run: Permission denied\n\
                     hint: the daemon does without root's power over other users' files (CAP_DAC_OVERRIDE): choose \
                     directories that are root's, with --runtime-dir and --state-dir\n";
     assert_eq!(said.status, 125);
