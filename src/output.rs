@@ -19,7 +19,7 @@ pub fn print(text: impl fmt::Display) -> Result<(), Failure> {
 /// The same with a newline behind it.
 ///
 /// # Errors
-/// As of [`print`].
+/// As of [`print()`].
 pub fn print_line(text: impl fmt::Display) -> Result<(), Failure> {
     print(format_args!("{text}\n"))
 }
