@@ -17,7 +17,7 @@ use crate::daemon::{self, Options, Outcome};
 use crate::failure::{Failure, cause_of, io};
 use crate::output::{self, forgive, say};
 use crate::paths::Dirs;
-use crate::{demo, doctor, manual, run, show};
+use crate::{demo, doctor, manual, run, several, show};
 
 /// Carries out a command; returns the exit status.
 ///
@@ -34,15 +34,15 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         }
         Command::Stop(args) => {
             let grace = args.grace().as_secs();
-            for_each(&dirs, args.containers, |container| Request::Stop { container, grace })?;
+            several::stop(&dirs, &args.containers, grace)?;
         }
         Command::Kill(args) => {
             let signal = args.signal;
-            for_each(&dirs, args.containers, |container| Request::Kill { container, signal })?;
+            several::for_each(&dirs, args.containers, |container| Request::Kill { container, signal })?;
         }
         Command::Rm(args) => {
             let force = args.force;
-            for_each(&dirs, args.containers, |container| Request::Remove { container, force })?;
+            several::for_each(&dirs, args.containers, |container| Request::Remove { container, force })?;
         }
         Command::Inspect(args) => {
             let mut client = Client::connect(&dirs)?;
@@ -94,7 +94,7 @@ fn network(dirs: &Dirs, command: NetworkCommand) -> Result<(), Failure> {
                 args.networks.into_iter().map(|network| client.ask(&Request::InspectNetwork(network))).collect();
             print_json(&views?)
         }
-        NetworkCommand::Rm(args) => for_each(dirs, args.networks, Request::RemoveNetwork),
+        NetworkCommand::Rm(args) => several::for_each(dirs, args.networks, Request::RemoveNetwork),
         NetworkCommand::Prune(_) => {
             let gone: Vec<String> = ask(dirs, &Request::PruneNetworks)?;
             if gone.is_empty() { Ok(()) } else { output::print(format!("Deleted Networks:\n{}\n", gone.join("\n"))) }
@@ -132,24 +132,6 @@ fn network_order(args: NetworkCreateArgs) -> NetworkOrder {
 
 fn ask<T: serde::de::DeserializeOwned>(dirs: &Dirs, request: &Request) -> Result<T, Failure> {
     Client::connect(dirs)?.ask(request)
-}
-
-/// Asks for each container in turn, and prints the names of those for which it was done. A failure does not keep the
-/// others from their turn; all are reported.
-fn for_each(dirs: &Dirs, containers: Vec<String>, request: impl Fn(String) -> Request) -> Result<(), Failure> {
-    let mut client = Client::connect(dirs)?;
-    let mut failures = Vec::new();
-    for container in containers {
-        match client.ask::<Value>(&request(container.clone())) {
-            Ok(_) => output::print(format!("{container}\n"))?,
-            Err(failure) => failures.push(failure),
-        }
-    }
-    let last = failures.pop();
-    for failure in failures {
-        say(failure);
-    }
-    last.map_or(Ok(()), Err)
 }
 
 fn logs(dirs: &Dirs, args: &LogsArgs) -> Result<(), Failure> {

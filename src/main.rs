@@ -21,6 +21,7 @@ mod manual;
 mod output;
 mod paths;
 mod run;
+mod several;
 mod show;
 mod signals;
 mod terminal;

@@ -12,6 +12,7 @@ mod outside;
 mod privileges;
 mod published;
 mod refusals;
+mod several;
 mod shims;
 mod signals;
 mod terminal;
@@ -44,6 +45,7 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
         published::ALL,
         privileges::ALL,
         refusals::ALL,
+        several::ALL,
         shims::ALL,
         signals::ALL,
         terminal::ALL,
