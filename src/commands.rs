@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use netns::manager::{ContainerView, NetworkView};
 use netns::network::EndpointKind;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::api::{Bridge, NetworkOrder, Request, Station, Status};
 use crate::cli::{
@@ -45,10 +44,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
             several::for_each(&dirs, args.containers, |container| Request::Remove { container, force })?;
         }
         Command::Inspect(args) => {
-            let mut client = Client::connect(&dirs)?;
-            let views: Result<Vec<Value>, Failure> =
-                args.containers.into_iter().map(|container| client.ask(&Request::Inspect(container))).collect();
-            print_json(&views?)?;
+            several::inspect(&dirs, args.containers, Request::Inspect)?;
         }
         Command::Logs(args) => logs(&dirs, &args)?,
         Command::Network(command) => network(&dirs, command)?,
@@ -88,12 +84,7 @@ fn network(dirs: &Dirs, command: NetworkCommand) -> Result<(), Failure> {
             let (_, id): (_, String) = Client::connect_or_start(dirs)?.ask_to_make(dirs, &request, &[])?;
             output::print_line(id)
         }
-        NetworkCommand::Inspect(args) => {
-            let mut client = Client::connect(dirs)?;
-            let views: Result<Vec<Value>, Failure> =
-                args.networks.into_iter().map(|network| client.ask(&Request::InspectNetwork(network))).collect();
-            print_json(&views?)
-        }
+        NetworkCommand::Inspect(args) => several::inspect(dirs, args.networks, Request::InspectNetwork),
         NetworkCommand::Rm(args) => several::for_each(dirs, args.networks, Request::RemoveNetwork),
         NetworkCommand::Prune(_) => {
             let gone: Vec<String> = ask(dirs, &Request::PruneNetworks)?;
@@ -267,7 +258,11 @@ fn print<T: Serialize + ?Sized>(json: Json, value: &T, text: impl FnOnce(&T) -> 
     if json.json { print_json(value) } else { output::print(text(value)) }
 }
 
-fn print_json<T: Serialize + ?Sized>(value: &T) -> Result<(), Failure> {
+/// Prints for a program.
+///
+/// # Errors
+/// If it can not be printed.
+pub fn print_json<T: Serialize + ?Sized>(value: &T) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|why| Failure::new(format_args!("write JSON: {why}")))?;
     output::print_line(text)
 }

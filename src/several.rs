@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::api::Request;
 use crate::client::Client;
+use crate::commands::print_json;
 use crate::failure::{Failure, io};
 use crate::output::{print_line, say};
 use crate::paths::Dirs;
@@ -59,6 +60,18 @@ pub fn stop(dirs: &Dirs, containers: &[String], grace: u64) -> Result<(), Failur
         }
     }
     drop(first);
+    failures.tell()
+}
+
+/// Prints what is known of each, as a JSON array, an empty one if that is nothing of any.
+///
+/// # Errors
+/// The last failure; the others are told.
+pub fn inspect(dirs: &Dirs, names: Vec<String>, request: impl Fn(String) -> Request) -> Result<(), Failure> {
+    let mut client = Client::connect(dirs)?;
+    let mut failures = Failures::default();
+    let views: Vec<Value> = names.into_iter().filter_map(|name| failures.note(client.ask(&request(name)))).collect();
+    print_json(&views)?;
     failures.tell()
 }
 
