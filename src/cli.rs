@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{OsStringValueParser, Resettable, TypedValueParser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ipnet::Ipv4Net;
 use netns::mode::NetworkMode;
@@ -32,6 +32,24 @@ pub struct Cli {
     /// What to do
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Reads the arguments, and the variables that stand for some of them: an empty one is as none.
+    ///
+    /// # Errors
+    /// If they are not understood, or if help was asked for.
+    pub fn read() -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        for argument in ["runtime_dir", "state_dir"] {
+            command = command.mut_arg(argument, |argument| match argument.get_env().map(std::env::var_os) {
+                Some(Some(value)) if value.is_empty() => argument.env(Resettable::Reset),
+                _ => argument,
+            });
+        }
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        Self::from_arg_matches(&matches).map_err(|why| why.format(&mut command))
+    }
 }
 
 /// What to do.
@@ -495,8 +513,6 @@ impl StopArgs {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod broken_streams;
 mod daemons;
+mod directories;
 mod environment;
 mod foreground;
 mod handover;
@@ -35,6 +36,7 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
     [
         broken_streams::ALL,
         daemons::ALL,
+        directories::ALL,
         environment::ALL,
         foreground::ALL,
         handover::ALL,
