@@ -29,6 +29,10 @@ pub struct Cli {
     /// Say on stderr what is being done; twice: in detail
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    // Commands that show something have this as their own, and tell of it in their help; here it may also stand before their
+    // words, as iproute2 has it (`bridge -j fdb show`). Clap hands it on by its name.
+    #[arg(short = 'j', long, global = true, hide = true)]
+    json: bool,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -518,6 +522,18 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn json_may_be_asked_for_before_the_words_of_a_command() {
+        for words in ["-j bridge fdb show", "bridge -j fdb show", "bridge fdb -j show", "bridge fdb show -j"] {
+            let cli = Cli::try_parse_from(["pontoon"].into_iter().chain(words.split(' '))).expect("it is understood");
+            assert!(matches!(cli.command, Command::Bridge(BridgeCommand::Fdb(fdb)) if fdb.json.json), "{words}");
+        }
+        let cli = Cli::try_parse_from(["pontoon", "--json", "ps"]).expect("it is understood");
+        assert!(matches!(cli.command, Command::Ps(ps) if ps.json.json));
+        let cli = Cli::try_parse_from(["pontoon", "ps"]).expect("it is understood");
+        assert!(matches!(cli.command, Command::Ps(ps) if !ps.json.json));
     }
 
     #[test]
