@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{OsStringValueParser, Resettable, TypedValueParser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ipnet::Ipv4Net;
 use netns::mode::NetworkMode;
@@ -29,9 +29,31 @@ pub struct Cli {
     /// Say on stderr what is being done; twice: in detail
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    // Commands that show something have this as their own, and tell of it in their help; here it may also stand before their
+    // words, as iproute2 has it (`bridge -j fdb show`). Clap hands it on by its name.
+    #[arg(short = 'j', long, global = true, hide = true)]
+    json: bool,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Reads the arguments, and the variables that stand for some of them: an empty one is as none.
+    ///
+    /// # Errors
+    /// If they are not understood, or if help was asked for.
+    pub fn read() -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        for argument in ["runtime_dir", "state_dir"] {
+            command = command.mut_arg(argument, |argument| match argument.get_env().map(std::env::var_os) {
+                Some(Some(value)) if value.is_empty() => argument.env(Resettable::Reset),
+                _ => argument,
+            });
+        }
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        Self::from_arg_matches(&matches).map_err(|why| why.format(&mut command))
+    }
 }
 
 /// What to do.
@@ -495,13 +517,23 @@ impl StopArgs {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn json_may_be_asked_for_before_the_words_of_a_command() {
+        for words in ["-j bridge fdb show", "bridge -j fdb show", "bridge fdb -j show", "bridge fdb show -j"] {
+            let cli = Cli::try_parse_from(["pontoon"].into_iter().chain(words.split(' '))).expect("it is understood");
+            assert!(matches!(cli.command, Command::Bridge(BridgeCommand::Fdb(fdb)) if fdb.json.json), "{words}");
+        }
+        let cli = Cli::try_parse_from(["pontoon", "--json", "ps"]).expect("it is understood");
+        assert!(matches!(cli.command, Command::Ps(ps) if ps.json.json));
+        let cli = Cli::try_parse_from(["pontoon", "ps"]).expect("it is understood");
+        assert!(matches!(cli.command, Command::Ps(ps) if !ps.json.json));
     }
 
     #[test]

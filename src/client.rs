@@ -16,7 +16,7 @@ use crate::api::{Answer, Request};
 use crate::daemon::Options;
 use crate::failure::{Failure, io};
 use crate::output::say;
-use crate::paths::Dirs;
+use crate::paths::{Dirs, unusable};
 
 /// How long a daemon has to start, or to give way to the next: `down` may wait for containers meanwhile.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -142,6 +142,7 @@ impl Client {
 
     /// The daemon, if one listens and is not about to end.
     fn find(dirs: &Dirs, greeting: &Request) -> Result<Option<Self>, Failure> {
+        dirs.check()?;
         let socket = dirs.socket();
         let stream = match UnixStream::connect(&socket) {
             Ok(stream) => stream,
@@ -242,7 +243,7 @@ enum Spawned {
 fn spawn_daemon(options: &Options) -> Result<Spawned, Failure> {
     options.dirs.make()?;
     let log = std::fs::File::options().create(true).append(true).open(options.dirs.daemon_log());
-    let log = log.map_err(io(format_args!("open the daemon's log {}", options.dirs.daemon_log().display())))?;
+    let log = log.map_err(unusable(format_args!("open the daemon's log {}", options.dirs.daemon_log().display())))?;
     let mut daemon = Command::new("/proc/self/exe")
         .args(options.to_arguments())
         .current_dir("/")

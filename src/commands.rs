@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use netns::manager::{ContainerView, NetworkView};
 use netns::network::EndpointKind;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::api::{Bridge, NetworkOrder, Request, Station, Status};
 use crate::cli::{
@@ -17,7 +16,7 @@ use crate::daemon::{self, Options, Outcome};
 use crate::failure::{Failure, cause_of, io};
 use crate::output::{self, forgive, say};
 use crate::paths::Dirs;
-use crate::{demo, doctor, manual, run, show};
+use crate::{demo, doctor, manual, run, several, show};
 
 /// Carries out a command; returns the exit status.
 ///
@@ -34,21 +33,18 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         }
         Command::Stop(args) => {
             let grace = args.grace().as_secs();
-            for_each(&dirs, args.containers, |container| Request::Stop { container, grace })?;
+            several::stop(&dirs, &args.containers, grace)?;
         }
         Command::Kill(args) => {
             let signal = args.signal;
-            for_each(&dirs, args.containers, |container| Request::Kill { container, signal })?;
+            several::for_each(&dirs, args.containers, |container| Request::Kill { container, signal })?;
         }
         Command::Rm(args) => {
             let force = args.force;
-            for_each(&dirs, args.containers, |container| Request::Remove { container, force })?;
+            several::for_each(&dirs, args.containers, |container| Request::Remove { container, force })?;
         }
         Command::Inspect(args) => {
-            let mut client = Client::connect(&dirs)?;
-            let views: Result<Vec<Value>, Failure> =
-                args.containers.into_iter().map(|container| client.ask(&Request::Inspect(container))).collect();
-            print_json(&views?)?;
+            several::inspect(&dirs, args.containers, Request::Inspect)?;
         }
         Command::Logs(args) => logs(&dirs, &args)?,
         Command::Network(command) => network(&dirs, command)?,
@@ -88,13 +84,8 @@ fn network(dirs: &Dirs, command: NetworkCommand) -> Result<(), Failure> {
             let (_, id): (_, String) = Client::connect_or_start(dirs)?.ask_to_make(dirs, &request, &[])?;
             output::print_line(id)
         }
-        NetworkCommand::Inspect(args) => {
-            let mut client = Client::connect(dirs)?;
-            let views: Result<Vec<Value>, Failure> =
-                args.networks.into_iter().map(|network| client.ask(&Request::InspectNetwork(network))).collect();
-            print_json(&views?)
-        }
-        NetworkCommand::Rm(args) => for_each(dirs, args.networks, Request::RemoveNetwork),
+        NetworkCommand::Inspect(args) => several::inspect(dirs, args.networks, Request::InspectNetwork),
+        NetworkCommand::Rm(args) => several::for_each(dirs, args.networks, Request::RemoveNetwork),
         NetworkCommand::Prune(_) => {
             let gone: Vec<String> = ask(dirs, &Request::PruneNetworks)?;
             if gone.is_empty() { Ok(()) } else { output::print(format!("Deleted Networks:\n{}\n", gone.join("\n"))) }
@@ -132,24 +123,6 @@ fn network_order(args: NetworkCreateArgs) -> NetworkOrder {
 
 fn ask<T: serde::de::DeserializeOwned>(dirs: &Dirs, request: &Request) -> Result<T, Failure> {
     Client::connect(dirs)?.ask(request)
-}
-
-/// Asks for each container in turn, and prints the names of those for which it was done. A failure does not keep the
-/// others from their turn; all are reported.
-fn for_each(dirs: &Dirs, containers: Vec<String>, request: impl Fn(String) -> Request) -> Result<(), Failure> {
-    let mut client = Client::connect(dirs)?;
-    let mut failures = Vec::new();
-    for container in containers {
-        match client.ask::<Value>(&request(container.clone())) {
-            Ok(_) => output::print(format!("{container}\n"))?,
-            Err(failure) => failures.push(failure),
-        }
-    }
-    let last = failures.pop();
-    for failure in failures {
-        say(failure);
-    }
-    last.map_or(Ok(()), Err)
 }
 
 fn logs(dirs: &Dirs, args: &LogsArgs) -> Result<(), Failure> {
@@ -285,7 +258,11 @@ fn print<T: Serialize + ?Sized>(json: Json, value: &T, text: impl FnOnce(&T) -> 
     if json.json { print_json(value) } else { output::print(text(value)) }
 }
 
-fn print_json<T: Serialize + ?Sized>(value: &T) -> Result<(), Failure> {
+/// Prints for a program.
+///
+/// # Errors
+/// If it can not be printed.
+pub fn print_json<T: Serialize + ?Sized>(value: &T) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|why| Failure::new(format_args!("write JSON: {why}")))?;
     output::print_line(text)
 }

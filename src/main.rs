@@ -21,13 +21,12 @@ mod manual;
 mod output;
 mod paths;
 mod run;
+mod several;
 mod show;
 mod signals;
 mod terminal;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
@@ -41,7 +40,7 @@ fn main() -> ExitCode {
     if let Some(ended) = hidden.or_else(|| doctor::dispatch(&arguments)) {
         return ended;
     }
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(why) => return explain(&why),
     };

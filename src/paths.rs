@@ -10,19 +10,18 @@ use netns::linux::Paths;
 
 use crate::failure::{Failure, io};
 
-/// As [`io`], for what an instance keeps in its directories, with a hint if it may not.
-pub fn denied(operation: impl fmt::Display) -> impl FnOnce(std::io::Error) -> Failure {
+/// As [`io`], for what an instance keeps in its directories, with a hint.
+pub fn unusable(operation: impl fmt::Display) -> impl FnOnce(std::io::Error) -> Failure {
     move |why| {
-        let hint = (why.kind() == ErrorKind::PermissionDenied).then(|| {
-            if rustix::process::geteuid().is_root() {
-                "the daemon does without root's power over other users' files (CAP_DAC_OVERRIDE): choose directories that \
-                 are root's, with --runtime-dir and --state-dir"
-            } else {
-                "containers take root; without it there is `pontoon demo`"
-            }
-        });
-        let failure = io(operation)(why);
-        Failure { hint: hint.map(str::to_owned), ..failure }
+        let hint = if why.kind() != ErrorKind::PermissionDenied {
+            "--runtime-dir and --state-dir choose other directories"
+        } else if rustix::process::geteuid().is_root() {
+            "the daemon does without root's power over other users' files (CAP_DAC_OVERRIDE): choose directories that \
+             are root's, with --runtime-dir and --state-dir"
+        } else {
+            "containers take root; without it there is `pontoon demo`"
+        };
+        io(operation)(why).with_hint(hint)
     }
 }
 
@@ -48,14 +47,32 @@ impl Dirs {
         Ok(Dirs { runtime: absolute(runtime, "/run/pontoon")?, state: absolute(state, "/var/lib/pontoon")? })
     }
 
+    /// Whether sockets can have names in the runtime directory.
+    ///
+    /// # Errors
+    /// If it is too long for that.
+    pub fn check(&self) -> Result<(), Failure> {
+        let length = self.runtime.as_os_str().len();
+        if length <= Paths::LONGEST_RUNTIME {
+            return Ok(());
+        }
+        Err(Failure::new(format_args!(
+            "the runtime directory {} is too long for the sockets in it: {length} bytes, {} at most",
+            self.runtime.display(),
+            Paths::LONGEST_RUNTIME
+        ))
+        .with_hint("--runtime-dir chooses another one"))
+    }
+
     /// Makes both directories, for their owner only.
     ///
     /// # Errors
-    /// If they can not be made.
+    /// If they can not be made, or not be used.
     pub fn make(&self) -> Result<(), Failure> {
+        self.check()?;
         for dir in [&self.runtime, &self.state] {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-            made.map_err(denied(format_args!("make the directory {}", dir.display())))?;
+            made.map_err(unusable(format_args!("make the directory {}", dir.display())))?;
         }
         Ok(())
     }

@@ -37,7 +37,7 @@ use switch::link::port::PortLink;
 
 use crate::api::{Answer, Request};
 use crate::failure::{Failure, io};
-use crate::paths::{Dirs, denied};
+use crate::paths::{Dirs, unusable};
 
 /// The hidden first argument of a daemon in the background.
 const DAEMON: &str = "__daemon";
@@ -182,7 +182,7 @@ pub fn run(options: &Options, listens: impl FnOnce(&[String])) -> Result<Outcome
 /// A lock of this process, if no other has it. The one in the runtime directory makes it the daemon.
 fn take_lock(path: &Path) -> Result<Option<Flock<File>>, Failure> {
     let file = File::options().create(true).truncate(false).write(true).open(path);
-    let file = file.map_err(denied(format_args!("open the lock file {}", path.display())))?;
+    let file = file.map_err(unusable(format_args!("open the lock file {}", path.display())))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(lock)),
         Err((_, nix::Error::EWOULDBLOCK)) => Ok(None),

@@ -2,6 +2,7 @@
 
 mod broken_streams;
 mod daemons;
+mod directories;
 mod environment;
 mod foreground;
 mod handover;
@@ -12,6 +13,7 @@ mod outside;
 mod privileges;
 mod published;
 mod refusals;
+mod several;
 mod shims;
 mod signals;
 mod terminal;
@@ -34,6 +36,7 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
     [
         broken_streams::ALL,
         daemons::ALL,
+        directories::ALL,
         environment::ALL,
         foreground::ALL,
         handover::ALL,
@@ -44,6 +47,7 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
         published::ALL,
         privileges::ALL,
         refusals::ALL,
+        several::ALL,
         shims::ALL,
         signals::ALL,
         terminal::ALL,

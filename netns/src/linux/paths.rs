@@ -13,7 +13,13 @@ pub struct Paths {
     pub state: PathBuf,
 }
 
+/// The longest name of a Unix socket, in bytes.
+const SOCKET_NAME: usize = 107;
+
 impl Paths {
+    /// The longest runtime directory, in bytes: the names of the sockets in it have to fit.
+    pub const LONGEST_RUNTIME: usize = SOCKET_NAME - "/containers/0123456789ab/shim.sock".len();
+
     /// What a container has while it runs, and its exit status afterwards. Named by the short id: the name of a Unix socket
     /// in it has 107 bytes at most.
     #[must_use]

@@ -14,6 +14,7 @@ tests![
     stats_and_drops_are_tables,
     status_tells_of_the_daemon,
     json_keys_are_as_published,
+    json_may_be_asked_for_before_the_words_of_a_command,
     logs_are_what_a_detached_container_wrote,
     a_sysfs_agrees_with_the_namespace,
 ];
@@ -157,6 +158,22 @@ fn json_keys_are_as_published() {
     assert_eq!(web["networks"]["bridge"]["mac"], "02:42:ac:11:00:02");
     assert_eq!(web["networks"]["bridge"]["gateway"], "172.17.0.1");
     assert_eq!(web["networks"]["bridge"]["port"], "web.eth0");
+    lab.finish();
+}
+
+fn json_may_be_asked_for_before_the_words_of_a_command() {
+    let mut lab = Linux::new();
+    lab.up();
+    run_all(&mut lab, &["web"]);
+    for words in [&["bridge", "-j", "fdb", "show"][..], &["-j", "bridge", "fdb", "show"], &["network", "-j", "ls"]] {
+        let last: Vec<&str> = words.iter().copied().filter(|word| *word != "-j").chain(["-j"]).collect();
+        let read = |words: &[&str]| -> Value { serde_json::from_str(&prints(&lab, words)).expect("JSON") };
+        // (Time passes between the two.)
+        let names = |value: Value| -> Vec<Value> {
+            value.as_array().expect("an array").iter().map(|row| row["mac"].clone()).collect()
+        };
+        assert_eq!(names(read(words)), names(read(&last)), "{words:?}");
+    }
     lab.finish();
 }
 

@@ -149,9 +149,7 @@ fn what_is_not_there_is_told() {
     let mut lab = Linux::new();
     lab.up();
     let nobody = "pontoon: no such container: nobody\nhint: `pontoon ps -a` lists all containers\n";
-    for arguments in
-        [&["stop", "nobody"][..], &["kill", "nobody"], &["rm", "nobody"], &["inspect", "nobody"], &["logs", "nobody"]]
-    {
+    for arguments in [&["stop", "nobody"][..], &["kill", "nobody"], &["rm", "nobody"], &["logs", "nobody"]] {
         fails(&lab, arguments, 1, nobody);
     }
     fails(&lab, &["exec", "nobody", "--", "true"], 125, nobody);
