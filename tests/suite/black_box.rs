@@ -5,6 +5,7 @@ mod daemons;
 mod directories;
 mod environment;
 mod foreground;
+mod growth;
 mod handover;
 mod interrupted_demo;
 mod nonsense;
@@ -39,6 +40,7 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
         directories::ALL,
         environment::ALL,
         foreground::ALL,
+        growth::ALL,
         handover::ALL,
         interrupted_demo::ALL,
         nonsense::ALL,
