@@ -233,7 +233,11 @@ fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {
 }
 
 fn down(dirs: &Dirs) -> Result<(), Failure> {
-    let mut client = Client::connect(dirs)?;
+    let mut client = match Client::connect(dirs) {
+        // What a daemon that was killed has left is for the next to end, which knows how the host was before.
+        Err(_) if dirs.paths().are_in_use() => Client::connect_or_start(dirs)?,
+        found => found?,
+    };
     let daemon = client.process()?;
     client.ask::<()>(&Request::Down)?;
     drop(client);

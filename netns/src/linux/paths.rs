@@ -1,7 +1,9 @@
 //! [`Paths`]: where one instance keeps its things.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::manager::guard::FORWARDING;
 use crate::name::Id;
 
 /// The directories of one instance. Two instances with different ones share nothing.
@@ -29,6 +31,14 @@ impl Paths {
 
     pub(super) fn containers(&self) -> PathBuf {
         self.runtime.join("containers")
+    }
+
+    /// Whether containers of an earlier daemon may live, or what it changed on the host may still stand.
+    #[must_use]
+    pub fn are_in_use(&self) -> bool {
+        let containers = fs::read_dir(self.containers()).into_iter().flatten().flatten();
+        let may_one_live = containers.into_iter().any(|entry| entry.path().join("shim.sock").exists());
+        may_one_live || self.records().join(format!("{FORWARDING}.json")).exists()
     }
 
     /// Where its shim listens.

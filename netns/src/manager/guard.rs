@@ -15,7 +15,7 @@ use crate::firewall::{Policy, PolicyNetwork};
 use crate::name::Id;
 
 /// Where it is saved how the host forwarded before us.
-pub(super) const FORWARDING: &str = "forwarding";
+pub(crate) const FORWARDING: &str = "forwarding";
 
 /// How the host forwarded before us, in this life of the machine: the next one begins as the host's administrator has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

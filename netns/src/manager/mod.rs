@@ -15,7 +15,7 @@
 mod connect;
 mod end;
 mod files;
-mod guard;
+pub(crate) mod guard;
 mod names;
 mod networks;
 mod publish;

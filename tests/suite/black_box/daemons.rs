@@ -1,6 +1,6 @@
 //! Daemons: started by the way, to stay, side by side.
 
-use super::{pontoon, prints, tests};
+use super::{fails, pontoon, prints, tests};
 use crate::lab::linux::{Linux, processes, waited_for};
 use crate::lab::{Lab, Order, Place, Program, address, interface, run, run_all};
 
@@ -10,6 +10,7 @@ tests![
     up_adopts_a_daemon_started_by_the_way,
     up_in_the_foreground_says_that_it_listens,
     down_leaves_nothing,
+    down_ends_what_a_killed_daemon_left_and_puts_the_host_back,
     a_daemon_that_is_asked_to_end_leaves_its_containers,
     two_instances_do_not_disturb_each_other,
     an_instance_that_comes_back_finds_another_subnet,
@@ -80,6 +81,33 @@ fn down_leaves_nothing() {
     prints(&lab, &["kill", "stubborn"]);
     assert_eq!(prints(&lab, &["down"]), "");
     lab.assert_nothing_is_left();
+}
+
+fn down_ends_what_a_killed_daemon_left_and_puts_the_host_back() {
+    let mut lab = Linux::new();
+    let forwards = || std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").expect("a sysctl");
+    let before = forwards();
+    let nothing = "pontoon: no daemon listens in [DIR]/run\n\
+                   hint: `pontoon up` starts one; `pontoon run` does so by itself\n";
+    for ends_before in [false, true] {
+        lab.up();
+        run_all(&mut lab, &["web"]);
+        assert_eq!(forwards(), "1\n");
+        let shim = lab.shim_of("web");
+        lab.kill_daemon();
+        if ends_before {
+            processes::kill_and_wait(shim);
+        }
+        let said = pontoon(&lab, &["down"]);
+        let started = "pontoon: started a daemon, which ends after its last container\n";
+        assert_eq!((said.status, said.stdout.as_str(), said.stderr.as_str()), (0, "", started));
+        assert_eq!(forwards(), before);
+        lab.assert_nothing_is_left();
+        fails(&lab, &["down"], 1, nothing);
+        lab.up();
+        prints(&lab, &["rm", "web"]);
+        lab.down();
+    }
 }
 
 fn a_daemon_that_is_asked_to_end_leaves_its_containers() {
