@@ -520,10 +520,12 @@ impl State {
     /// # Errors
     /// The first thing that the data plane refused; it was logged, and the rest was done.
     fn pump(&mut self) -> Result<(), EngineError> {
+        // Together: what was sent while there was no daemon waits in the TAPs, and is for ports that come in the same breath.
+        let controls: Vec<_> = std::iter::from_fn(|| self.manager.poll_control()).collect();
+        let Some(engine) = self.engine.as_ref().filter(|_| !controls.is_empty()) else { return Ok(()) };
         let mut outcome = Ok(());
-        while let Some(control) = self.manager.poll_control() {
-            let Some(engine) = &self.engine else { continue };
-            match engine.control(control) {
+        for done in engine.control_all(controls)? {
+            match done {
                 // Its link had ended before, and the port went with it.
                 Ok(()) | Err(EngineError::Control(ControlError::NoPort(_))) => {}
                 Err(why) => {

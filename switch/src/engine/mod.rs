@@ -90,9 +90,28 @@ impl<L: Link + AsFd + Send + 'static> Engine<L> {
     /// # Errors
     /// As [`Dataplane::control`], and if the link of a new port can not be waited for.
     pub fn control(&self, control: Control<L>) -> Result<(), EngineError> {
-        let (answer, answered) = bounded(1);
-        self.send(Command::Control(control, answer))?;
-        answered.recv().map_err(|_| EngineError::Stopped)?
+        self.control_all([control])?.pop().unwrap_or(Err(EngineError::Stopped))
+    }
+
+    /// Makes several changes between the same two batches: no frame comes in on the first port before the last is there. Gives
+    /// what became of each.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn control_all(
+        &self,
+        controls: impl IntoIterator<Item = Control<L>>,
+    ) -> Result<Vec<Result<(), EngineError>>, EngineError> {
+        let commands = self.commands.as_ref().ok_or(EngineError::Stopped)?;
+        let mut awaited = Vec::new();
+        for control in controls {
+            let (answer, answered) = bounded(1);
+            commands.send(Command::Control(control, answer)).map_err(|_| EngineError::Stopped)?;
+            awaited.push(answered);
+        }
+        // Not before all of them are there.
+        self.wake.write(1).map_err(|_| EngineError::Stopped)?;
+        awaited.into_iter().map(|answered| answered.recv().map_err(|_| EngineError::Stopped)).collect()
     }
 
     /// Lets `look` see the data plane between two batches, and gives what it makes of it. No frame moves meanwhile.
