@@ -22,8 +22,10 @@ fn run_waits_for_the_end_of_down() {
     let mut lab = Linux::new();
     lab.up();
     let asked = lab.dir().join("asked");
-    let stubborn = format!("trap 'echo > {}' TERM; while :; do sleep 1000 & wait; done", asked.display());
+    let stubborn = format!("trap 'echo > {}' TERM; echo ready; while :; do sleep 1000 & wait; done", asked.display());
     prints(&lab, &["run", "-d", "--name", "stubborn", "--", "sh", "-c", &stubborn]);
+    let is_ready = waited_for(|| (prints(&lab, &["logs", "stubborn"]) == "ready\n").then_some(()));
+    assert!(is_ready.is_some(), "it listens to signals");
     let mut down = lab.command(&["down"]).spawn().expect("run pontoon");
     assert!(waited_for(|| asked.exists().then_some(())).is_some(), "it is asked to end");
     let late = lab.command(&["run", "-d", "--name", "late", "--", "sleep", "1000"]).spawn().expect("run pontoon");
