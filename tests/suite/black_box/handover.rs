@@ -1,12 +1,14 @@
 //! From one daemon to the next, when it does not go by itself.
 
+use std::net::{Ipv4Addr, UdpSocket};
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{fails, looks_like, pontoon, prints, tests};
-use crate::lab::linux::{Linux, waited_for};
+use crate::lab::linux::inside::{Inside, datagram};
+use crate::lab::linux::{Linux, PATIENCE, waited_for};
 use crate::lab::{Lab, Order, address, assert_all_reach_each_other, ip_of, names, run, run_all};
 
 tests![
@@ -16,6 +18,7 @@ tests![
     a_container_that_does_not_answer_is_not_given_up,
     an_id_in_full_names_a_container_everywhere,
     the_daemon_holds_no_namespace,
+    what_is_sent_while_there_is_no_daemon_waits_for_the_next,
 ];
 
 fn run_waits_for_the_end_of_down() {
@@ -128,5 +131,35 @@ fn the_daemon_holds_no_namespace() {
         .collect();
     assert!(held.iter().any(|file| file == "/dev/net/tun"), "{held:?}");
     assert!(!held.iter().any(|file| file.starts_with("net:") || file.starts_with("mnt:")), "{held:?}");
+    lab.finish();
+}
+
+fn what_is_sent_while_there_is_no_daemon_waits_for_the_next() {
+    let mut lab = Linux::new();
+    lab.up();
+    run_all(&mut lab, &["web", "db"]);
+    // Whichever port is there first: nothing is sent out of it before the other is.
+    let ways = [("web", "db"), ("db", "web")].map(|(from, to)| {
+        let (near, far) = (Inside::of(lab.pid_of(from)), Inside::of(lab.pid_of(to)));
+        let at = ip_of(&mut lab, to);
+        assert_eq!(datagram(&near, &far, at, b"hello"), b"hello", "so that nobody has to ask for a MAC");
+        let receiver = far.enter(|| UdpSocket::bind((at, 5000)).expect("bind"));
+        receiver.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+        let sender = near.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("bind"));
+        sender.connect((at, 5000)).expect("connect");
+        (sender, receiver)
+    });
+    lab.kill_daemon();
+    for (sender, _) in &ways {
+        for number in 0..100_u32 {
+            sender.send(&number.to_be_bytes()).expect("send");
+        }
+    }
+    lab.up();
+    for (_, receiver) in &ways {
+        let mut came = [0; 4];
+        let next = |_| receiver.recv(&mut came).map(|_| u32::from_be_bytes(came)).expect("receive");
+        assert_eq!((0..100).map(next).collect::<Vec<_>>(), (0..100).collect::<Vec<_>>());
+    }
     lab.finish();
 }
