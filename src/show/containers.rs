@@ -1,6 +1,7 @@
 //! `ps` and `network ls`.
 
 use netns::manager::{ContainerView, NetworkView};
+use netns::mode::NetworkMode;
 use netns::name::Id;
 
 use super::{table, text};
@@ -15,7 +16,7 @@ pub fn ps(containers: &[ContainerView], now: u64) -> String {
             container.id[..Id::SHORT].to_owned(),
             container.name.clone(),
             if container.pid == 0 { String::new() } else { container.pid.to_string() },
-            container.network_mode.to_string(),
+            network(container),
             interface.map(|own| own.ip.addr().to_string()).unwrap_or_default(),
             interface.map(|own| own.mac.to_string()).unwrap_or_default(),
             container.published.join(", "),
@@ -33,6 +34,16 @@ pub fn networks(networks: &[NetworkView]) -> String {
         rows.add_row([&network.id[..Id::SHORT], &network.name, &network.driver, &network.scope]);
     }
     text(rows, &[])
+}
+
+/// The mode; of one with interfaces, the networks that it is on by now.
+fn network(container: &ContainerView) -> String {
+    match &container.network_mode {
+        NetworkMode::Bridge(_) if container.state == "running" => {
+            container.networks.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+        }
+        mode => mode.to_string(),
+    }
 }
 
 fn status(container: &ContainerView, now: u64) -> String {

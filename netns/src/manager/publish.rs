@@ -48,7 +48,7 @@ impl<B: Backend> Manager<B> {
         Some(endpoint.lease.ip.addr())
     }
 
-    fn has_published(&self, id: &Id) -> bool {
+    pub(super) fn has_published(&self, id: &Id) -> bool {
         self.records.get(id).is_some_and(|record| !record.published.is_empty())
     }
 }

@@ -126,8 +126,13 @@ impl<B: Backend> Manager<B> {
         if let Some(network) = record.endpoints.first().map(|endpoint| endpoint.network.clone()) {
             warnings.extend(self.foreign_drops(&network));
         }
-        let started = Started { id: record.id.clone(), name: record.name.clone(), warnings };
-        self.records.insert(record.id.clone(), record);
+        let id = record.id.clone();
+        let name = record.name.clone();
+        self.records.insert(id.clone(), record);
+        if self.has_published(&id) && self.published_address(&id).is_none() {
+            warnings.push(format!("{NOT_PUBLISHED} as long as the container is on --internal networks only"));
+        }
+        let started = Started { id, name, warnings };
         self.make(&started.id).map_err(|failed| self.undo(&started.id, failed, now))?;
         Ok(started)
     }

@@ -128,7 +128,7 @@ pub struct ContainerView {
     pub network_mode: NetworkMode,
     /// Network's name → its interface there.
     pub networks: BTreeMap<String, InterfaceView>,
-    /// Published ports.
+    /// Published ports; none while nothing is passed on, as on a network that is internal.
     pub published: Vec<String>,
     /// Whether it was started with `-d`.
     pub detached: bool,
@@ -302,6 +302,7 @@ impl<B: Backend> Manager<B> {
             (name.to_owned(), view)
         });
         let networks = networks.collect();
+        let is_reachable = record.is_live() && self.published_address(&record.id).is_some();
         ContainerView {
             id: record.id.to_string(),
             name: record.name.to_string(),
@@ -314,7 +315,7 @@ impl<B: Backend> Manager<B> {
             hostname: record.hostname.clone(),
             network_mode: record.mode.clone(),
             networks,
-            published: record.published.iter().filter(|_| record.is_live()).map(ToString::to_string).collect(),
+            published: record.published.iter().filter(|_| is_reachable).map(ToString::to_string).collect(),
             detached: record.detached,
             auto_remove: record.auto_remove,
         }

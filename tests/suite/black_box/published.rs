@@ -16,6 +16,7 @@ tests![
     published_ports_are_free_when_their_container_ends,
     an_open_connection_through_a_published_port_outlives_a_killed_daemon,
     published_ports_follow_the_container_to_its_next_network,
+    a_container_on_internal_networks_only_publishes_nothing_yet,
     modes_without_a_network_of_their_own_publish_nothing,
     what_can_not_be_published_is_wrong_usage,
 ];
@@ -190,6 +191,32 @@ fn published_ports_follow_the_container_to_its_next_network() {
     let server = serve(&mut lab, "web", 80);
     assert_eq!(ask(8080, "again"), "again from 172.17.0.1");
     server.join().expect("the server");
+    lab.finish();
+}
+
+fn a_container_on_internal_networks_only_publishes_nothing_yet() {
+    let mut lab = Linux::new();
+    lab.up();
+    create(&mut lab, NetworkOrder::new("inner").internal());
+    let said =
+        pontoon(&lab, &["run", "-d", "--name", "web", "--network", "inner", "-p", "8080:80", "--", "sleep", "99999"]);
+    let warning =
+        "pontoon: warning: published ports are ignored as long as the container is on --internal networks only\n";
+    assert_eq!((said.status, said.stderr.as_str()), (0, warning));
+    let listed = |lab: &Linux| {
+        let listed = prints(lab, &["ps"]);
+        ["inner", "bridge", "8080"].map(|word| listed.contains(word))
+    };
+    assert_eq!(listed(&lab), [true, false, false]);
+    assert!(connect(8080).is_err());
+    prints(&lab, &["network", "connect", "bridge", "web"]);
+    assert_eq!(listed(&lab), [true, true, true]);
+    drop(connect(8080).expect("somebody listens"));
+    prints(&lab, &["network", "disconnect", "inner", "web"]);
+    assert_eq!(listed(&lab), [false, true, true]);
+    prints(&lab, &["network", "disconnect", "bridge", "web"]);
+    assert_eq!(listed(&lab), [false, false, false]);
+    assert!(connect(8080).is_err());
     lab.finish();
 }
 
