@@ -220,6 +220,8 @@ fn bind(from: &PathBuf, to: &PathBuf) {
 /// Runs `pontoon` as a user who is not root, with these capabilities as ambient ones.
 fn as_nobody(lab: &Linux, program: &PathBuf, capabilities: &str, arguments: &[&str]) -> Said {
     let mut command = Command::new("setpriv");
+    // Where everybody may be: this checkout may be in a private directory.
+    command.current_dir("/");
     let id = NOBODY.to_string();
     command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "--inh-caps", capabilities]);
     command.args(["--ambient-caps", capabilities]).arg(program);
