@@ -21,7 +21,8 @@ pub(super) fn run(program: &str, arguments: &[&str], input: &str) -> io::Result<
     let mut command = Command::new(program);
     command.args(arguments).env_clear().env("PATH", path()).env("LC_ALL", "C.UTF-8");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn()?;
+    let mut child =
+        command.spawn().map_err(|why| if is_nowhere(program) { io::ErrorKind::NotFound.into() } else { why })?;
     if let Some(mut stdin) = child.stdin.take() {
         // One that ends before it has read all says why.
         let _ = stdin.write_all(input.as_bytes());
@@ -39,6 +40,11 @@ pub(super) fn run(program: &str, arguments: &[&str], input: &str) -> io::Result<
     }
     let said = errors_in(&String::from_utf8_lossy(&complaint));
     Ok(Err(if said.is_empty() { format!("{program} ended with {status}") } else { said }))
+}
+
+/// Whether no directory has the program. Of one that may not be looked into, the kernel says that it is denied.
+fn is_nowhere(program: &str) -> bool {
+    env::split_paths(&path()).all(|directory| !directory.join(program).exists())
 }
 
 fn path() -> OsString {
