@@ -14,8 +14,6 @@
 //! bad offload header, or one that an older kernel does not know.
 
 mod auxdata;
-#[cfg(test)]
-mod tests;
 mod watch;
 
 use std::io::{IoSlice, IoSliceMut};

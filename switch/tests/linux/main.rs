@@ -1,11 +1,14 @@
 //! Links on a real kernel. Each test lives in network namespaces of its own.
 //!
-//! Needs root, /dev/net/tun and `ip`. Where these are not to be had the tests are ignored, and one line says so; with
+//! Needs root, /dev/net/tun, `ip` and `nft`. Where these are not to be had the tests are ignored, and one line says so; with
 //! `PONTOON_REQUIRE_LINUX=1` they fail instead.
 
 // The name by which its dependents know it.
 extern crate pontoon_switch as switch;
 
+mod crossing;
+mod packets;
+mod scene;
 mod sys;
 mod taps;
 
@@ -15,23 +18,24 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let can_run = taps::can_run();
+    let tests = [crossing::ALL, packets::ALL, taps::ALL].concat();
+    let can_run = scene::can_run();
     let is_required = std::env::var("PONTOON_REQUIRE_LINUX").is_ok_and(|value| value == "1");
     let is_skipped = can_run.is_err() && !is_required;
     if let (Err(why), true, false) = (&can_run, is_skipped, arguments.list) {
-        let count = taps::ALL.len();
-        eprintln!("SKIPPED {count} tests of TAPs: {why}; as root with PONTOON_REQUIRE_LINUX=1 nothing is skipped");
+        let count = tests.len();
+        eprintln!("SKIPPED {count} tests of links: {why}; as root with PONTOON_REQUIRE_LINUX=1 nothing is skipped");
     }
-    let trial = |(name, test): &(&'static str, fn())| {
-        let (test, refused) = (*test, can_run.clone());
+    let trial = |(name, test): (&'static str, fn())| {
+        let refused = can_run.clone();
         let run = move || {
             refused.map_err(|why| format!("PONTOON_REQUIRE_LINUX=1, but {why}"))?;
             test();
             Ok(())
         };
-        Trial::test(*name, run).with_ignored_flag(is_skipped)
+        Trial::test(name, run).with_ignored_flag(is_skipped)
     };
-    libtest_mimic::run(&arguments, taps::ALL.iter().map(trial).collect()).exit_code()
+    libtest_mimic::run(&arguments, tests.into_iter().map(trial).collect()).exit_code()
 }
 
 /// The tests of a module by their names.

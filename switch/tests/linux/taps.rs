@@ -1,30 +1,24 @@
 //! What TAPs do on a real kernel. Each test lives in network namespaces of its own.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::net::UdpSocket;
 use std::os::fd::AsFd as _;
-use std::process::Command;
-use std::sync::{Arc, mpsc};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
-
-use switch::buffer::{Buffer, Pool};
+use switch::buffer::Buffer;
 use switch::link::plain::PlainTap;
 use switch::link::port::PortLink;
 use switch::link::retag::Retagged;
 use switch::link::tap::{Tap, TapError};
-use switch::link::{Link, Received, Transmit};
+use switch::link::{Link as _, Received, Transmit};
 use switch::vlan::Retag;
-use switch::vnet::{GSO_TCPV4, GSO_UDP_L4, NEEDS_CSUM, VnetHeader};
+use switch::vnet::{GSO_TCPV4, NEEDS_CSUM, VnetHeader};
+
+use super::scene::{Kind, in_namespace, ip, namespaced, receive, up, waited_for};
 
 crate::trials![
-    a_super_frame_crosses_from_tap_to_tap_with_its_offload_header,
-    a_super_frame_is_cut_for_a_plain_tap_and_its_receiver_finds_no_fault,
-    a_super_frame_whose_tag_changes_on_its_way_arrives_as_it_was_sent,
-    a_udp_super_frame_is_cut_into_the_datagrams_that_were_sent,
     a_bad_offload_header_is_refused_and_the_port_stays,
     a_frame_that_can_not_be_finished_is_not_sent_to_a_plain_tap,
     a_deleted_device_is_down,
@@ -36,58 +30,12 @@ crate::trials![
     the_kernel_forwards_a_super_frame_whose_tag_was_popped_as_one,
 ];
 
-fn a_super_frame_crosses_from_tap_to_tap_with_its_offload_header() {
-    let seen = send_tcp_across(true, false);
-    let super_frame = seen.iter().find(|(len, _)| *len > 60_000).expect("a super-frame near 64 KiB");
-    assert_eq!(super_frame.1.gso_type, GSO_TCPV4);
-    assert_eq!((super_frame.1.flags, super_frame.1.csum_start, super_frame.1.csum_offset), (NEEDS_CSUM, 34, 16));
-    assert!((1_400..=1_460).contains(&super_frame.1.gso_size), "{:?}", super_frame.1);
-}
-
-fn a_super_frame_is_cut_for_a_plain_tap_and_its_receiver_finds_no_fault() {
-    let seen = send_tcp_across(false, false);
-    assert!(seen.iter().any(|(len, vnet)| *len > 60_000 && vnet.is_gso()));
-}
-
-fn a_super_frame_whose_tag_changes_on_its_way_arrives_as_it_was_sent() {
-    for offload in [true, false] {
-        let seen = send_tcp_across(offload, true);
-        assert!(seen.iter().any(|(len, vnet)| *len > 60_000 && vnet.is_gso() && vnet.needs_checksum()), "{offload}");
-    }
-}
-
-fn a_udp_super_frame_is_cut_into_the_datagrams_that_were_sent() {
-    in_namespace(|| {
-        let mut to = namespaced("10.77.0.2", false);
-        let receiver = to.run(|| UdpSocket::bind("10.77.0.2:7").unwrap());
-        receiver.set_nonblocking(true).unwrap();
-        let mut from = namespaced("10.77.0.1", true);
-        let sender = from.run(|| UdpSocket::bind("10.77.0.1:0").unwrap());
-        setsockopt(&sender, UdpGsoSegment, &1_000).unwrap();
-        let payload: Vec<u8> = (0..20_300u32).map(|n| (n % 251) as u8).collect();
-        sender.send_to(&payload, "10.77.0.2:7").unwrap();
-
-        let seen = carry(&mut from.link, &mut to.link, false, || receiver.peek(&mut [0; 1]).is_ok());
-        assert!(seen.iter().any(|(_, vnet)| vnet.gso_type == GSO_UDP_L4 && vnet.gso_size == 1_000), "{seen:?}");
-        receiver.set_nonblocking(false).unwrap();
-        receiver.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let mut received = Vec::new();
-        for index in 0..21 {
-            let mut datagram = [0; 2_000];
-            let len = receiver.recv(&mut datagram).unwrap();
-            assert_eq!(len, if index < 20 { 1_000 } else { 300 });
-            received.extend_from_slice(&datagram[..len]);
-        }
-        assert!(received == payload);
-    });
-}
-
 /// Whoever had the device before may have switched offload on: with a plain TAP the kernel then gives super-frames that
 /// nobody can tell from others.
 fn a_taken_over_plain_tap_gives_no_super_frames_whatever_was_switched_on_before() {
     const LEN: usize = 20_300;
     in_namespace(|| {
-        let mut host = namespaced("10.77.0.1", false);
+        let mut host = namespaced("10.77.0.1", Kind::Plain);
         let socket = host.run(|| {
             ip("neighbour add 10.77.0.2 lladdr 02:00:00:00:00:02 dev t0");
             UdpSocket::bind("10.77.0.1:0").unwrap()
@@ -225,7 +173,7 @@ fn an_existing_device_is_left_alone() {
 #[expect(clippy::disallowed_methods, reason = "no event tells when the kernel has frames for us")]
 fn a_frame_longer_than_the_buffer_fills_all_of_it() {
     in_namespace(|| {
-        let host = namespaced("10.77.0.1", true);
+        let host = namespaced("10.77.0.1", Kind::Tap);
         let socket = host.run(|| UdpSocket::bind("10.77.0.1:0").unwrap());
         socket.set_broadcast(true).unwrap();
         let mut room = [0; 900];
@@ -237,83 +185,6 @@ fn a_frame_longer_than_the_buffer_fills_all_of_it() {
         });
         assert!(found);
     });
-}
-
-/// Sends four megabytes by TCP from a TAP with offload to one with or without; gives length and offload header of every frame
-/// that came from the sender.
-/// If `tagged`, each frame has a tag on its way, as over a trunk: pushed behind the sender's TAP, popped before the other.
-fn send_tcp_across(offload: bool, tagged: bool) -> Vec<(usize, VnetHeader)> {
-    const LEN: usize = 4 << 20;
-    let (seen, results) = mpsc::channel();
-    in_namespace(move || {
-        let mut to = namespaced("10.77.0.2", offload);
-        let listener = to.run(|| TcpListener::bind("10.77.0.2:7").unwrap());
-        let receiver = thread::spawn(move || {
-            let mut received = Vec::new();
-            listener.accept().unwrap().0.read_to_end(&mut received).unwrap();
-            received
-        });
-        let mut from = namespaced("10.77.0.1", true);
-        let payload: Vec<u8> = (0..LEN).map(|n| (n % 251) as u8).collect();
-        let expected = payload.clone();
-        let sender = from.start(move || {
-            let to: SocketAddrV4 = "10.77.0.2:7".parse().unwrap();
-            let mut stream = TcpStream::connect_timeout(&to.into(), Duration::from_secs(10)).unwrap();
-            stream.write_all(&payload).unwrap();
-        });
-        let crossed = carry(&mut from.link, &mut to.link, tagged, || receiver.is_finished());
-        sender.join().unwrap();
-        assert!(receiver.join().unwrap() == expected, "the bytes are those that were sent");
-        let snmp = to.run(|| std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap());
-        let tcp = snmp.lines().rfind(|line| line.starts_with("Tcp:")).unwrap();
-        assert!(tcp.ends_with(" 0"), "InCsumErrors of the receiver: {tcp}");
-        seen.send(crossed).unwrap();
-    });
-    results.try_iter().next().expect("the test has run")
-}
-
-/// Carries frames between two links until `done`, at most for ten seconds; each with a tag on its way, if `tagged`.
-#[expect(clippy::disallowed_methods, reason = "no event tells when the kernel has frames for us")]
-fn carry(
-    from: &mut PortLink,
-    to: &mut PortLink,
-    tagged: bool,
-    mut done: impl FnMut() -> bool,
-) -> Vec<(usize, VnetHeader)> {
-    let mut seen = Vec::new();
-    for _ in 0..100_000 {
-        for frame in receive(from).0 {
-            seen.push((frame.frame().len(), frame.vnet()));
-            assert_eq!(pass(&frame, to, tagged), Transmit::Sent);
-        }
-        for frame in receive(to).0 {
-            assert_eq!(pass(&frame, from, tagged), Transmit::Sent);
-        }
-        if done() {
-            return seen;
-        }
-        thread::sleep(Duration::from_micros(100));
-    }
-    panic!("nothing more came in ten seconds; seen: {seen:?}");
-}
-
-fn pass(frame: &Arc<Buffer>, to: &mut PortLink, tagged: bool) -> Transmit {
-    if !tagged {
-        return to.transmit(frame, Retag::Keep);
-    }
-    let retagged = Retagged::new(frame.frame(), Retag::Push(5)).unwrap();
-    let vnet = frame.vnet().shifted(retagged.shift());
-    to.transmit(&Arc::new(Buffer::holding(&retagged.pieces().concat(), vnet)), Retag::Pop)
-}
-
-/// Looks until there is something to see, at most for ten seconds.
-#[expect(clippy::disallowed_methods, reason = "no event tells when the kernel has frames for us")]
-fn waited_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
-    let mut looks = (0..100_000).filter_map(|_| {
-        thread::sleep(Duration::from_micros(100));
-        look()
-    });
-    looks.next().expect("it comes within ten seconds")
 }
 
 /// TCP from 10.77.0.2 to 10.78.0.2 by way of 02:00:00:00:00:01, with 5,000 bytes and a checksum that is only begun.
@@ -334,100 +205,8 @@ fn super_frame() -> Vec<u8> {
     [&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00][..], &packet].concat()
 }
 
-fn receive(link: &mut impl Link) -> (Vec<Arc<Buffer>>, Received) {
-    let mut frames = Vec::new();
-    let received = link.receive(&mut Pool::new(64), &mut frames, 32);
-    (frames, received)
-}
-
 fn frame_with(vnet: VnetHeader) -> Arc<Buffer> {
     let mut frame = vec![0; 60];
     frame[..14].copy_from_slice(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 9, 0x88, 0xb5]);
     Arc::new(Buffer::holding(&frame, vnet))
-}
-
-/// A network namespace with one TAP, `t0`, that has an address; code can be run in it.
-struct Namespaced {
-    link: PortLink,
-    handle: std::fs::File,
-}
-
-fn namespaced(address: &'static str, offload: bool) -> Namespaced {
-    let made = thread::spawn(move || {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let link = up(PortLink::create("t0", offload).unwrap());
-        ip(&format!("address add {address}/24 dev t0"));
-        Namespaced { link, handle: std::fs::File::open("/proc/thread-self/ns/net").unwrap() }
-    });
-    made.join().unwrap()
-}
-
-impl Namespaced {
-    fn run<T: Send + 'static>(&self, code: impl FnOnce() -> T + Send + 'static) -> T {
-        self.start(code).join().unwrap()
-    }
-
-    fn start<T: Send + 'static>(&self, code: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-        let handle = self.handle.try_clone().unwrap();
-        thread::spawn(move || {
-            nix::sched::setns(handle, CloneFlags::CLONE_NEWNET).unwrap();
-            code()
-        })
-    }
-}
-
-/// Something of a TAP's name.
-trait Named {
-    fn name(&self) -> &str;
-}
-
-impl Named for Tap {
-    fn name(&self) -> &str {
-        Tap::name(self)
-    }
-}
-
-impl Named for PlainTap {
-    fn name(&self) -> &str {
-        PlainTap::name(self)
-    }
-}
-
-impl Named for PortLink {
-    fn name(&self) -> &str {
-        PortLink::name(self)
-    }
-}
-
-/// Sets a TAP up, without an IPv6 address, so that nothing is sent on it unasked.
-fn up<T: Named>(tap: T) -> T {
-    ip(&format!("link set {} addrgenmode none up", tap.name()));
-    tap
-}
-
-/// Runs `ip` in the namespace of this thread.
-fn ip(arguments: &str) {
-    let status = Command::new("ip").args(arguments.split(' ')).status().expect("run ip");
-    assert!(status.success(), "ip {arguments}: {status}");
-}
-
-/// Runs a test in a fresh network namespace.
-fn in_namespace(test: impl FnOnce() + Send + 'static) {
-    let ran = thread::spawn(|| {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        test();
-    });
-    if let Err(panic) = ran.join() {
-        std::panic::resume_unwind(panic);
-    }
-}
-
-/// Whether these tests can run here.
-pub(crate) fn can_run() -> Result<(), String> {
-    let probe = thread::spawn(|| {
-        unshare(CloneFlags::CLONE_NEWNET)
-            .map_err(|errno| format!("no network namespace can be made: {}", errno.desc()))
-            .and_then(|()| Tap::create("probe").map(drop).map_err(|error| error.to_string()))
-    });
-    probe.join().unwrap()
 }
