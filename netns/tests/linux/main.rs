@@ -36,7 +36,16 @@ fn main() -> ExitCode {
     // TAP that is to vanish or a port that is to be free.
     arguments.test_threads.get_or_insert(1);
     let tests = [modes::ALL, commands::ALL, endings::ALL, etc::ALL, privileges::ALL, recovery::ALL].concat();
-    let services = [firewall::ALL, forwarding::ALL, names::ALL, names::passing_on::ALL, publish::ALL].concat();
+    let services = [
+        firewall::ALL,
+        forwarding::ALL,
+        names::ALL,
+        names::passing_on::ALL,
+        publish::ALL,
+        publish::tcp::ALL,
+        publish::udp::ALL,
+    ]
+    .concat();
     let tests = [tests, services].concat();
     let can_run = linux::scratch::can_run();
     let is_required = std::env::var("PONTOON_REQUIRE_LINUX").is_ok_and(|value| value == "1");
