@@ -1,7 +1,7 @@
 //! The Linux backend on a real kernel. Each test makes a scratch namespace that stands for the host, and leaves nothing.
 //!
-//! Needs root, /dev/net/tun, iproute2, nftables and iptables. Where these are not to be had the tests are ignored, and one line
-//! says so; with `PONTOON_REQUIRE_LINUX=1` they fail instead.
+//! Needs root, /dev/net/tun, iproute2, nftables and iptables. Where the first two are not to be had the tests are ignored, and
+//! one line says so; with `PONTOON_REQUIRE_LINUX=1` they fail instead, as they do where one of the programs is not there.
 
 // The name by which its dependents know it.
 extern crate pontoon_netns as netns;
