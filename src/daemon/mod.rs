@@ -49,8 +49,8 @@ const WAITING: usize = 4096;
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How long a daemon that ends by itself waits for its first client.
 const FIRST_CLIENT: Duration = Duration::from_secs(10);
-/// Ends the daemon in the midst of its n-th change of a record, as `kill -9` would: for the tests of recovery.
-const CRASH_AFTER_SAVES: &str = "PONTOON_CRASH_AFTER_SAVES";
+/// Ends the daemon just before or after a change of a record, as `kill -9` would: for the tests of recovery.
+const CRASH_AFTER_STEPS: &str = "PONTOON_CRASH_AFTER_STEPS";
 
 /// How a daemon is started.
 #[derive(Clone, Debug)]
@@ -249,8 +249,8 @@ impl Daemon {
     fn start(options: &Options) -> Result<(Arc<Self>, Vec<String>), Failure> {
         let executable = "/proc/self/exe".into();
         let mut backend = Linux::new(options.dirs.paths(), executable).map_err(netns::error::Error::from)?;
-        if let Some(count) = std::env::var(CRASH_AFTER_SAVES).ok().and_then(|count| count.parse().ok()) {
-            backend.crash_after_saves(count);
+        if let Some(count) = std::env::var(CRASH_AFTER_STEPS).ok().and_then(|count| count.parse().ok()) {
+            backend.crash_after_steps(count);
         }
         let ends = backend.ended_fd().try_clone_to_owned().map_err(io("watch for containers' ends"))?;
         let wake = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)

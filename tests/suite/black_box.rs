@@ -67,6 +67,7 @@ macro_rules! tests {
 use tests;
 
 /// What one command said.
+#[derive(Debug)]
 struct Said {
     status: i32,
     stdout: String,

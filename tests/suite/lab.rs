@@ -273,9 +273,9 @@ pub trait Lab {
     fn host_address(&mut self, address: Ipv4Net);
     /// Starts a daemon that stays, if none runs; takes over what an earlier one left.
     fn up(&mut self);
-    /// The same, with a daemon that is killed in the midst of its `saves`-th change of a record. It may well not survive
-    /// its own start.
-    fn up_killed_after(&mut self, saves: u32);
+    /// The same, with a daemon that is killed in its `steps`-th step: before or after each change of a record on Linux, in the
+    /// simulator after any change at all. It may well not survive its own start.
+    fn up_killed_after(&mut self, steps: u32);
     /// Starts a daemon that has something to say about what it finds; returns its warnings.
     fn up_warned(&mut self) -> Vec<String>;
     /// Overwrites, while no daemon runs, every saved record whose name begins so with what is none.

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub(super) struct Records {
     directory: PathBuf,
-    /// Ends the process after so many more changes: how a test makes it crash at each step.
-    changes_left: Option<u32>,
+    /// Ends the process in so many steps; each change has two, before it and after it. How a test makes it crash at each.
+    steps_left: Option<u32>,
 }
 
 const EXTENSION: &str = "json";
@@ -21,27 +21,30 @@ const EXTENSION: &str = "json";
 impl Records {
     pub(super) fn open(directory: PathBuf) -> io::Result<Self> {
         make_directory(&directory)?;
-        Ok(Records { directory, changes_left: None })
+        Ok(Records { directory, steps_left: None })
     }
 
-    pub(super) fn crash_after(&mut self, changes: u32) {
-        self.changes_left = Some(changes);
+    pub(super) fn crash_after(&mut self, steps: u32) {
+        self.steps_left = Some(steps);
     }
 
     pub(super) fn save(&mut self, key: &str, text: &str) -> io::Result<()> {
         let path = self.path(key)?;
+        self.step();
         let beside = path.with_extension("new");
         fs::write(&beside, text).and_then(|()| fs::rename(&beside, &path)).inspect_err(|_| {
             // Half a text on a full disk: nobody reads it, and it would stay.
             let _ = fs::remove_file(&beside);
         })?;
-        self.changed();
+        self.step();
         Ok(())
     }
 
     pub(super) fn forget(&mut self, key: &str) -> io::Result<()> {
-        let gone = absent_is_fine(fs::remove_file(self.path(key)?));
-        self.changed();
+        let path = self.path(key)?;
+        self.step();
+        let gone = absent_is_fine(fs::remove_file(path));
+        self.step();
         gone
     }
 
@@ -78,8 +81,8 @@ impl Records {
         Ok(self.directory.join(format!("{key}.{EXTENSION}")))
     }
 
-    fn changed(&mut self) {
-        let Some(left) = &mut self.changes_left else { return };
+    fn step(&mut self) {
+        let Some(left) = &mut self.steps_left else { return };
         *left = left.saturating_sub(1);
         if *left == 0 {
             // Not `abort`: that would leave a core dump, and SIGABRT can be caught.

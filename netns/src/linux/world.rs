@@ -126,9 +126,10 @@ impl Linux {
         &self.paths
     }
 
-    /// Ends this process, as by SIGKILL, after so many more changes of what is saved: for tests of recovery.
-    pub fn crash_after_saves(&mut self, changes: u32) {
-        self.records.crash_after(changes);
+    /// Ends this process, as by SIGKILL, in so many steps: for tests of recovery. Each change of what is saved has two, before it
+    /// and after it.
+    pub fn crash_after_steps(&mut self, steps: u32) {
+        self.records.crash_after(steps);
     }
 
     fn handle(&mut self, id: &Id) -> Option<&mut Handle> {

@@ -262,7 +262,7 @@ pub(crate) fn play_role() -> Option<ExitCode> {
             let directory = PathBuf::from(&arguments[2]);
             let paths = Paths { runtime: directory.join("run"), state: directory.join("state") };
             let mut backend = Linux::new(paths, exe()).expect("a backend");
-            backend.crash_after_saves(arguments[3].parse().expect("a number"));
+            backend.crash_after_steps(arguments[3].parse().expect("a number"));
             let settings = Settings { seed: 7, bip: None };
             let (mut manager, _) = Manager::open(backend, &settings, NOW).expect("a manager");
             let command = Command { process: process(&["sleep", "1000"]), streams: Streams::Log };

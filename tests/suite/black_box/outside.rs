@@ -15,6 +15,7 @@ tests![
     nobody_outside_reaches_a_container_that_has_not_asked,
     a_published_port_is_reached_from_outside,
     the_hosts_own_rules_and_sysctls_are_as_before,
+    a_daemon_killed_at_any_step_leaves_nothing_on_the_host_that_down_does_not_take_back,
     a_foreign_policy_is_told_with_a_remedy_that_works,
     without_nft_there_is_no_way_out_and_it_is_said,
 ];
@@ -40,6 +41,8 @@ impl Outside {
         let host = Inside::here();
         host.ip(&["link", "add", "uplink0", "type", "veth", "peer", "name", "eth0", "netns", &pid.to_string()]);
         host.ip(&["address", "add", "10.200.0.1/24", "dev", "uplink0"]);
+        // An IPv6 address would be tentative for a second, and the host would change by itself.
+        host.ip(&["link", "set", "uplink0", "addrgenmode", "none"]);
         host.ip(&["link", "set", "uplink0", "up"]);
         let inside = Inside::of(pid.cast_signed());
         for words in [
@@ -160,14 +163,17 @@ fn host() -> Vec<String> {
     [said_by("nft", &["list", "ruleset"]), mounts].into_iter().chain(sysctls).chain(shown).collect()
 }
 
+/// Rules of the host's own.
+const OWN_RULES: &str = concat!(
+    "table inet own {\nchain forward {\ntype filter hook forward priority 5; policy accept;\n",
+    "ip saddr 10.1.2.3 accept comment \"mine\"\n}\n}\n",
+    "table ip pontoon_like {\nset s {\ntype ipv4_addr\nelements = { 10.1.2.3 }\n}\n}\n",
+);
+
 fn the_hosts_own_rules_and_sysctls_are_as_before() {
     let mut lab = Linux::new();
     let outside = Outside::new();
-    nft(concat!(
-        "table inet own {\nchain forward {\ntype filter hook forward priority 5; policy accept;\n",
-        "ip saddr 10.1.2.3 accept comment \"mine\"\n}\n}\n",
-        "table ip pontoon_like {\nset s {\ntype ipv4_addr\nelements = { 10.1.2.3 }\n}\n}\n",
-    ));
+    nft(OWN_RULES);
     let before = host();
     for end in ["down", "kill"] {
         lab.up();
@@ -190,6 +196,49 @@ fn the_hosts_own_rules_and_sysctls_are_as_before() {
     assert_eq!(pontoon(&lab, &["run", "--rm", "--", "true"]).status, 0);
     assert!(waited_for(|| (host() == before).then_some(())).is_some(), "{:?}", host());
     drop(outside);
+}
+
+/// Every step of what touches the host: networks, ports, joining and leaving, and taking it all back.
+fn a_daemon_killed_at_any_step_leaves_nothing_on_the_host_that_down_does_not_take_back() {
+    const MANY: u32 = 200;
+    let mut lab = Linux::new();
+    let outside = Outside::new();
+    nft(OWN_RULES);
+    let before = host();
+    let web = ["run", "-d", "--rm", "--name", "web", "-p", "8080:80", "--", "sleep", "infinity"];
+    let db = ["run", "-d", "--rm", "--name", "db", "--network", "red", "--", "sleep", "infinity"];
+    let work: [&[&str]; 7] = [
+        &["network", "create", "red", "-o", "endpoint=veth"],
+        &web,
+        &db,
+        &["network", "connect", "red", "web"],
+        &["network", "disconnect", "bridge", "web"],
+        &["rm", "-f", "db"],
+        &["down"],
+    ];
+    for steps in 1..MANY {
+        lab.up_killed_after(steps);
+        // Only the daemon that is to be killed does any of it: a command that starts another would hide what was left.
+        let done = work.iter().take_while(|words| lab.daemon_runs() && pontoon(&lab, words).status == 0).count();
+        if lab.daemon_runs() {
+            lab.kill_daemon();
+        }
+        // Refused where there is nothing to take back, and no daemon to end.
+        let down = pontoon(&lab, &["down"]);
+        assert_eq!(host(), before, "killed at step {steps}, after {done} commands; down: {down:?}");
+        lab.up();
+        if lab.networks().iter().any(|network| network.name == "red") {
+            lab.remove_network("red").expect("network rm");
+        }
+        lab.down();
+        assert_eq!(host(), before, "killed at step {steps}, after {done} commands and another daemon");
+        if done == work.len() {
+            assert!(steps > 20, "{steps}: each command takes steps");
+            drop(outside);
+            return;
+        }
+    }
+    panic!("{MANY} steps are not enough");
 }
 
 fn a_foreign_policy_is_told_with_a_remedy_that_works() {

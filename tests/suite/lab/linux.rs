@@ -241,9 +241,9 @@ impl Lab for Linux {
         self.says(&["up", "--detach"]);
     }
 
-    fn up_killed_after(&mut self, saves: u32) {
+    fn up_killed_after(&mut self, steps: u32) {
         let mut up = self.command(&["up", "--detach"]);
-        up.env("PONTOON_CRASH_AFTER_SAVES", saves.to_string());
+        up.env("PONTOON_CRASH_AFTER_STEPS", steps.to_string());
         up.output().unwrap_or_else(|why| panic!("run pontoon: {why}"));
     }
 

@@ -76,8 +76,8 @@ impl Lab for Sim {
         assert_eq!(warnings, Vec::<String>::new());
     }
 
-    fn up_killed_after(&mut self, saves: u32) {
-        self.world.crash_after_saves(saves);
+    fn up_killed_after(&mut self, steps: u32) {
+        self.world.crash_after_changes(steps);
         // It may not survive its own start.
         let _ = self.world.up();
     }

@@ -1,7 +1,6 @@
-//! The daemon is killed in the midst of each change of a record that `run`, `stop` and `rm` make; the next one finishes or
-//! undoes what was left half done.
+//! The daemon is killed at each step that `run`, `stop` and `rm` take; the next one finishes or undoes what was left half done.
 //!
-//! The n-th change is counted from the daemon's start, so the first ones are those of taking over.
+//! Steps are counted from the daemon's start, so the first ones are those of taking over.
 
 use super::scenarios;
 use crate::lab::{Census, Lab, Order, Program, address, assert_all_reach_each_other, inspect, names, run, run_all};
@@ -14,8 +13,8 @@ scenarios![
     a_daemon_killed_at_any_step_of_a_containers_end_settles_it_later,
 ];
 
-/// More changes than any operation makes.
-const MANY: u32 = 40;
+/// More steps than any operation takes.
+const MANY: u32 = 80;
 
 fn a_daemon_killed_at_any_step_of_run_leaves_all_or_nothing(lab: &mut dyn Lab) {
     let quiet = with_two_neighbours(lab);
@@ -123,16 +122,15 @@ fn with_two_neighbours(lab: &mut dyn Lab) -> Census {
     lab.census()
 }
 
-/// For n = 1, 2, …: an operation with a daemon that is killed in its n-th change of a record, then `afterwards` with the
-/// next daemon; until a daemon lives to see the operation succeed.
+/// For n = 1, 2, …: an operation with a daemon that is killed in its n-th step, then `afterwards` with the next daemon; until a daemon lives to see the operation succeed.
 pub(super) fn at_each_step(
     lab: &mut dyn Lab,
     operation: &mut dyn FnMut(&mut dyn Lab) -> bool,
     afterwards: &mut dyn FnMut(&mut dyn Lab),
 ) {
-    for saves in 1..MANY {
+    for steps in 1..MANY {
         lab.kill_daemon();
-        lab.up_killed_after(saves);
+        lab.up_killed_after(steps);
         let is_done = lab.daemon_runs() && operation(lab) && lab.daemon_runs();
         if lab.daemon_runs() {
             lab.kill_daemon();
@@ -140,9 +138,9 @@ pub(super) fn at_each_step(
         lab.up();
         afterwards(lab);
         if is_done {
-            assert!(saves > 2, "the operation changes records, so the first daemons must have been killed in it");
+            assert!(steps > 2, "the operation takes steps, so the first daemons must have been killed in it");
             return;
         }
     }
-    panic!("the operation does not succeed with {MANY} changes");
+    panic!("the operation does not succeed in {MANY} steps");
 }
