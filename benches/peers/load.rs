@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 
-use super::systems::System;
+use super::systems::{CONTAINERS, End, System};
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,12 +30,27 @@ pub enum Measure {
     PingPongPairs,
     /// Gbit of one stream per second of a busy core.
     Efficiency,
+    /// Bulk TCP, one stream from a container through the host's masquerade to the outside.
+    Outbound,
+    /// The same, the other way: a download.
+    Inbound,
+    /// One byte there and one back, to the outside.
+    OutboundPingPong,
 }
 
 impl Measure {
     /// Those that are taken; [`Measure::Efficiency`] comes with [`Measure::Tcp1`].
-    pub const ALL: [Measure; 6] =
-        [Measure::Tcp1, Measure::Tcp4, Measure::TcpPairs, Measure::UdpFlood, Measure::PingPong, Measure::PingPongPairs];
+    pub const ALL: [Measure; 9] = [
+        Measure::Tcp1,
+        Measure::Tcp4,
+        Measure::TcpPairs,
+        Measure::UdpFlood,
+        Measure::PingPong,
+        Measure::PingPongPairs,
+        Measure::Outbound,
+        Measure::Inbound,
+        Measure::OutboundPingPong,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -46,6 +61,9 @@ impl Measure {
             Measure::PingPong => "ping-pong, 1/s",
             Measure::PingPongPairs => "ping-pong, 8 pairs, 1/s",
             Measure::Efficiency => "TCP x1, Gbit/core-s",
+            Measure::Outbound => "outbound TCP, Gbit/s",
+            Measure::Inbound => "download TCP, Gbit/s",
+            Measure::OutboundPingPong => "outbound ping-pong, 1/s",
         }
     }
 
@@ -57,20 +75,26 @@ impl Measure {
             Measure::TcpPairs => Some(0.33),
             Measure::UdpFlood | Measure::PingPong => Some(1.0),
             Measure::PingPongPairs => Some(0.40),
-            Measure::Efficiency => None,
+            Measure::Efficiency | Measure::Outbound | Measure::Inbound | Measure::OutboundPingPong => None,
         }
     }
 
     pub fn take(self, system: &dyn System, length: Duration) -> f64 {
+        let pairs: Vec<Pair> =
+            (0..CONTAINERS / 2).map(|pair| (system.container(2 * pair), system.container(2 * pair + 1))).collect();
+        let out = [(system.container(0), system.outside())];
         let busy = busy_seconds();
         let result = match self {
-            Measure::Tcp1 => bulk(system, &PAIRS[..1], 1, length),
-            Measure::Tcp4 => bulk(system, &PAIRS[..1], 4, length),
-            Measure::TcpPairs => bulk(system, &PAIRS, 1, length),
-            Measure::UdpFlood => flood(system, length),
-            Measure::PingPong => ping_pong(system, &PAIRS[..1], length),
-            Measure::PingPongPairs => ping_pong(system, &PAIRS, length),
+            Measure::Tcp1 => bulk(&pairs[..1], &["-P", "1"], length),
+            Measure::Tcp4 => bulk(&pairs[..1], &["-P", "4"], length),
+            Measure::TcpPairs => bulk(&pairs, &["-P", "1"], length),
+            Measure::UdpFlood => flood(&pairs[..1], length),
+            Measure::PingPong => ping_pong(&pairs[..1], length),
+            Measure::PingPongPairs => ping_pong(&pairs, length),
             Measure::Efficiency => 0.0,
+            Measure::Outbound => bulk(&out, &[], length),
+            Measure::Inbound => bulk(&out, &["-R"], length),
+            Measure::OutboundPingPong => ping_pong(&out, length),
         };
         if self == Measure::Tcp1 {
             let used = (busy_seconds() - busy).max(0.01);
@@ -87,31 +111,32 @@ impl Measure {
 }
 
 static LAST_EFFICIENCY: AtomicU64 = AtomicU64::new(0);
-const PAIRS: [(usize, usize); 8] = [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9), (10, 11), (12, 13), (14, 15)];
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Sends as fast as TCP can over each pair, with so many streams; Gbit/s received in all.
-fn bulk(system: &dyn System, pairs: &[(usize, usize)], streams: usize, length: Duration) -> f64 {
+/// Who connects, and to whom.
+type Pair = (End, End);
+
+/// Sends as fast as TCP can over each pair; Gbit/s received in all.
+fn bulk(pairs: &[Pair], options: &[&str], length: Duration) -> f64 {
     // A machine's default congestion control may pace; all systems are compared with the same.
-    let streams = streams.to_string();
-    let results = iperf3(system, pairs, length, &["-C", "cubic", "-P", &streams]);
+    let results = iperf3(pairs, length, &[&["-C", "cubic"], options].concat());
     results.iter().map(|result| result["end"]["sum_received"]["bits_per_second"].as_f64().expect("a rate")).sum::<f64>()
         / 1e9
 }
 
 /// One sender of small datagrams; thousands received a second.
-fn flood(system: &dyn System, length: Duration) -> f64 {
-    let results = iperf3(system, &PAIRS[..1], length, &["-u", "-b", "0", "-l", "64"]);
+fn flood(pair: &[Pair], length: Duration) -> f64 {
+    let results = iperf3(pair, length, &["-u", "-b", "0", "-l", "64"]);
     let sum = &results[0]["end"]["sum"];
     let number = |name: &str| sum[name].as_f64().expect("a number");
     (number("packets") - number("lost_packets")) / number("seconds") / 1e3
 }
 
-/// Runs iperf3 from the first to the second container of each pair, all at once; what the clients report.
-fn iperf3(system: &dyn System, pairs: &[(usize, usize)], length: Duration, options: &[&str]) -> Vec<serde_json::Value> {
+/// Runs iperf3 from the first to the second end of each pair, all at once; what the clients report.
+fn iperf3(pairs: &[Pair], length: Duration, options: &[&str]) -> Vec<serde_json::Value> {
     let seconds = length.as_secs().max(1).to_string();
-    let start = |(from, to): (usize, usize)| {
-        let mut server = in_container(system, to, &["-s", "-1"]);
+    let start = |(from, to): Pair| {
+        let mut server = iperf3_at(to, &["-s", "-1"]);
         let mut line = String::new();
         let stdout = server.stdout.as_mut().expect("a pipe");
         // It says that it listens; until then nobody can connect.
@@ -123,9 +148,9 @@ fn iperf3(system: &dyn System, pairs: &[(usize, usize)], length: Duration, optio
         (server, from, to)
     };
     let servers: Vec<_> = pairs.iter().copied().map(start).collect();
-    let run = |(server, from, to): (Child, usize, usize)| {
-        let address = system.address(to).to_string();
-        let client = in_container(system, from, &[&["-c", &address, "-t", &seconds, "-J"], options].concat());
+    let run = |(server, from, to): (Child, End, End)| {
+        let address = to.address.to_string();
+        let client = iperf3_at(from, &[&["-c", &address, "-t", &seconds, "-J"], options].concat());
         (client, server)
     };
     let running: Vec<(Child, Child)> = servers.into_iter().map(run).collect();
@@ -137,25 +162,25 @@ fn iperf3(system: &dyn System, pairs: &[(usize, usize)], length: Duration, optio
     running.into_iter().map(finish).collect()
 }
 
-fn in_container(system: &dyn System, container: usize, arguments: &[&str]) -> Child {
+fn iperf3_at(end: End, arguments: &[&str]) -> Child {
     let mut command = Command::new("nsenter");
-    command.arg(format!("--net=/proc/{}/ns/net", system.pid(container))).args(["iperf3", "--forceflush"]);
+    command.arg(format!("--net=/proc/{}/ns/net", end.pid)).args(["iperf3", "--forceflush"]);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("nsenter")
 }
 
 /// One byte to and fro over each pair; round trips a second in all.
-fn ping_pong(system: &dyn System, pairs: &[(usize, usize)], length: Duration) -> f64 {
+fn ping_pong(pairs: &[Pair], length: Duration) -> f64 {
     let stop = Arc::new(AtomicBool::new(false));
     let trips = Arc::new(AtomicU64::new(0));
     let mut threads = Vec::new();
     for (from, to) in pairs {
-        let (address, server) = serve(system, *to, |mut stream: TcpStream| {
+        let (address, server) = serve(*to, |mut stream: TcpStream| {
             stream.set_nodelay(true).expect("nodelay");
             let mut byte = [0];
             while stream.read_exact(&mut byte).and_then(|()| stream.write_all(&byte)).is_ok() {}
         });
         let (stop, trips) = (Arc::clone(&stop), Arc::clone(&trips));
-        let client = within(system.pid(*from), move || {
+        let client = within(from.pid, move || {
             let mut stream = connect(address);
             let mut byte = [7];
             while !stop.load(Ordering::Relaxed)
@@ -181,21 +206,17 @@ fn per_second(counter: &AtomicU64, length: Duration) -> f64 {
     counted as f64 / started.elapsed().as_secs_f64()
 }
 
-/// Listens in a container and serves one connection.
-fn serve(
-    system: &dyn System,
-    container: usize,
-    serve: impl FnOnce(TcpStream) + Send + 'static,
-) -> (SocketAddr, JoinHandle<()>) {
+/// Listens at an end and serves one connection.
+fn serve(end: End, serve: impl FnOnce(TcpStream) + Send + 'static) -> (SocketAddr, JoinHandle<()>) {
     let (ready, bound) = std::sync::mpsc::channel();
-    let server = within(system.pid(container), move || {
+    let server = within(end.pid, move || {
         let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("bind");
         ready.send(listener.local_addr().expect("address").port()).expect("the client waits");
         let (stream, _) = listener.accept().expect("accept");
         stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
         serve(stream);
     });
-    (SocketAddr::from((system.address(container), bound.recv().expect("a port"))), server)
+    (SocketAddr::from((end.address, bound.recv().expect("a port"))), server)
 }
 
 fn connect(address: SocketAddr) -> TcpStream {

@@ -1,7 +1,8 @@
 //! Pontoon against the kernel bridge, end to end, in one run: `cargo bench --bench peers [-- --rounds N --seconds S --only MEASURE]`.
 //!
 //! Each system has containers of its own in a scratch namespace that stands for the host, with the same MTU and the same
-//! congestion control. Rounds are interleaved (A B A B …); what counts is the ratio of the medians. Needs root, iproute2 and iperf3.
+//! congestion control. Rounds are interleaved (A B A B …); what counts is the ratio of the medians. Needs root, iproute2,
+//! nftables and iperf3.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(unreachable_pub, reason = "a program has no outside: `pub` is for its other modules")]
 

@@ -1,4 +1,5 @@
-//! The systems that are compared: each has sixteen containers, numbered from 0, in namespaces of its own.
+//! The systems that are compared: each has sixteen containers, numbered from 0, in namespaces of its own, and an outside behind
+//! its host, which masquerades.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -11,16 +12,56 @@ pub const CONTAINERS: usize = 16;
 pub trait System {
     /// What the table calls it.
     fn name(&self) -> &'static str;
-    /// A process in the namespace of a container.
-    fn pid(&self, container: usize) -> u32;
-    /// The address of a container.
-    fn address(&self, container: usize) -> Ipv4Addr;
+    /// A container.
+    fn container(&self, number: usize) -> End;
+    /// What is behind the host.
+    fn outside(&self) -> End;
 }
+
+/// Where a load begins or ends.
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    /// A process in its namespace.
+    pub pid: u32,
+    pub address: Ipv4Addr,
+}
+
+/// A namespace on a veth pair with the host.
+struct Outside(Child);
+
+impl Outside {
+    /// Behind the host that the process `host` is on, or that this one is on.
+    fn new(host: Option<u32>) -> Self {
+        let keeper = namespace_keeper();
+        let pid = keeper.id();
+        let script = format!(
+            "ip link add uplink0 type veth peer name eth0 netns {pid} && ip addr add 10.200.0.1/24 dev uplink0 && \
+             ip link set uplink0 up"
+        );
+        host.map_or_else(|| shell(&script), |host| within(host, &script));
+        within(pid, &format!("ip link set lo up && ip addr add {OUTSIDE}/24 dev eth0 && ip link set eth0 up"));
+        Outside(keeper)
+    }
+
+    fn end(&self) -> End {
+        End { pid: self.0.id(), address: OUTSIDE }
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 200, 0, 2);
 
 /// The Linux bridge with veth pairs.
 pub struct KernelBridge {
     /// The processes that keep the namespaces: the bridge's, then the containers'.
     keepers: Vec<Child>,
+    outside: Outside,
 }
 
 impl KernelBridge {
@@ -51,7 +92,12 @@ impl KernelBridge {
             );
             keepers.push(keeper);
         }
-        KernelBridge { keepers }
+        // What docker0 has: forwarding, and one rule for what leaves.
+        let nat = "add table ip nat; add chain ip nat out { type nat hook postrouting priority srcnat; }; \
+                   add rule ip nat out ip saddr 10.77.0.0/16 oifname != br0 masquerade";
+        within(host, &format!("echo 1 > /proc/sys/net/ipv4/ip_forward && nft \"{nat}\""));
+        let outside = Outside::new(Some(host));
+        KernelBridge { keepers, outside }
     }
 }
 
@@ -68,12 +114,12 @@ impl System for KernelBridge {
         "kernel bridge"
     }
 
-    fn pid(&self, container: usize) -> u32 {
-        self.keepers[1 + container].id()
+    fn container(&self, number: usize) -> End {
+        End { pid: self.keepers[1 + number].id(), address: address(number) }
     }
 
-    fn address(&self, container: usize) -> Ipv4Addr {
-        address(container)
+    fn outside(&self) -> End {
+        self.outside.end()
     }
 }
 
@@ -89,13 +135,15 @@ impl Drop for KernelBridge {
 /// Pontoon, with its own containers.
 pub struct Pontoon {
     dir: PathBuf,
-    containers: Vec<(u32, Ipv4Addr)>,
+    containers: Vec<End>,
+    outside: Option<Outside>,
 }
 
 impl Pontoon {
     /// With the containers running.
     pub fn new() -> Self {
         let mut pontoon = Pontoon::empty();
+        pontoon.outside = Some(Outside::new(None));
         for number in 0..CONTAINERS {
             let name = format!("c{number}");
             pontoon.command(&["run", "-d", "--name", &name, "--", "sleep", "100000"]);
@@ -104,7 +152,7 @@ impl Pontoon {
             let pid = views[0]["pid"].as_u64().expect("a pid") as u32;
             let ip = views[0]["networks"]["bridge"]["ip"].as_str().expect("an address");
             let address = ip.split('/').next().and_then(|address| address.parse().ok()).expect("an address");
-            pontoon.containers.push((pid, address));
+            pontoon.containers.push(End { pid, address });
         }
         pontoon
     }
@@ -113,7 +161,7 @@ impl Pontoon {
     pub fn empty() -> Self {
         let unique = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos());
         let dir = std::env::temp_dir().join(format!("pontoon-bench-{}-{unique}", std::process::id()));
-        let pontoon = Pontoon { dir, containers: Vec::new() };
+        let pontoon = Pontoon { dir, containers: Vec::new(), outside: None };
         pontoon.command(&["up", "--detach"]);
         pontoon
     }
@@ -136,12 +184,12 @@ impl System for Pontoon {
         "pontoon"
     }
 
-    fn pid(&self, container: usize) -> u32 {
-        self.containers[container].0
+    fn container(&self, number: usize) -> End {
+        self.containers[number]
     }
 
-    fn address(&self, container: usize) -> Ipv4Addr {
-        self.containers[container].1
+    fn outside(&self) -> End {
+        self.outside.as_ref().expect("it has one, as it has containers").end()
     }
 }
 
