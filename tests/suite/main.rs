@@ -2,7 +2,8 @@
 //!
 //! * [`scenarios`]: what a user observes, each written once against [`lab::Lab`] and played in both worlds, as
 //!   `sim::NAME` and `linux::NAME`; a few, which say why, only as the latter.
-//! * [`properties`]: the switch against a reference [`model`].
+//! * [`properties`]: the switch against a reference [`model`];
+//! * [`plans`]: whatever users do, against a reference of it;
 //! * [`black_box`]: the command as a user meets it.
 //!
 //! Tests against a real kernel run in a [`cage`] each. Where there can be none they are ignored, and one line says so;
@@ -15,6 +16,7 @@ mod cage;
 mod frames;
 mod lab;
 mod model;
+mod plans;
 mod properties;
 mod scenarios;
 
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
     let simulated = scenarios::in_both_worlds()
         .map(|scenario| Trial::test(format!("sim::{}", scenario.name), || play_simulated(scenario)));
     let properties = properties::ALL.into_iter().map(|(name, run)| Trial::test(format!("properties::{name}"), run));
+    let plans = plans::ALL.into_iter().map(|(name, run)| Trial::test(format!("plans::{name}"), run));
     let anywhere = black_box::anywhere().map(|Caged { name, test }| {
         Trial::test(format!("black_box::{name}"), || {
             test();
@@ -46,7 +49,7 @@ fn main() -> ExitCode {
         })
     });
     let on_linux = linux_trials(&arguments);
-    let trials = simulated.chain(properties).chain(anywhere).chain(on_linux).collect();
+    let trials = simulated.chain(properties).chain(plans).chain(anywhere).chain(on_linux).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

@@ -12,7 +12,7 @@ use switch::verdict::{DropReason, PortId, PortSet, Verdict};
 use switch::vlan::{PortVlans, VlanId};
 
 /// A switch of the blackboard.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Model {
     ageing: Duration,
     vlan_filtering: bool,
@@ -37,6 +37,12 @@ impl Model {
     pub fn unplug(&mut self, port: PortId) {
         self.ports.remove(&port);
         self.heard.retain(|_, (behind, _)| *behind != port);
+    }
+
+    /// The stations that are remembered, and the ports that they are behind.
+    pub fn stations(&self, now: Instant) -> Vec<(MacAddr, PortId)> {
+        let alive = self.heard.iter().filter(|(_, (_, at))| now.since(*at) < self.ageing);
+        alive.map(|((_, station), (behind, _))| (*station, *behind)).collect()
     }
 
     /// What becomes of a frame: `tag` is the VLAN in its C-tag, if it has one.
