@@ -20,6 +20,8 @@ impl World {
     /// Why there is none.
     pub fn run(&mut self, request: RunRequest, program: Program) -> Result<Started, Error> {
         let started = self.ask(|manager, now| manager.create(request, now))?;
+        // What happens to it without a daemon is said by its name, too.
+        self.known.insert(started.name.to_string(), started.id.clone());
         // (What the manager wants of the data plane is done before it is asked for more: the port is there.)
         self.ask(|manager, now| manager.start(&started.id, program, now))?;
         Ok(started)

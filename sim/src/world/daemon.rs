@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use netns::manager::Manager;
-use switch::dataplane::{Control, Dataplane, Event};
+use switch::dataplane::{BridgeId, Control, Dataplane, Event};
 use switch::time::Instant;
 use switch::verdict::PortId;
 
@@ -32,8 +32,17 @@ impl Daemon {
         if let Control::Unplug { port } = &control {
             self.ports.retain(|_, other| other != port);
         }
+        if let Control::RemoveBridge { bridge } = &control {
+            let gone: Vec<PortId> = self.ports_of(*bridge);
+            self.ports.retain(|_, port| !gone.contains(port));
+        }
         let done = self.dataplane.control(control, now);
         assert_eq!(done, Ok(()), "the manager and the data plane disagree");
+    }
+
+    fn ports_of(&self, bridge: BridgeId) -> Vec<PortId> {
+        let statistics = self.dataplane.statistics().into_iter().filter(|each| each.bridge == bridge);
+        statistics.flat_map(|each| each.ports).map(|port| port.port).collect()
     }
 
     pub(super) fn take_events(&mut self) {
