@@ -2,6 +2,7 @@
 //! goes on.
 
 use std::os::fd::OwnedFd;
+use std::sync::MutexGuard;
 use std::time::Duration;
 
 use netns::linux::wire::{Channel, WireError};
@@ -11,6 +12,7 @@ use netns::name::Id;
 use netns::subnet::SubnetRequest;
 use serde::Serialize;
 use serde_json::Value;
+use switch::engine::EngineError;
 
 use super::{Connected, Daemon, State};
 use crate::api::{Answer, Bridge, NetworkOrder, Request, RunOrder, Running, Station, Status};
@@ -36,16 +38,16 @@ pub(super) fn serve(daemon: &Daemon, connected: &Connected, mut channel: Channel
             }
         };
         // A daemon that is ending says so and closes the door: the client tries again, and finds the next one.
-        let Some(_busy) = daemon.begin(&request) else {
+        let Some((_busy, state)) = daemon.begin(&request) else {
             let _ = channel.send(&Answer::Ended, &[]);
             return;
         };
         let answer = match request {
-            Request::Run(order) => match run(daemon, connected, *order, fds, &mut channel) {
+            Request::Run(order) => match run(daemon, connected, state, *order, fds, &mut channel) {
                 Ok(()) => continue,
                 Err(failure) => Answer::Failed(failure),
             },
-            other => match carry_out(daemon, other) {
+            other => match carry_out(daemon, state, other) {
                 Ok(value) => Answer::Done(value),
                 Err(failure) => Answer::Failed(failure),
             },
@@ -56,11 +58,7 @@ pub(super) fn serve(daemon: &Daemon, connected: &Connected, mut channel: Channel
     }
 }
 
-fn carry_out(daemon: &Daemon, request: Request) -> Result<Value, Failure> {
-    let mut state = daemon.state();
-    if state.ending {
-        return Err(Failure::new("the daemon is ending"));
-    }
+fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request) -> Result<Value, Failure> {
     let now = daemon.now();
     match request {
         Request::Hello | Request::Enter => value(()),
@@ -69,10 +67,7 @@ fn carry_out(daemon: &Daemon, request: Request) -> Result<Value, Failure> {
             state.stays = true;
             value(())
         }
-        Request::Down => {
-            drop(state);
-            down(daemon)
-        }
+        Request::Down => down(daemon, state),
         Request::Run(_) => unreachable!("carried out by its own function, which has the descriptors"),
         Request::Locate(container) => {
             state.manager.reap(now);
@@ -185,13 +180,13 @@ fn carry_out(daemon: &Daemon, request: Request) -> Result<Value, Failure> {
 fn run(
     daemon: &Daemon,
     connected: &Connected,
+    mut state: MutexGuard<'_, State>,
     order: RunOrder,
     fds: Vec<OwnedFd>,
     channel: &mut Channel,
 ) -> Result<(), Failure> {
     let in_foreground = !order.detach;
     let (request, command) = understand(order, fds)?;
-    let mut state = daemon.state();
     let started = start(&mut state, request, command, daemon.now());
     let _ = state.pump();
     drop(state);
@@ -253,9 +248,8 @@ fn network_request(order: NetworkOrder) -> NetworkRequest {
 }
 
 /// Asks every container to end, sees to it, and then lets the daemon end.
-fn down(daemon: &Daemon) -> Result<Value, Failure> {
+fn down(daemon: &Daemon, mut state: MutexGuard<'_, State>) -> Result<Value, Failure> {
     let mut errors = Vec::new();
-    let mut state = daemon.state();
     // From now on none comes that would be left behind.
     state.closing = true;
     let now = daemon.now();
@@ -318,8 +312,8 @@ fn ask_engine<R: Send + 'static>(
     state: &State,
     question: impl FnOnce(&Plane, switch::time::Instant) -> R + Send + 'static,
 ) -> Result<R, Failure> {
-    let engine = state.engine.as_ref().ok_or_else(|| Failure::new("the daemon is ending"))?;
-    engine.inspect(question).map_err(|why| Failure::new(format_args!("ask the data plane: {why}")))
+    let asked = state.engine.as_ref().ok_or(EngineError::Stopped).and_then(|engine| engine.inspect(question));
+    asked.map_err(|why| Failure::new(format_args!("ask the data plane: {why}")))
 }
 
 fn value(of: impl Serialize) -> Result<Value, Failure> {
