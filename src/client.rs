@@ -7,12 +7,12 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use control::{Answer, Request, bounds};
 use netns::linux::wire::{Channel, WireError};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags};
 use serde::de::DeserializeOwned;
 
-use crate::api::{Answer, Request};
 use crate::daemon::Options;
 use crate::failure::{Failure, io};
 use crate::output::say;
@@ -123,6 +123,7 @@ impl Client {
         request: &Request,
         fds: &[BorrowedFd<'_>],
     ) -> Result<(Self, T), Failure> {
+        bounds::check(request)?;
         loop {
             let sent = self.channel.send(request, fds);
             let answer = match sent {
@@ -175,6 +176,7 @@ impl Client {
     /// # Errors
     /// If the daemon says no, or has gone.
     pub fn ask_with<T: DeserializeOwned>(&mut self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<T, Failure> {
+        bounds::check(request)?;
         let answer = self.exchange(request, fds).map_err(|why| Failure::new(format_args!("ask the daemon: {why}")))?;
         match answer {
             Answer::Done(value) => understood(value),

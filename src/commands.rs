@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use netns::manager::{ContainerView, NetworkView};
+use control::{Bridge, NetworkOrder, Request, Shown, Station, Status};
+use netns::manager::NetworkView;
 use netns::network::EndpointKind;
 use serde::Serialize;
 
-use crate::api::{Bridge, NetworkOrder, Request, Station, Status};
 use crate::cli::{
     BridgeCommand, Cli, Command, FdbArgs, Json, LogsArgs, NetworkCommand, NetworkConnectArgs, NetworkCreateArgs,
     NetworkOption, ShowArgs, StatsArgs, UpArgs,
@@ -28,7 +28,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         Command::Run(args) => return run::run(&dirs, args),
         Command::Exec(args) => return run::exec(&dirs, args),
         Command::Ps(args) => {
-            let containers: Vec<ContainerView> = ask(&dirs, &Request::Containers { all: args.all })?;
+            let containers: Vec<Shown> = ask(&dirs, &Request::Containers { all: args.all })?;
             print(args.json, &containers, |containers| show::containers::ps(containers, daemon::unix_seconds()))?;
         }
         Command::Stop(args) => {
@@ -91,7 +91,6 @@ fn network(dirs: &Dirs, command: NetworkCommand) -> Result<(), Failure> {
             if gone.is_empty() { Ok(()) } else { output::print(format!("Deleted Networks:\n{}\n", gone.join("\n"))) }
         }
         NetworkCommand::Connect(NetworkConnectArgs { ip, mac_address: mac, aliases, network, container }) => {
-            let aliases = aliases.into_iter().map(String::from).collect();
             ask(dirs, &Request::Connect { network, container, ip, mac, aliases })
         }
         NetworkCommand::Disconnect(args) => {

@@ -1,8 +1,8 @@
 //! What is asked for several containers or networks at once. A failure does not keep the others from their turn; all are told.
 
+use control::Request;
 use serde_json::Value;
 
-use crate::api::Request;
 use crate::client::Client;
 use crate::commands::print_json;
 use crate::failure::{Failure, io};

@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use control::{Answer, Request};
 use crossbeam_channel::TryRecvError;
 use ipnet::Ipv4Net;
 use netns::linux::Linux;
@@ -35,7 +36,6 @@ use switch::dataplane::{ControlError, Dataplane, Settings as PlaneSettings};
 use switch::engine::{Engine, EngineError};
 use switch::link::port::PortLink;
 
-use crate::api::{Answer, Request};
 use crate::failure::{Failure, io};
 use crate::paths::{Dirs, unusable};
 

@@ -5,17 +5,17 @@ use std::os::fd::OwnedFd;
 use std::sync::MutexGuard;
 use std::time::Duration;
 
+use control::bounds::{COMMAND_IN_DETAIL, COMMAND_IN_LIST};
+use control::{Answer, Bridge, Checked, Request, RunOrder, Running, Shown, Station, Status};
 use netns::linux::wire::{Channel, WireError};
 use netns::linux::{Command, Streams};
-use netns::manager::{ConnectRequest, NetworkRequest, Now, RunRequest, Started};
+use netns::manager::{ConnectRequest, Now, RunRequest, Started};
 use netns::name::Id;
-use netns::subnet::SubnetRequest;
 use serde::Serialize;
 use serde_json::Value;
 use switch::engine::EngineError;
 
 use super::{Connected, Daemon, State};
-use crate::api::{Answer, Bridge, NetworkOrder, Request, RunOrder, Running, Station, Status};
 use crate::failure::Failure;
 
 /// How long a client may take to say what it wants.
@@ -27,12 +27,15 @@ pub(super) fn serve(daemon: &Daemon, connected: &Connected, mut channel: Channel
         return;
     }
     loop {
-        let (request, fds) = match channel.recv::<Request>() {
+        let (Checked(request), fds) = match channel.recv() {
             Ok(received) => received,
             Err(WireError::Closed) => return,
             Err(why) => {
                 tracing::debug!("a client: {why}");
-                let failure = Failure::new(format_args!("the request can not be understood: {why}"));
+                let failure = match why {
+                    WireError::NotJson(why) => Failure::new(format_args!("the request can not be understood: {why}")),
+                    other => Failure::new(format_args!("receive a request: {other}")),
+                };
                 let _ = channel.send(&Answer::Failed(failure), &[]);
                 return;
             }
@@ -52,7 +55,15 @@ pub(super) fn serve(daemon: &Daemon, connected: &Connected, mut channel: Channel
                 Err(failure) => Answer::Failed(failure),
             },
         };
-        if channel.send(&answer, &[]).is_err() {
+        let sent = match channel.send(&answer, &[]) {
+            // Nothing of it was sent.
+            Err(why @ WireError::TooLong) => {
+                let failure = Failure::new(format_args!("the answer can not be sent: {why}"));
+                channel.send(&Answer::Failed(failure), &[])
+            }
+            sent => sent,
+        };
+        if sent.is_err() {
             return;
         }
     }
@@ -104,13 +115,14 @@ fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request
         Request::Containers { all } => {
             state.manager.reap(now);
             let _ = state.pump();
-            value(state.manager.containers(all))
+            let containers = state.manager.containers(all).into_iter();
+            value(containers.map(|container| Shown::new(container, COMMAND_IN_LIST)).collect::<Vec<_>>())
         }
         Request::Inspect(container) => {
             state.manager.reap(now);
             state.note_lost_ports();
             let _ = state.pump();
-            value(state.manager.inspect(&container)?)
+            value(Shown::new(state.manager.inspect(&container)?, COMMAND_IN_DETAIL))
         }
         Request::Log(container) => {
             let record = state.manager.find(&container)?;
@@ -122,7 +134,7 @@ fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request
         }
         Request::Networks => value(state.manager.networks()),
         Request::CreateNetwork(order) => {
-            let created = state.manager.create_network(network_request(*order), now);
+            let created = state.manager.create_network((*order).into(), now);
             let plugged = state.pump();
             let id = created?;
             if let Err(why) = plugged {
@@ -152,6 +164,7 @@ fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request
             value(state.manager.inspect_network(&network)?)
         }
         Request::Connect { network, container, ip, mac, aliases } => {
+            let aliases = aliases.into_iter().map(String::from).collect();
             let connected = state.manager.connect(&network, &container, ConnectRequest { ip, mac, aliases }, now);
             let plugged = state.pump();
             daemon.poke();
@@ -224,27 +237,8 @@ fn understand(order: RunOrder, fds: Vec<OwnedFd>) -> Result<(RunRequest, Command
             return Err(Failure::new(format_args!("a foreground container needs 4 descriptors, {} came", fds.len())));
         }
     };
-    let request = RunRequest {
-        name: order.name,
-        mode: order.network,
-        ip: order.ip,
-        mac: order.mac,
-        mtu: order.mtu,
-        hostname: order.hostname,
-        aliases: order.aliases,
-        publish: order.publish,
-        dns: order.dns,
-        offload: order.offload,
-        detached: order.detach,
-        auto_remove: order.auto_remove,
-        command: order.process.argv.iter().map(ToString::to_string).collect(),
-    };
-    Ok((request, Command { process: order.process, streams }))
-}
-
-fn network_request(order: NetworkOrder) -> NetworkRequest {
-    let NetworkOrder { name, subnet, gateway, ip_range, internal, mtu, labels, endpoint } = order;
-    NetworkRequest { name, subnet: SubnetRequest { subnet, gateway, ip_range }, internal, mtu, labels, endpoint }
+    let (request, process) = order.into_parts();
+    Ok((request, Command { process, streams }))
 }
 
 /// Asks every container to end, sees to it, and then lets the daemon end.
