@@ -1,6 +1,6 @@
 //! [`Daemon`]: a manager and a data plane, and what goes from one to the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use netns::manager::Manager;
@@ -29,11 +29,13 @@ impl Daemon {
         if let Control::Plug { port, link, .. } = &control {
             self.ports.insert(link.id(), *port);
         }
-        if let Control::Unplug { port } = &control {
-            self.ports.retain(|_, other| other != port);
-        }
+        let takes_away = matches!(control, Control::Unplug { .. } | Control::RemoveBridge { .. });
         let done = self.dataplane.control(control, now);
         assert_eq!(done, Ok(()), "the manager and the data plane disagree");
+        if takes_away {
+            let left: BTreeSet<PortId> = self.dataplane.ports().collect();
+            self.ports.retain(|_, port| left.contains(port));
+        }
     }
 
     pub(super) fn take_events(&mut self) {
