@@ -20,6 +20,7 @@ tests![
     a_signal_that_may_not_be_sent_is_told,
     another_users_private_directory_is_refused,
     a_user_with_ambient_capabilities_runs_containers,
+    a_user_without_them_is_told_whose_a_daemon_is,
     the_doctor_finds_this_machine_fit,
     the_doctor_tells_of_what_was_taken_away,
     the_doctor_tells_nobody_what_is_missing,
@@ -258,6 +259,34 @@ fn a_user_with_ambient_capabilities_runs_containers() {
     nobody(&["kill", "-s", "TERM", "web"]);
     nobody(&["down"]);
     lab.assert_nothing_is_left();
+}
+
+fn a_user_without_them_is_told_whose_a_daemon_is() {
+    let mut lab = Linux::new();
+    let program = make_room_for_nobody(&lab);
+    let told = "pontoon: no daemon listens in [DIR]/run\n\
+                hint: to start one takes root: `sudo pontoon up`; without it there is `pontoon demo`\n";
+    for (arguments, status) in [
+        (&["network", "ls"][..], 1),
+        (&["network", "create", "red"], 1),
+        (&["network", "rm", "red"], 1),
+        (&["ps"], 1),
+        (&["run", "--", "true"], 125),
+    ] {
+        let said = as_nobody(&lab, &program, "-all", arguments);
+        assert_eq!((said.status, said.stdout.as_str()), (status, ""), "{arguments:?}: {}", said.stderr);
+        looks_like(&lab, &said.stderr, told);
+    }
+    // One that is there is not his to ask.
+    chown(lab.dir(), Some(0), Some(0)).expect("take the directory back");
+    lab.up();
+    std::fs::set_permissions(lab.runtime_dir(), std::fs::Permissions::from_mode(0o755)).expect("set its mode");
+    let said = as_nobody(&lab, &program, "-all", &["network", "ls"]);
+    let told = "pontoon: connect to the daemon at [DIR]/run/pontoon.sock: Permission denied\n\
+                hint: the daemon's user may, usually root: `sudo pontoon …`\n";
+    assert_eq!(said.status, 1);
+    looks_like(&lab, &said.stderr, told);
+    lab.finish();
 }
 
 fn findings(said: &Said) -> Vec<[String; 3]> {
