@@ -166,14 +166,22 @@ fn json_may_be_asked_for_before_the_words_of_a_command() {
     let mut lab = Linux::new();
     lab.up();
     run_all(&mut lab, &["web"]);
-    for words in [&["bridge", "-j", "fdb", "show"][..], &["-j", "bridge", "fdb", "show"], &["network", "-j", "ls"]] {
+    assert!(lab.ping(Place::In("web"), crate::lab::address("172.17.0.1"), 56));
+    let stations = |words: &'static [&'static str]| (words, "mac", 2);
+    for (words, key, count) in [
+        stations(&["bridge", "-j", "fdb", "show"]),
+        stations(&["-j", "bridge", "fdb", "show"]),
+        (&["network", "-j", "ls"], "name", 3),
+    ] {
         let last: Vec<&str> = words.iter().copied().filter(|word| *word != "-j").chain(["-j"]).collect();
         let read = |words: &[&str]| -> Value { serde_json::from_str(&prints(&lab, words)).expect("JSON") };
         // (Time passes between the two.)
         let names = |value: Value| -> Vec<Value> {
-            value.as_array().expect("an array").iter().map(|row| row["mac"].clone()).collect()
+            value.as_array().expect("an array").iter().map(|row| row[key].clone()).collect()
         };
-        assert_eq!(names(read(words)), names(read(&last)), "{words:?}");
+        let told = names(read(words));
+        assert!(told.len() == count && told.iter().all(Value::is_string), "{words:?}: {told:?}");
+        assert_eq!(told, names(read(&last)), "{words:?}");
     }
     lab.finish();
 }

@@ -21,6 +21,7 @@ tests![
     another_users_private_directory_is_refused,
     a_user_with_ambient_capabilities_runs_containers,
     a_user_without_them_is_told_whose_a_daemon_is,
+    the_demo_of_a_user_without_them_runs_in_the_simulator,
     the_doctor_finds_this_machine_fit,
     the_doctor_tells_of_what_was_taken_away,
     the_doctor_tells_nobody_what_is_missing,
@@ -287,6 +288,26 @@ fn a_user_without_them_is_told_whose_a_daemon_is() {
     assert_eq!(said.status, 1);
     looks_like(&lab, &said.stderr, told);
     lab.finish();
+}
+
+fn the_demo_of_a_user_without_them_runs_in_the_simulator() {
+    let lab = Linux::new();
+    let program = make_room_for_nobody(&lab);
+    let demo = |words: &[&str]| {
+        let said = as_nobody(&lab, &program, "-all", words);
+        assert_eq!((said.status, said.stderr.as_str()), (0, ""), "{words:?}");
+        said.stdout
+    };
+    let (told, simulated) = (demo(&["demo"]), demo(&["demo", "--world", "sim"]));
+    let (why, tale) = told.split_once("\n\n").expect("a reason, and the tale");
+    assert!(
+        why.starts_with("This machine allows no real namespaces here (network and mount namespaces can not be made: ")
+    );
+    assert!(why.ends_with("), so the demo runs in the simulator."), "{why}");
+    assert_eq!(tale, simulated);
+    let said = as_nobody(&lab, &program, "-all", &["demo", "--world", "host"]);
+    let hint = "hint: `pontoon demo --world sim` needs no privileges\n";
+    assert!(said.status == 1 && said.stderr.ends_with(hint), "{}: {}", said.status, said.stderr);
 }
 
 fn findings(said: &Said) -> Vec<[String; 3]> {
