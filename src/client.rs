@@ -7,14 +7,15 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use control::{Answer, Request, bounds};
+use netns::linux::privilege::{self, Feature};
 use netns::linux::wire::{Channel, WireError};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags};
 use serde::de::DeserializeOwned;
 
-use crate::api::{Answer, Request};
 use crate::daemon::Options;
-use crate::failure::{Failure, io};
+use crate::failure::{Failure, cause_of, io};
 use crate::output::say;
 use crate::paths::{Dirs, unusable};
 
@@ -38,16 +39,23 @@ impl Client {
     /// If none listens.
     pub fn connect(dirs: &Dirs) -> Result<Self, Failure> {
         Client::find(dirs, &Request::Hello)?.ok_or_else(|| {
-            Failure::new(format_args!("no daemon listens in {}", dirs.runtime.display()))
-                .with_hint("`pontoon up` starts one; `pontoon run` does so by itself")
+            let failure = Failure::new(format_args!("no daemon listens in {}", dirs.runtime.display()));
+            failure.with_hint(if is_left_to_root() {
+                "to start one takes root: `sudo pontoon up`; without it there is `pontoon demo`"
+            } else {
+                "`pontoon up` starts one; `pontoon run` and `pontoon network` do so by themselves"
+            })
         })
     }
 
     /// Connects to the daemon, or starts one that ends by itself after its last container, and says so.
     ///
     /// # Errors
-    /// If it does not start.
+    /// If it does not start, or this user can not start one.
     pub fn connect_or_start(dirs: &Dirs) -> Result<Self, Failure> {
+        if is_left_to_root() {
+            return Client::connect(dirs);
+        }
         let (client, started) = Client::start(dirs, &Options { dirs: dirs.clone(), stays: false, bip: None })?;
         if started {
             say("pontoon: started a daemon, which ends after its last container");
@@ -55,7 +63,7 @@ impl Client {
         Ok(client)
     }
 
-    /// Asks for something that is to be there afterwards: if the daemon is just ending, the next one.
+    /// Asks for something that is kept or made: if the daemon is just ending, the next one.
     ///
     /// # Errors
     /// If the daemon says no, or has gone.
@@ -123,6 +131,7 @@ impl Client {
         request: &Request,
         fds: &[BorrowedFd<'_>],
     ) -> Result<(Self, T), Failure> {
+        bounds::check(request)?;
         loop {
             let sent = self.channel.send(request, fds);
             let answer = match sent {
@@ -148,9 +157,11 @@ impl Client {
             Ok(stream) => stream,
             Err(why) if matches!(why.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => return Ok(None),
             Err(why) => {
-                let failure = Failure::new(format_args!("connect to the daemon at {}: {why}", socket.display()));
+                let failure =
+                    Failure::new(format_args!("connect to the daemon at {}: {}", socket.display(), cause_of(&why)));
                 let denied = why.kind() == ErrorKind::PermissionDenied;
-                return Err(if denied { failure.with_hint("the daemon's user, usually root, may") } else { failure });
+                let hint = "the daemon's user may, usually root: `sudo pontoon …`";
+                return Err(if denied { failure.with_hint(hint) } else { failure });
             }
         };
         let mut client = Client { channel: Channel::new(stream) };
@@ -175,6 +186,7 @@ impl Client {
     /// # Errors
     /// If the daemon says no, or has gone.
     pub fn ask_with<T: DeserializeOwned>(&mut self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<T, Failure> {
+        bounds::check(request)?;
         let answer = self.exchange(request, fds).map_err(|why| Failure::new(format_args!("ask the daemon: {why}")))?;
         match answer {
             Answer::Done(value) => understood(value),
@@ -210,6 +222,13 @@ impl Client {
         self.channel.send(request, fds)?;
         self.channel.recv::<Answer>().map(|(answer, _)| answer)
     }
+}
+
+/// Whether a daemon is nothing that this user could start: he is not root, and has not what it takes of root's power. (Of root
+/// without it the daemon itself says what is missing.)
+fn is_left_to_root() -> bool {
+    let mut essential = Feature::ALL.into_iter().filter(|feature| feature.is_essential());
+    !rustix::process::geteuid().is_root() && essential.any(|feature| privilege::missing(feature).is_some())
 }
 
 /// A daemon's process.

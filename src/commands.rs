@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use netns::manager::{ContainerView, NetworkView};
+use control::{Bridge, NetworkOrder, Request, Shown, Station, Status};
+use netns::manager::NetworkView;
 use netns::network::EndpointKind;
 use serde::Serialize;
 
-use crate::api::{Bridge, NetworkOrder, Request, Station, Status};
 use crate::cli::{
     BridgeCommand, Cli, Command, FdbArgs, Json, LogsArgs, NetworkCommand, NetworkConnectArgs, NetworkCreateArgs,
     NetworkOption, ShowArgs, StatsArgs, UpArgs,
@@ -28,7 +28,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         Command::Run(args) => return run::run(&dirs, args),
         Command::Exec(args) => return run::exec(&dirs, args),
         Command::Ps(args) => {
-            let containers: Vec<ContainerView> = ask(&dirs, &Request::Containers { all: args.all })?;
+            let containers: Vec<Shown> = ask(&dirs, &Request::Containers { all: args.all })?;
             print(args.json, &containers, |containers| show::containers::ps(containers, daemon::unix_seconds()))?;
         }
         Command::Stop(args) => {
@@ -37,14 +37,20 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         }
         Command::Kill(args) => {
             let signal = args.signal;
-            several::for_each(&dirs, args.containers, |container| Request::Kill { container, signal })?;
+            several::for_each(Client::connect(&dirs)?, args.containers, |container| Request::Kill {
+                container,
+                signal,
+            })?;
         }
         Command::Rm(args) => {
             let force = args.force;
-            several::for_each(&dirs, args.containers, |container| Request::Remove { container, force })?;
+            several::for_each(Client::connect(&dirs)?, args.containers, |container| Request::Remove {
+                container,
+                force,
+            })?;
         }
         Command::Inspect(args) => {
-            several::inspect(&dirs, args.containers, Request::Inspect)?;
+            several::inspect(Client::connect(&dirs)?, args.containers, Request::Inspect)?;
         }
         Command::Logs(args) => logs(&dirs, &args)?,
         Command::Network(command) => network(&dirs, command)?,
@@ -73,29 +79,32 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// Networks are there whether a daemon runs or not: where none does, one is started.
 fn network(dirs: &Dirs, command: NetworkCommand) -> Result<(), Failure> {
     match command {
         NetworkCommand::Ls(json) => {
-            let networks: Vec<NetworkView> = ask(dirs, &Request::Networks)?;
+            let networks: Vec<NetworkView> = insist(dirs, &Request::Networks)?;
             print(json, &networks, |networks| show::containers::networks(networks))
         }
         NetworkCommand::Create(args) => {
             let request = Request::CreateNetwork(Box::new(network_order(args)));
-            let (_, id): (_, String) = Client::connect_or_start(dirs)?.ask_to_make(dirs, &request, &[])?;
-            output::print_line(id)
+            output::print_line(insist::<String>(dirs, &request)?)
         }
-        NetworkCommand::Inspect(args) => several::inspect(dirs, args.networks, Request::InspectNetwork),
-        NetworkCommand::Rm(args) => several::for_each(dirs, args.networks, Request::RemoveNetwork),
+        NetworkCommand::Inspect(args) => {
+            several::inspect(Client::connect_or_start(dirs)?, args.networks, Request::InspectNetwork)
+        }
+        NetworkCommand::Rm(args) => {
+            several::for_each(Client::connect_or_start(dirs)?, args.networks, Request::RemoveNetwork)
+        }
         NetworkCommand::Prune(_) => {
-            let gone: Vec<String> = ask(dirs, &Request::PruneNetworks)?;
+            let gone: Vec<String> = insist(dirs, &Request::PruneNetworks)?;
             if gone.is_empty() { Ok(()) } else { output::print(format!("Deleted Networks:\n{}\n", gone.join("\n"))) }
         }
         NetworkCommand::Connect(NetworkConnectArgs { ip, mac_address: mac, aliases, network, container }) => {
-            let aliases = aliases.into_iter().map(String::from).collect();
-            ask(dirs, &Request::Connect { network, container, ip, mac, aliases })
+            insist(dirs, &Request::Connect { network, container, ip, mac, aliases })
         }
         NetworkCommand::Disconnect(args) => {
-            ask(dirs, &Request::Disconnect { network: args.network, container: args.container })
+            insist(dirs, &Request::Disconnect { network: args.network, container: args.container })
         }
     }
 }
@@ -123,6 +132,12 @@ fn network_order(args: NetworkCreateArgs) -> NetworkOrder {
 
 fn ask<T: serde::de::DeserializeOwned>(dirs: &Dirs, request: &Request) -> Result<T, Failure> {
     Client::connect(dirs)?.ask(request)
+}
+
+/// Asks the daemon, or one that is started for it.
+fn insist<T: serde::de::DeserializeOwned>(dirs: &Dirs, request: &Request) -> Result<T, Failure> {
+    let (_, answer) = Client::connect_or_start(dirs)?.ask_to_make(dirs, request, &[])?;
+    Ok(answer)
 }
 
 fn logs(dirs: &Dirs, args: &LogsArgs) -> Result<(), Failure> {

@@ -9,7 +9,6 @@
 
 #![expect(unreachable_pub, reason = "a command has no outside: `pub` is for its other modules")]
 
-mod api;
 mod cli;
 mod client;
 mod commands;

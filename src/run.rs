@@ -9,6 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use control::{Request, RunOrder, Running};
 use netns::linux::session::{Outcome, Session};
 use netns::linux::wire::MAX_MESSAGE;
 use netns::linux::{HOSTNAME, NotStarted, Process};
@@ -20,7 +21,6 @@ use signal_hook::consts::signal::{
     SIGTTOU, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
 };
 
-use crate::api::{Request, RunOrder, Running};
 use crate::cli::{ExecArgs, REAL_TIME, RunArgs};
 use crate::client::Client;
 use crate::failure::{Failure, OURS, io as io_failure};
@@ -56,7 +56,7 @@ pub fn run(dirs: &Dirs, args: RunArgs) -> Result<u8, Failure> {
         ip: args.ip,
         mac: args.mac_address,
         mtu: args.mtu,
-        aliases: args.network_alias.into_iter().map(String::from).collect(),
+        aliases: args.network_alias,
         publish: args.publish.into_iter().flatten().collect(),
         dns: args.dns,
         offload: !args.no_offload,

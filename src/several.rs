@@ -1,8 +1,8 @@
 //! What is asked for several containers or networks at once. A failure does not keep the others from their turn; all are told.
 
+use control::Request;
 use serde_json::Value;
 
-use crate::api::Request;
 use crate::client::Client;
 use crate::commands::print_json;
 use crate::failure::{Failure, io};
@@ -12,16 +12,15 @@ use crate::paths::Dirs;
 /// How many containers are asked to end at the same time.
 const AT_ONCE: usize = 50;
 
-/// Asks for each container in turn, and prints the names of those for which it was done.
+/// Asks for each container or network in turn, and prints the names of those for which it was done.
 ///
 /// # Errors
 /// The last failure; the others are told.
-pub fn for_each(dirs: &Dirs, containers: Vec<String>, request: impl Fn(String) -> Request) -> Result<(), Failure> {
-    let mut client = Client::connect(dirs)?;
+pub fn for_each(mut client: Client, names: Vec<String>, request: impl Fn(String) -> Request) -> Result<(), Failure> {
     let mut failures = Failures::default();
-    for container in containers {
-        if failures.note(client.ask::<Value>(&request(container.clone()))).is_some() {
-            print_line(container)?;
+    for name in names {
+        if failures.note(client.ask::<Value>(&request(name.clone()))).is_some() {
+            print_line(name)?;
         }
     }
     failures.tell()
@@ -67,8 +66,7 @@ pub fn stop(dirs: &Dirs, containers: &[String], grace: u64) -> Result<(), Failur
 ///
 /// # Errors
 /// The last failure; the others are told.
-pub fn inspect(dirs: &Dirs, names: Vec<String>, request: impl Fn(String) -> Request) -> Result<(), Failure> {
-    let mut client = Client::connect(dirs)?;
+pub fn inspect(mut client: Client, names: Vec<String>, request: impl Fn(String) -> Request) -> Result<(), Failure> {
     let mut failures = Failures::default();
     let views: Vec<Value> = names.into_iter().filter_map(|name| failures.note(client.ask(&request(name)))).collect();
     print_json(&views)?;

@@ -33,6 +33,15 @@ impl Signals {
     }
 }
 
+/// Whether this process ignores a signal, as one does that `nohup` started. `false` if the kernel does not tell.
+#[must_use]
+pub fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    (1..=64).contains(&signal) && mask & (1 << (signal - 1)) != 0
+}
+
 impl AsFd for Signals {
     /// Readable when there may be one.
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use control::{Answer, Request};
 use crossbeam_channel::TryRecvError;
 use ipnet::Ipv4Net;
 use netns::linux::Linux;
@@ -35,7 +36,6 @@ use switch::dataplane::{ControlError, Dataplane, Settings as PlaneSettings};
 use switch::engine::{Engine, EngineError};
 use switch::link::port::PortLink;
 
-use crate::api::{Answer, Request};
 use crate::failure::{Failure, io};
 use crate::paths::{Dirs, unusable};
 
@@ -293,6 +293,12 @@ impl Daemon {
         let signals = signals().map_err(io("watch for signals"))?;
         loop {
             let Some(timeout) = self.settle() else { return Ok(()) };
+            if self.state().has_stopped {
+                // A bug of ours. Containers go on; the next daemon takes them over, with a data plane that works.
+                self.state().ending = true;
+                return Err(Failure::new("the data plane has stopped: this is a bug in pontoon")
+                    .with_hint("`pontoon up` starts a daemon that takes the containers over"));
+            }
             let mut ready =
                 [listener.as_fd(), self.ends.as_fd(), self.wake.as_fd(), signals.as_fd(), self.news.as_fd()]
                     .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
@@ -306,12 +312,6 @@ impl Daemon {
             }
             if news {
                 let _ = self.news.read();
-            }
-            if self.state().has_stopped {
-                // A bug of ours. Containers go on; the next daemon takes them over, with a data plane that works.
-                self.state().ending = true;
-                return Err(Failure::new("the data plane has stopped: this is a bug in pontoon")
-                    .with_hint("`pontoon up` starts a daemon that takes the containers over"));
             }
             if signal {
                 tracing::info!("asked to end; containers go on");
@@ -376,8 +376,9 @@ impl Daemon {
         }
     }
 
-    /// Lets a client's request be carried out, unless the daemon ends: it does not end before the answer.
-    fn begin(&self, request: &Request) -> Option<Busy<'_>> {
+    /// Lets a client's request be carried out, unless the daemon ends: it does not end before the answer. The state is as it was
+    /// when the request was let in: whatever ends the daemon comes before that, or after the first step of the request.
+    fn begin(&self, request: &Request) -> Option<(Busy<'_>, MutexGuard<'_, State>)> {
         let mut state = self.state();
         let comes_to_stay = match request {
             Request::Enter | Request::Stay | Request::Run(_) | Request::CreateNetwork(_) => true,
@@ -405,7 +406,7 @@ impl Daemon {
             return None;
         }
         state.busy += 1;
-        Some(Busy(self))
+        Some((Busy(self), state))
     }
 
     /// Tells every client whose request is on its way that this daemon ends; from now on none can be sent.
@@ -448,7 +449,7 @@ impl Connected {
     /// `None` if there are as many as there may be.
     fn new(daemon: &Arc<Daemon>, stream: &UnixStream) -> Option<Self> {
         let mut state = daemon.state();
-        if state.clients == CLIENTS {
+        if state.clients >= CLIENTS {
             return None;
         }
         state.clients += 1;
@@ -463,7 +464,7 @@ impl Connected {
     /// While it waits for the end of a container it takes nobody's place. `None` if too many wait already.
     fn wait(&self) -> Option<Waits<'_>> {
         let mut state = self.daemon.state();
-        if state.waiting == WAITING {
+        if state.waiting >= WAITING {
             return None;
         }
         state.clients -= 1;
@@ -518,7 +519,8 @@ impl State {
     /// Hands on to the data plane what the manager wants of it, in order.
     ///
     /// # Errors
-    /// The first thing that the data plane refused; it was logged, and the rest was done.
+    /// The first thing that the data plane refused; it was logged, and the rest was done. Or that the data plane has stopped:
+    /// then nothing is known to have been done, and the daemon is about to end.
     fn pump(&mut self) -> Result<(), EngineError> {
         // Together: what was sent while there was no daemon waits in the TAPs, and is for ports that come in the same breath.
         let controls: Vec<_> = std::iter::from_fn(|| self.manager.poll_control()).collect();

@@ -2,18 +2,20 @@
 //! goes on.
 
 use std::os::fd::OwnedFd;
+use std::sync::MutexGuard;
 use std::time::Duration;
 
+use control::bounds::{COMMAND_IN_DETAIL, COMMAND_IN_LIST};
+use control::{Answer, Bridge, Checked, Request, RunOrder, Running, Shown, Station, Status};
 use netns::linux::wire::{Channel, WireError};
 use netns::linux::{Command, Streams};
-use netns::manager::{ConnectRequest, NetworkRequest, Now, RunRequest, Started};
+use netns::manager::{ConnectRequest, Now, RunRequest, Started};
 use netns::name::Id;
-use netns::subnet::SubnetRequest;
 use serde::Serialize;
 use serde_json::Value;
+use switch::engine::EngineError;
 
 use super::{Connected, Daemon, State};
-use crate::api::{Answer, Bridge, NetworkOrder, Request, RunOrder, Running, Station, Status};
 use crate::failure::Failure;
 
 /// How long a client may take to say what it wants.
@@ -25,42 +27,49 @@ pub(super) fn serve(daemon: &Daemon, connected: &Connected, mut channel: Channel
         return;
     }
     loop {
-        let (request, fds) = match channel.recv::<Request>() {
+        let (Checked(request), fds) = match channel.recv() {
             Ok(received) => received,
             Err(WireError::Closed) => return,
             Err(why) => {
                 tracing::debug!("a client: {why}");
-                let failure = Failure::new(format_args!("the request can not be understood: {why}"));
+                let failure = match why {
+                    WireError::NotJson(why) => Failure::new(format_args!("the request can not be understood: {why}")),
+                    other => Failure::new(format_args!("receive a request: {other}")),
+                };
                 let _ = channel.send(&Answer::Failed(failure), &[]);
                 return;
             }
         };
         // A daemon that is ending says so and closes the door: the client tries again, and finds the next one.
-        let Some(_busy) = daemon.begin(&request) else {
+        let Some((_busy, state)) = daemon.begin(&request) else {
             let _ = channel.send(&Answer::Ended, &[]);
             return;
         };
         let answer = match request {
-            Request::Run(order) => match run(daemon, connected, *order, fds, &mut channel) {
+            Request::Run(order) => match run(daemon, connected, state, *order, fds, &mut channel) {
                 Ok(()) => continue,
                 Err(failure) => Answer::Failed(failure),
             },
-            other => match carry_out(daemon, other) {
+            other => match carry_out(daemon, state, other) {
                 Ok(value) => Answer::Done(value),
                 Err(failure) => Answer::Failed(failure),
             },
         };
-        if channel.send(&answer, &[]).is_err() {
+        let sent = match channel.send(&answer, &[]) {
+            // Nothing of it was sent.
+            Err(why @ WireError::TooLong) => {
+                let failure = Failure::new(format_args!("the answer can not be sent: {why}"));
+                channel.send(&Answer::Failed(failure), &[])
+            }
+            sent => sent,
+        };
+        if sent.is_err() {
             return;
         }
     }
 }
 
-fn carry_out(daemon: &Daemon, request: Request) -> Result<Value, Failure> {
-    let mut state = daemon.state();
-    if state.ending {
-        return Err(Failure::new("the daemon is ending"));
-    }
+fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request) -> Result<Value, Failure> {
     let now = daemon.now();
     match request {
         Request::Hello | Request::Enter => value(()),
@@ -69,10 +78,7 @@ fn carry_out(daemon: &Daemon, request: Request) -> Result<Value, Failure> {
             state.stays = true;
             value(())
         }
-        Request::Down => {
-            drop(state);
-            down(daemon)
-        }
+        Request::Down => down(daemon, state),
         Request::Run(_) => unreachable!("carried out by its own function, which has the descriptors"),
         Request::Locate(container) => {
             state.manager.reap(now);
@@ -109,13 +115,14 @@ fn carry_out(daemon: &Daemon, request: Request) -> Result<Value, Failure> {
         Request::Containers { all } => {
             state.manager.reap(now);
             let _ = state.pump();
-            value(state.manager.containers(all))
+            let containers = state.manager.containers(all).into_iter();
+            value(containers.map(|container| Shown::new(container, COMMAND_IN_LIST)).collect::<Vec<_>>())
         }
         Request::Inspect(container) => {
             state.manager.reap(now);
             state.note_lost_ports();
             let _ = state.pump();
-            value(state.manager.inspect(&container)?)
+            value(Shown::new(state.manager.inspect(&container)?, COMMAND_IN_DETAIL))
         }
         Request::Log(container) => {
             let record = state.manager.find(&container)?;
@@ -127,7 +134,7 @@ fn carry_out(daemon: &Daemon, request: Request) -> Result<Value, Failure> {
         }
         Request::Networks => value(state.manager.networks()),
         Request::CreateNetwork(order) => {
-            let created = state.manager.create_network(network_request(*order), now);
+            let created = state.manager.create_network((*order).into(), now);
             let plugged = state.pump();
             let id = created?;
             if let Err(why) = plugged {
@@ -157,6 +164,7 @@ fn carry_out(daemon: &Daemon, request: Request) -> Result<Value, Failure> {
             value(state.manager.inspect_network(&network)?)
         }
         Request::Connect { network, container, ip, mac, aliases } => {
+            let aliases = aliases.into_iter().map(String::from).collect();
             let connected = state.manager.connect(&network, &container, ConnectRequest { ip, mac, aliases }, now);
             let plugged = state.pump();
             daemon.poke();
@@ -185,13 +193,13 @@ fn carry_out(daemon: &Daemon, request: Request) -> Result<Value, Failure> {
 fn run(
     daemon: &Daemon,
     connected: &Connected,
+    mut state: MutexGuard<'_, State>,
     order: RunOrder,
     fds: Vec<OwnedFd>,
     channel: &mut Channel,
 ) -> Result<(), Failure> {
     let in_foreground = !order.detach;
     let (request, command) = understand(order, fds)?;
-    let mut state = daemon.state();
     let started = start(&mut state, request, command, daemon.now());
     let _ = state.pump();
     drop(state);
@@ -229,33 +237,13 @@ fn understand(order: RunOrder, fds: Vec<OwnedFd>) -> Result<(RunRequest, Command
             return Err(Failure::new(format_args!("a foreground container needs 4 descriptors, {} came", fds.len())));
         }
     };
-    let request = RunRequest {
-        name: order.name,
-        mode: order.network,
-        ip: order.ip,
-        mac: order.mac,
-        mtu: order.mtu,
-        hostname: order.hostname,
-        aliases: order.aliases,
-        publish: order.publish,
-        dns: order.dns,
-        offload: order.offload,
-        detached: order.detach,
-        auto_remove: order.auto_remove,
-        command: order.process.argv.iter().map(ToString::to_string).collect(),
-    };
-    Ok((request, Command { process: order.process, streams }))
-}
-
-fn network_request(order: NetworkOrder) -> NetworkRequest {
-    let NetworkOrder { name, subnet, gateway, ip_range, internal, mtu, labels, endpoint } = order;
-    NetworkRequest { name, subnet: SubnetRequest { subnet, gateway, ip_range }, internal, mtu, labels, endpoint }
+    let (request, process) = order.into_parts();
+    Ok((request, Command { process, streams }))
 }
 
 /// Asks every container to end, sees to it, and then lets the daemon end.
-fn down(daemon: &Daemon) -> Result<Value, Failure> {
+fn down(daemon: &Daemon, mut state: MutexGuard<'_, State>) -> Result<Value, Failure> {
     let mut errors = Vec::new();
-    let mut state = daemon.state();
     // From now on none comes that would be left behind.
     state.closing = true;
     let now = daemon.now();
@@ -318,8 +306,8 @@ fn ask_engine<R: Send + 'static>(
     state: &State,
     question: impl FnOnce(&Plane, switch::time::Instant) -> R + Send + 'static,
 ) -> Result<R, Failure> {
-    let engine = state.engine.as_ref().ok_or_else(|| Failure::new("the daemon is ending"))?;
-    engine.inspect(question).map_err(|why| Failure::new(format_args!("ask the data plane: {why}")))
+    let asked = state.engine.as_ref().ok_or(EngineError::Stopped).and_then(|engine| engine.inspect(question));
+    asked.map_err(|why| Failure::new(format_args!("ask the data plane: {why}")))
 }
 
 fn value(of: impl Serialize) -> Result<Value, Failure> {

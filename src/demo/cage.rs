@@ -19,7 +19,7 @@ use std::os::fd::AsFd;
 
 use crate::failure::{Failure, cause_of, io};
 use crate::output::say;
-use crate::signals::Signals;
+use crate::signals::{Signals, is_ignored};
 
 /// The hidden first argument of the teller.
 const TELLER: &str = "__demo";
@@ -33,7 +33,9 @@ const EMPTY: [&str; 6] = ["/mnt", "/media", "/srv", "/opt", "/run", "/tmp"];
 /// # Errors
 /// If there can be no such process.
 pub(super) fn run() -> Result<u8, Failure> {
-    let mut signals = Signals::register(&ENDING)?;
+    // What whoever started us has made us ignore (`nohup`) stays ignored.
+    let ending: Vec<i32> = ENDING.into_iter().filter(|signal| !is_ignored(*signal)).collect();
+    let mut signals = Signals::register(&ending)?;
     let mut teller = start().map_err(|why| {
         Failure::new(format_args!("make a PID namespace: {}", cause_of(&why)))
             .with_hint("`pontoon demo --world sim` needs no privileges")

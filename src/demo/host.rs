@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use control::{Bridge, Station};
 use netns::interface::InterfaceInfo;
 use serde::de::DeserializeOwned;
 
 use super::probe::PROBE;
 use super::{Stage, TRANSFER};
-use crate::api::{Bridge, Station};
 use crate::failure::{Failure, io};
 use crate::show;
 

@@ -14,9 +14,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use control::{Bridge, Station};
 use netns::interface::InterfaceInfo;
 
-use crate::api::{Bridge, Station};
 use crate::cli::World;
 use crate::failure::Failure;
 use crate::output::{print, print_line};

@@ -3,12 +3,12 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use control::{Bridge, Station};
 use netns::interface::InterfaceInfo;
 use netns::manager::RunRequest;
 use sim::{Place, Program, World};
 
 use super::{Stage, TRANSFER};
-use crate::api::{Bridge, Station};
 use crate::failure::Failure;
 use crate::show;
 

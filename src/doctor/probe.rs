@@ -21,12 +21,13 @@ use rustix::process::{Pid, PidfdFlags};
 use switch::link::port::PortLink;
 
 use super::facts::{Facts, Forwarding, Kernel, Nft, Tap, Tun};
+use crate::failure::cause_of;
 
 /// The hidden first argument of a child that tries to make a user namespace: only a process without threads can.
 const USER_NAMESPACE: &str = "__doctor-user-namespace";
 /// How long a child may take.
 const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
-/// The bridge of the default network, unless `pontoon up --bridge` names another.
+/// The bridge of the default network: the first `pontoonN` that is free, and so this one on nearly every machine.
 const BRIDGE: &str = "pontoon0";
 /// The TAP that is tried.
 const TAP: &str = "pontoon-doctor";
@@ -83,12 +84,6 @@ pub fn look() -> Facts {
             io_uring_disabled: read("/proc/sys/kernel/io_uring_disabled").ok().map(|text| text.trim().to_owned()),
         },
     }
-}
-
-/// An operating system's error without Rust's ` (os error N)`.
-fn cause_of(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split_once(" (os error ").map_or(text.clone(), |(cause, _)| cause.to_owned())
 }
 
 /// The text of a file; of a file only, since a pipe in its place would have nothing to say for ever.

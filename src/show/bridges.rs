@@ -1,6 +1,6 @@
 //! `show`, to the letter as `brctl show` prints it.
 
-use crate::api::Bridge;
+use control::Bridge;
 
 /// The header, then each bridge with its first port; further ports below, under the last column.
 #[must_use]

@@ -1,5 +1,6 @@
 //! `ps` and `network ls`.
 
+use control::Shown;
 use netns::manager::{ContainerView, NetworkView};
 use netns::mode::NetworkMode;
 use netns::name::Id;
@@ -8,9 +9,9 @@ use super::{table, text};
 
 /// The table of `ps`. `now` in seconds since 1970.
 #[must_use]
-pub fn ps(containers: &[ContainerView], now: u64) -> String {
+pub fn ps(containers: &[Shown], now: u64) -> String {
     let mut rows = table(&["CONTAINER ID", "NAME", "PID", "NETWORK", "IP", "MAC", "PORTS", "STATUS"]);
-    for container in containers {
+    for Shown { container, .. } in containers {
         let interface = container.networks.values().next();
         rows.add_row([
             container.id[..Id::SHORT].to_owned(),

@@ -1,6 +1,6 @@
 //! `bridge fdb show`, line by line as bridge(8) prints it.
 
-use crate::api::Station;
+use control::Station;
 
 /// One line a station: `MAC dev PORT [vlan V] master BRIDGE [static|permanent] [sticky]`.
 #[must_use]

@@ -2,8 +2,8 @@
 //!
 //! The rules it keeps:
 //!
-//! * One message is one line: `{"fds":N,"body":…}`. Its descriptors go with its first byte, so they are here before its end
-//!   is. N is said in the message because the kernel glues the bytes of a message without descriptors to the one after it.
+//! * One message is one line ([`framing`], which knows nothing of sockets). Its descriptors go with its first byte, so they are
+//!   here before its end is.
 //! * A message has at most [`MAX_MESSAGE`] bytes and [`MAX_FDS`] descriptors; more is an error before it is a burden.
 //! * A descriptor is owned and close-on-exec from the moment it is here. Those that came with nonsense are closed.
 //!
@@ -20,14 +20,14 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags,
 };
-use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-/// The longest message, its newline included. A command has up to 2 MiB of arguments and environment, as kernels are set up, and
-/// what is not plain text grows on its way.
-pub const MAX_MESSAGE: usize = 8 << 20;
-/// The most descriptors that go with one message.
-pub const MAX_FDS: usize = 32;
+use self::framing::{Lines, TooLong};
+pub use self::framing::{MAX_FDS, MAX_MESSAGE};
+
+pub mod framing;
+
 /// The most descriptors that wait for the ends of their messages.
 const MAX_WAITING_FDS: usize = 4 * MAX_FDS;
 /// How much is read at once.
@@ -64,6 +64,12 @@ pub enum WireError {
     Io(io::Error),
 }
 
+impl From<TooLong> for WireError {
+    fn from(_: TooLong) -> Self {
+        WireError::TooLong
+    }
+}
+
 impl From<io::Error> for WireError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -80,23 +86,15 @@ impl From<io::Error> for WireError {
 #[derive(Debug)]
 pub struct Channel {
     socket: UnixStream,
-    bytes: Vec<u8>,
-    /// How many of `bytes` are known to hold no newline.
-    searched: usize,
+    lines: Lines,
     fds: VecDeque<OwnedFd>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Envelope<T> {
-    fds: usize,
-    body: T,
 }
 
 impl Channel {
     /// A channel over a connected socket.
     #[must_use]
     pub fn new(socket: UnixStream) -> Self {
-        Channel { socket, bytes: Vec::new(), searched: 0, fds: VecDeque::new() }
+        Channel { socket, lines: Lines::default(), fds: VecDeque::new() }
     }
 
     /// Two ends of a new conversation.
@@ -125,8 +123,7 @@ impl Channel {
         if fds.len() > MAX_FDS {
             return Err(WireError::TooManyFds);
         }
-        let mut line = serde_json::to_vec(&Envelope { fds: fds.len(), body })?;
-        line.push(b'\n');
+        let line = framing::seal(fds.len(), body)?;
         if line.len() > MAX_MESSAGE {
             return Err(WireError::TooLong);
         }
@@ -170,18 +167,12 @@ impl Channel {
 
     /// The message at the front of what has come, if its end is here.
     fn take<T: DeserializeOwned>(&mut self) -> Result<Option<(T, Vec<OwnedFd>)>, WireError> {
-        let Some(end) = self.bytes[self.searched..].iter().position(|byte| *byte == b'\n') else {
-            self.searched = self.bytes.len();
-            return if self.bytes.len() < MAX_MESSAGE { Ok(None) } else { Err(WireError::TooLong) };
-        };
-        let line: Vec<u8> = self.bytes.drain(..=self.searched + end).collect();
-        self.searched = 0;
-        match serde_json::from_slice::<Envelope<T>>(&line) {
+        let Some(line) = self.lines.next_line()? else { return Ok(None) };
+        match framing::open::<T>(&line) {
             Ok(message) => Ok(Some((message.body, self.take_fds(message.fds)?))),
             Err(why) => {
-                let announced = serde_json::from_slice::<Envelope<IgnoredAny>>(&line).map_or(0, |other| other.fds);
-                drop(self.take_fds(announced)?);
-                if self.bytes.is_empty() {
+                drop(self.take_fds(framing::announced(&line))?);
+                if self.lines.is_empty() {
                     self.fds.clear();
                 }
                 Err(WireError::NotJson(why))
@@ -217,7 +208,7 @@ impl Channel {
         if received.bytes == 0 {
             return Err(WireError::Closed);
         }
-        self.bytes.extend_from_slice(&chunk[..received.bytes]);
+        self.lines.push(&chunk[..received.bytes]);
         Ok(())
     }
 }
@@ -345,7 +336,7 @@ mod tests {
         });
         let mut channel = Channel::new(other);
         assert!(matches!(channel.recv::<u32>(), Err(WireError::TooLong)));
-        assert!(channel.bytes.len() < MAX_MESSAGE + CHUNK);
+        assert!(channel.lines.len() < MAX_MESSAGE + CHUNK);
         drop(channel);
         endless.join().expect("the writer ends");
     }

@@ -199,14 +199,18 @@ impl<B: Backend> Manager<B> {
         if let Some(net) = self.networks.values().find(|net| net.network.name.as_str() == text) {
             return Ok(net);
         }
-        let mut matching = self.networks.values().filter(|net| net.network.id.as_str().starts_with(text));
-        match (matching.next(), matching.count()) {
-            (Some(net), 0) if !text.is_empty() => Ok(net),
-            (Some(_), more) if !text.is_empty() => {
-                Err(Error::AmbiguousNetwork { prefix: text.to_owned(), count: more + 1 })
-            }
-            _ => Err(Error::NoSuchNetwork(text.to_owned())),
+        let found = self.networks.values().find(|net| net.network.id.as_str().starts_with(text));
+        match (found, self.begin_with(text)) {
+            (Some(net), 1) => Ok(net),
+            (_, 0 | 1) => Err(Error::NoSuchNetwork(text.to_owned())),
+            (_, count) => Err(Error::AmbiguousNetwork { prefix: text.to_owned(), count }),
         }
+    }
+
+    /// How many networks have an id that begins so, those among them that are no bridges.
+    fn begin_with(&self, text: &str) -> usize {
+        let ids = self.networks.keys().chain([&self.predefined.host, &self.predefined.none]);
+        if text.is_empty() { 0 } else { ids.filter(|id| id.as_str().starts_with(text)).count() }
     }
 
     /// A network that is known to be there.
@@ -214,11 +218,16 @@ impl<B: Backend> Manager<B> {
         self.networks.get(id).ok_or_else(|| Error::NoSuchNetwork(id.short().to_owned()))
     }
 
-    /// Which of the networks that are always there is meant, if one is.
+    /// Which of the networks that are always there `text` names, if one: by name, by id, or by an unambiguous beginning of an id.
     pub(super) fn predefined_name(&self, text: &str) -> Option<&'static str> {
+        if let Some(name) = PREDEFINED.into_iter().find(|name| *name == text) {
+            return Some(name);
+        }
+        if self.begin_with(text) != 1 || self.networks.values().any(|net| net.network.name.as_str() == text) {
+            return None;
+        }
         let ids = [&self.default, &self.predefined.host, &self.predefined.none];
-        let is_it = |(name, id): &(&str, &Id)| *name == text || id.as_str() == text || id.short() == text;
-        PREDEFINED.into_iter().zip(ids).find(is_it).map(|(name, _)| name)
+        PREDEFINED.into_iter().zip(ids).find(|(_, id)| id.as_str().starts_with(text)).map(|(name, _)| name)
     }
 
     /// The containers that live on a network, by name.

@@ -1,10 +1,10 @@
 //! [`Daemon`]: a manager and a data plane, and what goes from one to the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use netns::manager::Manager;
-use switch::dataplane::{BridgeId, Control, Dataplane, Event};
+use switch::dataplane::{Control, Dataplane, Event};
 use switch::time::Instant;
 use switch::verdict::PortId;
 
@@ -29,20 +29,13 @@ impl Daemon {
         if let Control::Plug { port, link, .. } = &control {
             self.ports.insert(link.id(), *port);
         }
-        if let Control::Unplug { port } = &control {
-            self.ports.retain(|_, other| other != port);
-        }
-        if let Control::RemoveBridge { bridge } = &control {
-            let gone: Vec<PortId> = self.ports_of(*bridge);
-            self.ports.retain(|_, port| !gone.contains(port));
-        }
+        let takes_away = matches!(control, Control::Unplug { .. } | Control::RemoveBridge { .. });
         let done = self.dataplane.control(control, now);
         assert_eq!(done, Ok(()), "the manager and the data plane disagree");
-    }
-
-    fn ports_of(&self, bridge: BridgeId) -> Vec<PortId> {
-        let statistics = self.dataplane.statistics().into_iter().filter(|each| each.bridge == bridge);
-        statistics.flat_map(|each| each.ports).map(|port| port.port).collect()
+        if takes_away {
+            let left: BTreeSet<PortId> = self.dataplane.ports().collect();
+            self.ports.retain(|_, port| left.contains(port));
+        }
     }
 
     pub(super) fn take_events(&mut self) {

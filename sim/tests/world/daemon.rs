@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use netns::error::Error;
+use netns::manager::NetworkRequest;
 
 use super::*;
 
@@ -198,4 +199,17 @@ fn a_crash_while_the_first_daemon_starts_is_no_harm() {
         assert_eq!(bridges, ["lo", "pontoon0"]);
     }
     panic!("it crashes for ever");
+}
+
+#[test]
+fn of_a_network_that_is_removed_nothing_is_left() {
+    let mut world = world();
+    world.create_network(NetworkRequest::new("red".parse().expect("a name"))).expect("a network");
+    let web = start(&mut world, "web", "red");
+    assert!(world.ping(&web, LOCALHOST));
+    world.rm("web", true).expect("removed");
+    assert_eq!(world.remains(), ["port 1"], "the host's own in the network");
+    world.remove_network("red").expect("removed");
+    assert_eq!(world.remains(), Vec::<String>::new());
+    assert_eq!(world.statistics().len(), 1);
 }

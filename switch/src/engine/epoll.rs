@@ -194,8 +194,8 @@ impl<L: Link + AsFd> Loop<L> {
         // Not until the channel is empty, so that a stream of commands holds up no frame.
         for _ in 0..=self.commands.len() {
             match self.commands.try_recv() {
-                Ok(Command::Control(control, answer)) => {
-                    let _ = answer.send(self.control(control, now));
+                Ok(Command::Control(controls, answer)) => {
+                    let _ = answer.send(controls.into_iter().map(|control| self.control(control, now)).collect());
                 }
                 Ok(Command::Inspect(look)) => look(&self.dataplane, now),
                 Err(TryRecvError::Empty) => return Some(()),

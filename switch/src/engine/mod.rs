@@ -68,10 +68,12 @@ impl<L: Link + AsFd + Send + 'static> Engine<L> {
         // At most one event for each port that was plugged in: the data plane never waits for who reads them.
         let (sent, events) = unbounded();
         let news = Arc::new(epoll::wake_fd()?);
-        let mut worker = epoll::Loop::new(dataplane, received, Arc::clone(&wake), sent, Arc::clone(&news))?;
+        let worker = epoll::Loop::new(dataplane, received, Arc::clone(&wake), sent, Arc::clone(&news))?;
         let tells = TellsOfItsEnd(Arc::clone(&news));
         let run = move || {
             let _tells = tells;
+            // Dropped before it is told: who hears of the end finds the stream of events ended.
+            let mut worker = worker;
             worker.run();
         };
         let thread = thread::Builder::new().name("pontoon-data".to_owned()).spawn(run)?;
@@ -93,8 +95,8 @@ impl<L: Link + AsFd + Send + 'static> Engine<L> {
         self.control_all([control])?.pop().unwrap_or(Err(EngineError::Stopped))
     }
 
-    /// Makes several changes between the same two batches: no frame comes in on the first port before the last is there. Gives
-    /// what became of each.
+    /// Makes several changes, in order and between the same two batches: no frame comes in on the first port before the last is
+    /// there. Gives what became of each; one that is refused holds up no other.
     ///
     /// # Errors
     /// If the engine has stopped.
@@ -102,16 +104,9 @@ impl<L: Link + AsFd + Send + 'static> Engine<L> {
         &self,
         controls: impl IntoIterator<Item = Control<L>>,
     ) -> Result<Vec<Result<(), EngineError>>, EngineError> {
-        let commands = self.commands.as_ref().ok_or(EngineError::Stopped)?;
-        let mut awaited = Vec::new();
-        for control in controls {
-            let (answer, answered) = bounded(1);
-            commands.send(Command::Control(control, answer)).map_err(|_| EngineError::Stopped)?;
-            awaited.push(answered);
-        }
-        // Not before all of them are there.
-        self.wake.write(1).map_err(|_| EngineError::Stopped)?;
-        awaited.into_iter().map(|answered| answered.recv().map_err(|_| EngineError::Stopped)).collect()
+        let (answer, answered) = bounded(1);
+        self.send(Command::Control(controls.into_iter().collect(), answer))?;
+        answered.recv().map_err(|_| EngineError::Stopped)
     }
 
     /// Lets `look` see the data plane between two batches, and gives what it makes of it. No frame moves meanwhile.
@@ -168,7 +163,8 @@ impl<L> Drop for Engine<L> {
 
 /// What the thread is asked to do.
 enum Command<L> {
-    Control(Control<L>, Sender<Result<(), EngineError>>),
+    /// Changes, made together.
+    Control(Vec<Control<L>>, Sender<Vec<Result<(), EngineError>>>),
     Inspect(Box<Look<L>>),
 }
 

@@ -2,6 +2,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crossbeam_channel::TryRecvError;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, setsockopt, socketpair, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike as _};
 
@@ -133,7 +135,7 @@ fn answers_a_change_that_the_data_plane_refuses_with_its_error() {
 #[test]
 fn a_link_that_can_not_be_waited_for_is_unplugged_again() {
     let (engine, _cables) = engine_with([PortId(1), PortId(2)]);
-    let directory = Wire { fd: std::fs::File::open("/").map(OwnedFd::from).unwrap(), greed: None };
+    let directory = Wire { fd: std::fs::File::open("/").map(OwnedFd::from).unwrap(), greed: None, fault: None };
     let refused = engine.control(plug(PortId(3), directory));
     assert_eq!(refused, Err(EngineError::Watch { port: PortId(3), errno: Errno::EPERM }));
     assert_eq!(engine.inspect(|dataplane, _| dataplane.ports().count()), Ok(2));
@@ -144,6 +146,45 @@ fn drops_all_links_when_it_is_dropped() {
     let (engine, [first, _second]) = engine_with([PortId(1), PortId(2)]);
     drop(engine);
     assert_eq!(first.receive(), None, "the other end is closed");
+}
+
+#[test]
+fn several_changes_are_made_together_in_order_and_a_refused_one_holds_up_no_other() {
+    let engine = Engine::spawn(Dataplane::new(Settings { batch: 4, buffers: 16 })).unwrap();
+    let bridge = Control::AddBridge { bridge: BridgeId(1), name: "test".to_owned(), config: Config::default() };
+    let ((one, first), (two, second), (three, _third)) = (cable(), cable(), cable());
+    // It waits for the port, and is not to be lost because the other port comes after.
+    first.send(&frame(9));
+    let asked_in_between = std::iter::once_with(|| {
+        assert_eq!(
+            engine.inspect(|dataplane, _| dataplane.ports().count()),
+            Ok(0),
+            "nothing is made before all are here"
+        );
+        plug(PortId(1), three)
+    });
+    let unplug = Control::Unplug { port: PortId(9) };
+    let changes = [bridge, plug(PortId(1), one)].into_iter().chain(asked_in_between);
+    let made = engine.control_all(changes.chain([unplug, plug(PortId(2), two)])).unwrap();
+    let refused = |why| Err(EngineError::Control(why));
+    let [taken, missing] = [ControlError::PortTaken(PortId(1)), ControlError::NoPort(PortId(9))].map(refused);
+    assert_eq!(made, [Ok(()), Ok(()), taken, missing, Ok(())]);
+    assert_eq!(second.receive(), Some(frame(9)));
+    assert_eq!(engine.control_all([]), Ok(Vec::new()));
+}
+
+#[test]
+fn who_hears_of_its_end_finds_the_stream_of_events_ended() {
+    let (engine, [first, _second]) = engine_with([PortId(1), PortId(2)]);
+    let (link, _far) = cable();
+    engine.control(plug(PortId(3), Wire { fault: Some(Fault), ..link })).unwrap();
+    first.send(&frame(1));
+    let news = engine.news();
+    let mut ready = [PollFd::new(news.as_fd(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut ready, PollTimeout::from(5_000_u16)), Ok(1));
+    assert_eq!(engine.events().try_recv(), Err(TryRecvError::Disconnected));
+    assert_eq!(engine.inspect(|_, _| ()), Err(EngineError::Stopped));
+    assert_eq!(engine.control_all([]), Err(EngineError::Stopped));
 }
 
 /// A bridge with two ports, and the far ends of their cables.
@@ -173,6 +214,17 @@ fn frame(last_byte: u8) -> Vec<u8> {
 struct Wire {
     fd: OwnedFd,
     greed: Option<Greed>,
+    fault: Option<Fault>,
+}
+
+/// A bug of a link: it panics when it is to transmit, and takes its time to go.
+struct Fault;
+
+impl Drop for Fault {
+    fn drop(&mut self) {
+        let (_open, never) = bounded::<()>(0);
+        let _ = never.recv_timeout(Duration::from_millis(50));
+    }
 }
 
 /// What makes a link say that it has more, for very many rounds, without having any frame.
@@ -206,7 +258,7 @@ fn cable() -> (Wire, Far) {
     let (near, far) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap();
     // A test that waits in vain fails, and does not hang.
     setsockopt(&far, sockopt::ReceiveTimeout, &TimeVal::seconds(5)).unwrap();
-    (Wire { fd: near, greed: None }, Far(far))
+    (Wire { fd: near, greed: None, fault: None }, Far(far))
 }
 
 impl Far {
@@ -253,6 +305,7 @@ impl Link for Wire {
     }
 
     fn transmit(&mut self, frame: &Arc<Buffer>, _retag: Retag) -> Transmit {
+        assert!(self.fault.is_none(), "a bug that a test asks for");
         if let Some(greed) = &self.greed {
             greed.heard_in_round.store(greed.round, Ordering::SeqCst);
         }

@@ -7,6 +7,7 @@ use crate::lab::{Lab, Order, Place, Program, address, interface, run, run_all};
 tests![
     run_starts_a_daemon_that_ends_after_its_last_container,
     a_daemon_started_by_the_way_keeps_ended_containers,
+    networks_are_there_without_a_daemon,
     up_adopts_a_daemon_started_by_the_way,
     up_in_the_foreground_says_that_it_listens,
     down_leaves_nothing,
@@ -43,6 +44,37 @@ fn a_daemon_started_by_the_way_keeps_ended_containers() {
     assert_eq!(prints(&lab, &["logs", "job"]), "done\n");
     prints(&lab, &["rm", "job"]);
     assert!(waited_for(|| processes::others().is_empty().then_some(())).is_some(), "{:?}", processes::others());
+}
+
+fn networks_are_there_without_a_daemon() {
+    let lab = Linux::new();
+    let started = "pontoon: started a daemon, which ends after its last container\n";
+    let alone = |arguments: &[&str]| {
+        let said = pontoon(&lab, arguments);
+        assert_eq!((said.status, said.stderr.as_str()), (0, started), "{arguments:?}");
+        assert!(waited_for(|| processes::others().is_empty().then_some(())).is_some(), "{:?}", processes::others());
+        said.stdout
+    };
+    alone(&["network", "create", "--subnet", "10.9.0.0/24", "red"]);
+    alone(&["network", "create", "blue"]);
+    let listed = alone(&["network", "ls"]);
+    let names: Vec<&str> = listed.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1)).collect();
+    assert_eq!(names, ["bridge", "host", "none", "blue", "red"], "{listed}");
+    let shown: serde_json::Value = serde_json::from_str(&alone(&["network", "inspect", "red"])).expect("JSON");
+    assert_eq!(shown[0]["subnet"], "10.9.0.0/24");
+    assert_eq!(alone(&["network", "rm", "red"]), "red\n");
+    assert_eq!(alone(&["network", "prune"]), "Deleted Networks:\nblue\n");
+    for words in ["connect", "disconnect"] {
+        let told = format!("{started}pontoon: no such container: web\nhint: `pontoon ps -a` lists all containers\n");
+        fails(&lab, &["network", words, "bridge", "web"], 1, &told);
+        assert!(waited_for(|| processes::others().is_empty().then_some(())).is_some(), "{:?}", processes::others());
+    }
+    // What is asked of containers is asked of a daemon that is there.
+    for words in [&["ps"][..], &["show"]] {
+        let told = "pontoon: no daemon listens in [DIR]/run\n\
+                    hint: `pontoon up` starts one; `pontoon run` and `pontoon network` do so by themselves\n";
+        fails(&lab, words, 1, told);
+    }
 }
 
 fn up_adopts_a_daemon_started_by_the_way() {
@@ -88,7 +120,7 @@ fn down_ends_what_a_killed_daemon_left_and_puts_the_host_back() {
     let forwards = || std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").expect("a sysctl");
     let before = forwards();
     let nothing = "pontoon: no daemon listens in [DIR]/run\n\
-                   hint: `pontoon up` starts one; `pontoon run` does so by itself\n";
+                   hint: `pontoon up` starts one; `pontoon run` and `pontoon network` do so by themselves\n";
     for ends_before in [false, true] {
         lab.up();
         run_all(&mut lab, &["web"]);

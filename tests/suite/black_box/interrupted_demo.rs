@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -10,7 +11,12 @@ use super::tests;
 use crate::lab::linux::{Linux, processes, waited_for};
 use crate::lab::{Lab, Place};
 
-tests![an_interrupted_demo_leaves_nothing, a_killed_demo_leaves_nothing, a_demo_says_that_all_is_gone_when_it_is];
+tests![
+    an_interrupted_demo_leaves_nothing,
+    a_killed_demo_leaves_nothing,
+    a_demo_goes_on_after_a_signal_that_it_was_started_to_ignore,
+    a_demo_says_that_all_is_gone_when_it_is,
+];
 
 fn an_interrupted_demo_leaves_nothing() {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
@@ -54,6 +60,19 @@ fn ends_by(signal: Signal, group: bool) {
     let mut rest = String::new();
     while reader.read_line(&mut rest).expect("read") > 0 {}
     assert!(!rest.contains("is gone again"), "{rest}");
+}
+
+fn a_demo_goes_on_after_a_signal_that_it_was_started_to_ignore() {
+    let lab = Linux::new();
+    let pontoon = lab.command(&["demo", "--world", "host"]);
+    let mut demo = Command::new("sh");
+    demo.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(pontoon.get_program()).args(pontoon.get_args());
+    let mut demo = demo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("run sh");
+    let mut lines = BufReader::new(demo.stdout.take().expect("a pipe")).lines().map(|line| line.expect("a line"));
+    assert!(lines.any(|line| line.contains("monitor sees what the host sees")));
+    nix::sys::signal::kill(Pid::from_raw(demo.id().cast_signed()), Signal::SIGHUP).expect("send a signal");
+    assert!(lines.any(|line| line.contains("is gone again")), "it tells its tale to the end");
+    assert!(demo.wait().expect("wait").success());
 }
 
 fn a_demo_says_that_all_is_gone_when_it_is() {

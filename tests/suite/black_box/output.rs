@@ -15,6 +15,7 @@ tests![
     status_tells_of_the_daemon,
     json_keys_are_as_published,
     json_may_be_asked_for_before_the_words_of_a_command,
+    long_commands_are_cut_and_that_is_told,
     logs_are_what_a_detached_container_wrote,
     a_sysfs_agrees_with_the_namespace,
 ];
@@ -165,15 +166,51 @@ fn json_may_be_asked_for_before_the_words_of_a_command() {
     let mut lab = Linux::new();
     lab.up();
     run_all(&mut lab, &["web"]);
-    for words in [&["bridge", "-j", "fdb", "show"][..], &["-j", "bridge", "fdb", "show"], &["network", "-j", "ls"]] {
+    assert!(lab.ping(Place::In("web"), crate::lab::address("172.17.0.1"), 56));
+    let stations = |words: &'static [&'static str]| (words, "mac", 2);
+    for (words, key, count) in [
+        stations(&["bridge", "-j", "fdb", "show"]),
+        stations(&["-j", "bridge", "fdb", "show"]),
+        (&["network", "-j", "ls"], "name", 3),
+    ] {
         let last: Vec<&str> = words.iter().copied().filter(|word| *word != "-j").chain(["-j"]).collect();
         let read = |words: &[&str]| -> Value { serde_json::from_str(&prints(&lab, words)).expect("JSON") };
         // (Time passes between the two.)
         let names = |value: Value| -> Vec<Value> {
-            value.as_array().expect("an array").iter().map(|row| row["mac"].clone()).collect()
+            value.as_array().expect("an array").iter().map(|row| row[key].clone()).collect()
         };
-        assert_eq!(names(read(words)), names(read(&last)), "{words:?}");
+        let told = names(read(words));
+        assert!(told.len() == count && told.iter().all(Value::is_string), "{words:?}: {told:?}");
+        assert_eq!(told, names(read(&last)), "{words:?}");
     }
+    lab.finish();
+}
+
+/// Commands that are longer, all together, than any answer.
+fn long_commands_are_cut_and_that_is_told() {
+    let mut lab = Linux::new();
+    lab.up();
+    // Nearly as much as the kernel takes: 2 MiB in all, 128 KiB in one.
+    let word = "x".repeat(120 << 10);
+    for name in ["c0", "c1", "c2", "c3", "c4"] {
+        let command = ["run", "-d", "--name", name, "--", "sh", "-c", "exec sleep infinity"];
+        prints(&lab, &[&command[..], &[word.as_str(); 15]].concat());
+    }
+    run_all(&mut lab, &["web"]);
+    let listed: Vec<Value> = serde_json::from_str(&prints(&lab, &["ps", "-j"])).expect("an array");
+    let length = |view: &Value| -> usize {
+        view["command"].as_array().expect("an array").iter().map(|word| word.as_str().expect("a word").len()).sum()
+    };
+    let mut told: Vec<_> =
+        listed.iter().map(|view| (view["name"].as_str(), view["command_is_cut"].as_bool(), length(view))).collect();
+    told.sort_unstable();
+    let web = (Some("web"), Some(false), "sleep".len() + "infinity".len());
+    let expected = ["c0", "c1", "c2", "c3", "c4"].map(|name| (Some(name), Some(true), 1024)).into_iter().chain([web]);
+    assert_eq!(told, expected.collect::<Vec<_>>());
+    let shown: Vec<Value> = serde_json::from_str(&prints(&lab, &["inspect", "c4", "web"])).expect("an array");
+    let told: Vec<_> = shown.iter().map(|view| (view["command_is_cut"].as_bool(), length(view))).collect();
+    assert_eq!(told, [(Some(true), 1 << 20), (Some(false), web.2)]);
+    assert_eq!(prints(&lab, &["ps"]).lines().count(), 7);
     lab.finish();
 }
 

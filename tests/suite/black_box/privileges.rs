@@ -20,6 +20,8 @@ tests![
     a_signal_that_may_not_be_sent_is_told,
     another_users_private_directory_is_refused,
     a_user_with_ambient_capabilities_runs_containers,
+    a_user_without_them_is_told_whose_a_daemon_is,
+    the_demo_of_a_user_without_them_runs_in_the_simulator,
     the_doctor_finds_this_machine_fit,
     the_doctor_tells_of_what_was_taken_away,
     the_doctor_tells_nobody_what_is_missing,
@@ -258,6 +260,54 @@ fn a_user_with_ambient_capabilities_runs_containers() {
     nobody(&["kill", "-s", "TERM", "web"]);
     nobody(&["down"]);
     lab.assert_nothing_is_left();
+}
+
+fn a_user_without_them_is_told_whose_a_daemon_is() {
+    let mut lab = Linux::new();
+    let program = make_room_for_nobody(&lab);
+    let told = "pontoon: no daemon listens in [DIR]/run\n\
+                hint: to start one takes root: `sudo pontoon up`; without it there is `pontoon demo`\n";
+    for (arguments, status) in [
+        (&["network", "ls"][..], 1),
+        (&["network", "create", "red"], 1),
+        (&["network", "rm", "red"], 1),
+        (&["ps"], 1),
+        (&["run", "--", "true"], 125),
+    ] {
+        let said = as_nobody(&lab, &program, "-all", arguments);
+        assert_eq!((said.status, said.stdout.as_str()), (status, ""), "{arguments:?}: {}", said.stderr);
+        looks_like(&lab, &said.stderr, told);
+    }
+    // One that is there is not his to ask.
+    chown(lab.dir(), Some(0), Some(0)).expect("take the directory back");
+    lab.up();
+    std::fs::set_permissions(lab.runtime_dir(), std::fs::Permissions::from_mode(0o755)).expect("set its mode");
+    let said = as_nobody(&lab, &program, "-all", &["network", "ls"]);
+    let told = "pontoon: connect to the daemon at [DIR]/run/pontoon.sock: Permission denied\n\
+                hint: the daemon's user may, usually root: `sudo pontoon …`\n";
+    assert_eq!(said.status, 1);
+    looks_like(&lab, &said.stderr, told);
+    lab.finish();
+}
+
+fn the_demo_of_a_user_without_them_runs_in_the_simulator() {
+    let lab = Linux::new();
+    let program = make_room_for_nobody(&lab);
+    let demo = |words: &[&str]| {
+        let said = as_nobody(&lab, &program, "-all", words);
+        assert_eq!((said.status, said.stderr.as_str()), (0, ""), "{words:?}");
+        said.stdout
+    };
+    let (told, simulated) = (demo(&["demo"]), demo(&["demo", "--world", "sim"]));
+    let (why, tale) = told.split_once("\n\n").expect("a reason, and the tale");
+    assert!(
+        why.starts_with("This machine allows no real namespaces here (network and mount namespaces can not be made: ")
+    );
+    assert!(why.ends_with("), so the demo runs in the simulator."), "{why}");
+    assert_eq!(tale, simulated);
+    let said = as_nobody(&lab, &program, "-all", &["demo", "--world", "host"]);
+    let hint = "hint: `pontoon demo --world sim` needs no privileges\n";
+    assert!(said.status == 1 && said.stderr.ends_with(hint), "{}: {}", said.status, said.stderr);
 }
 
 fn findings(said: &Said) -> Vec<[String; 3]> {

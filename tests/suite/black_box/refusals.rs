@@ -13,6 +13,7 @@ tests![
     a_corrupt_record_is_kept_aside_and_told,
     a_subnet_of_the_host_is_refused,
     what_is_not_there_is_told,
+    what_may_be_several_containers_or_networks_is_told,
     each_of_several_containers_has_its_turn,
 ];
 
@@ -159,6 +160,33 @@ fn what_is_not_there_is_told() {
     fails(&lab, &["bridge", "fdb", "show", "br", "br9"], 1, &format!("pontoon: no such bridge: br9\n{listed}"));
     fails(&lab, &["bridge", "fdb", "show", "dev", "x.eth0"], 1, &format!("pontoon: no such port: x.eth0\n{listed}"));
     lab.finish();
+}
+
+fn what_may_be_several_containers_or_networks_is_told() {
+    let lab = Linux::new();
+    prints(&lab, &["up", "--detach"]);
+    // Among so many, two begin with the same digit.
+    let digit_of_two = |make: &dyn Fn(usize) -> String| {
+        let mut digits = std::collections::BTreeSet::new();
+        (0..17).map(make).find_map(|id| (!digits.insert(id[..1].to_owned())).then(|| id[..1].to_owned()))
+    };
+    let hint = "hint: give more digits of the id, or the name\n";
+    let digit = digit_of_two(&|_| prints(&lab, &["run", "-d", "--network", "none", "--", "sleep", "infinity"]));
+    let digit = digit.expect("there are 16 digits");
+    let ambiguous = format!("'{digit}' is ambiguous: it is the beginning of 2 containers' ids\n{hint}");
+    fails(&lab, &["stop", &digit], 1, &format!("pontoon: {ambiguous}"));
+    fails(&lab, &["exec", &digit, "--", "true"], 125, &format!("pontoon: {ambiguous}"));
+    let target = format!("container:{digit}");
+    let refused = format!("pontoon: --network {target}: {ambiguous}");
+    fails(&lab, &["run", "--network", &target, "--", "true"], 125, &refused);
+    // (A digit may be the beginning of a network that is always there, too.)
+    let digit = digit_of_two(&|number| prints(&lab, &["network", "create", &format!("net{number}")]));
+    let digit = digit.expect("there are 16 digits");
+    let said = pontoon(&lab, &["network", "rm", &digit]);
+    assert_eq!((said.status, said.stdout.as_str()), (1, ""));
+    assert!(said.stderr.starts_with(&format!("pontoon: '{digit}' is ambiguous: ")), "{}", said.stderr);
+    assert!(said.stderr.ends_with(&format!(" networks' ids\n{hint}")), "{}", said.stderr);
+    prints(&lab, &["down"]);
 }
 
 fn each_of_several_containers_has_its_turn() {

@@ -87,11 +87,15 @@ fn help_tells_of_every_command() {
 }
 
 fn a_command_that_needs_a_daemon_says_that_there_is_none() {
+    let hint = if is_left_to_root() {
+        "to start one takes root: `sudo pontoon up`; without it there is `pontoon demo`"
+    } else {
+        "`pontoon up` starts one; `pontoon run` and `pontoon network` do so by themselves"
+    };
     for arguments in [&["ps"][..], &["show"], &["stats"], &["status"], &["down"], &["inspect", "web"]] {
         let said = pontoon(arguments);
         assert_eq!((said.status, said.stdout.as_str()), (1, ""), "pontoon {}", arguments.join(" "));
-        let expected = "pontoon: no daemon listens in /nowhere/run\n\
-                        hint: `pontoon up` starts one; `pontoon run` does so by itself\n";
+        let expected = format!("pontoon: no daemon listens in /nowhere/run\nhint: {hint}\n");
         assert_eq!(said.stderr, expected, "pontoon {}", arguments.join(" "));
     }
 }
@@ -191,6 +195,14 @@ fn the_doctor_tells_whoever_asks() {
     ] {
         assert!(checks.iter().any(|own| own == check), "{check}: {checks:?}");
     }
+}
+
+/// Whether this user is not root, and lacks CAP_NET_ADMIN or CAP_SYS_ADMIN.
+fn is_left_to_root() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").expect("read a status");
+    let held = status.lines().find_map(|line| line.strip_prefix("CapEff:\t")).expect("a line on capabilities");
+    let held = u64::from_str_radix(held, 16).expect("a mask");
+    !nix::unistd::geteuid().is_root() && [12, 21].iter().any(|bit| held & (1 << bit) == 0)
 }
 
 /// Runs `pontoon` where no daemon can be.

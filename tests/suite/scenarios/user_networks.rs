@@ -141,10 +141,18 @@ fn a_network_whose_addresses_are_all_used_takes_no_more_containers(lab: &mut dyn
 
 fn the_networks_that_are_always_there_stay(lab: &mut dyn Lab) {
     lab.up();
-    for name in ["bridge", "host", "none"] {
-        let message = format!("the network {name} is always there: it can not be removed");
-        assert_eq!(lab.remove_network(name), Err(refused(&message)));
+    for network in lab.networks() {
+        let message = format!("the network {} is always there: it can not be removed", network.name);
+        // By its name, by its id, and by the beginning of that.
+        for named in [&network.name, &network.id, &network.id[..12], &network.id[..7]] {
+            assert_eq!(lab.remove_network(named), Err(refused(&message)), "{named}");
+            assert_eq!(lab.inspect_network(named).map(|shown| shown.id), Ok(network.id.clone()), "{named}");
+        }
     }
+    // A name is meant before a beginning is.
+    let beginning = lab.networks()[0].id[..7].to_owned();
+    create(lab, NetworkOrder::new(&beginning));
+    lab.remove_network(&beginning).expect("nobody is on it");
     assert_eq!(lab.remove_network("nothing"), Err(refused("no such network: nothing")));
     assert_eq!(lab.networks().len(), 3);
 }

@@ -3,7 +3,7 @@
 //! The kernel tells a packet socket once, by ENETDOWN, that its interface was set down, and one that was up is set down
 //! before it is deleted: at that moment nobody can tell which it is going to be, and of the deletion itself, a moment later,
 //! the socket is told nothing. So while the interface is down it is looked after, by a timer that stands beside the socket
-//! in an epoll of their own: whoever waits for that is woken by either. An interface that is up costs nothing.
+//! in an epoll of their own: whoever waits for that is woken by either. Once it has taken a frame, an interface costs nothing for as long as it is up.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
