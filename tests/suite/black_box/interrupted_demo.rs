@@ -39,8 +39,12 @@ fn ends_by(signal: Signal, group: bool) {
     std::fs::create_dir(&temp).expect("make a directory");
     let interfaces = lab.interfaces(Place::Host);
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("read the mounts");
-    let mut demo = lab.command(&["demo", "--world", "host"]);
-    let mut demo = demo.env("TMPDIR", &temp).process_group(0).spawn().expect("run pontoon");
+    let pontoon = lab.command(&["demo", "--world", "host"]);
+    // Whatever whoever started the tests has made them ignore.
+    let mut demo = Command::new("env");
+    demo.arg("--default-signal=HUP,INT,QUIT,TERM").arg(pontoon.get_program()).args(pontoon.get_args());
+    demo.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut demo = demo.env("TMPDIR", &temp).process_group(0).spawn().expect("run env");
     let mut reader = BufReader::new(demo.stdout.take().expect("a pipe"));
     let mut line = String::new();
     // By then web and monitor run.
