@@ -121,17 +121,16 @@ impl Backend for SimBackend {
         self.change(&Change::Other, |machine| machine.write_files(id, files))
     }
 
-    fn publish(&mut self, _id: &Id, _target: Ipv4Addr, mappings: &[PortMapping]) -> Result<(), BackendError> {
-        let first = mappings.first().map(ToString::to_string).unwrap_or_default();
-        Err(failed("publish", &first, "the simulator has no published ports"))
+    fn publish(&mut self, id: &Id, target: Ipv4Addr, mappings: &[PortMapping]) -> Result<(), BackendError> {
+        self.change(&Change::Other, |machine| machine.publish(id, target, mappings))?
     }
 
-    fn is_published(&mut self, _id: &Id) -> bool {
-        false
+    fn is_published(&mut self, id: &Id) -> bool {
+        self.machine().is_ok_and(|machine| machine.containers.get(id).is_some_and(|it| it.publisher.is_some()))
     }
 
-    fn unpublish(&mut self, _id: &Id) -> Result<(), BackendError> {
-        Ok(())
+    fn unpublish(&mut self, id: &Id) -> Result<(), BackendError> {
+        self.change(&Change::Other, |machine| machine.unpublish(id))
     }
 
     // A simulated host forwards nothing from one interface to another, so that there is nothing to switch or to guard.

@@ -13,6 +13,7 @@ use netns::files::Files;
 use netns::lease::Lease;
 use netns::name::Id;
 use netns::names::{NameTable, Response, Transport, unavailable};
+use netns::publish::PortMapping;
 
 use crate::cable::{CableEnd, CableId, cable};
 use crate::clock::{Clock, Wake, mix};
@@ -100,7 +101,16 @@ pub(crate) struct Container {
     pub(crate) note: String,
     /// Its own files in `/etc`.
     pub(crate) files: Files,
+    pub(crate) publisher: Option<Publisher>,
     pub(crate) state: State,
+}
+
+/// Whoever has the ports of the host that a container publishes. Whose they are and where they lead is as on Linux; what
+/// comes to them is passed on to nobody.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    pub(crate) target: Ipv4Addr,
+    pub(crate) mappings: Vec<PortMapping>,
 }
 
 /// How far a command has come.
@@ -236,6 +246,7 @@ impl Machine {
             log: String::new(),
             note: spec.note.to_owned(),
             files: self.files_shared(spec),
+            publisher: None,
             state: State::Created,
         };
         let pid = container.pid;
@@ -264,6 +275,33 @@ impl Machine {
         });
         for (_, container) in sharing {
             container.files.update(files);
+        }
+    }
+
+    /// Gives a living container ports of the host, all or none, in place of those that it had.
+    pub(crate) fn publish(&mut self, id: &Id, target: Ipv4Addr, mappings: &[PortMapping]) -> Result<(), BackendError> {
+        self.living(id)?;
+        self.unpublish(id);
+        let taken = self.containers.values().filter_map(|container| container.publisher.as_ref());
+        let taken: Vec<&PortMapping> = taken.flat_map(|publisher| &publisher.mappings).collect();
+        if let Some(wanted) = mappings.iter().find(|wanted| taken.iter().any(|taken| wanted.overlaps(taken))) {
+            return Err(BackendError::Failed {
+                operation: "publish",
+                object: wanted.host_side(),
+                cause: "Address already in use".to_owned(),
+                hint: None,
+            });
+        }
+        if let Some(container) = self.containers.get_mut(id) {
+            container.publisher = Some(Publisher { target, mappings: mappings.to_vec() });
+        }
+        Ok(())
+    }
+
+    /// A container's ports of the host are free.
+    pub(crate) fn unpublish(&mut self, id: &Id) {
+        if let Some(container) = self.containers.get_mut(id) {
+            container.publisher = None;
         }
     }
 
@@ -427,6 +465,7 @@ impl Machine {
     fn end(&mut self, id: &Id, status: Option<i32>) {
         let Some(container) = self.containers.get_mut(id) else { return };
         container.state = State::Ended(status);
+        container.publisher = None;
         let (namespace, interfaces, pid) =
             (container.namespace, std::mem::take(&mut container.interfaces), container.pid);
         let now = self.clock.now();

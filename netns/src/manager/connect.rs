@@ -59,11 +59,10 @@ impl<B: Backend> Manager<B> {
             phase: EndpointPhase::Joining,
         };
         let (id, ifname) = (record.id.clone(), endpoint.ifname.clone());
-        let target = self.published_address(&id);
         self.record(&id)?.endpoints.push(endpoint);
         self.join(&id, &ifname).map_err(|failed| {
             let mut errors = vec![failed];
-            errors.extend(self.drop_endpoint(&id, &ifname, target));
+            errors.extend(self.drop_endpoint(&id, &ifname));
             all_of(errors).expect("there is one at least")
         })
     }
@@ -90,7 +89,6 @@ impl<B: Backend> Manager<B> {
             Some("host") => return Err(Error::NotDisconnectable { container: name }),
             _ => self.find_network(network)?.network.clone(),
         };
-        let target = self.published_address(&id);
         let record = self.record(&id)?;
         let endpoint = record.endpoints.iter_mut().find(|endpoint| endpoint.network == network.id);
         let not_on_it = || Error::NotConnected { container: name, network: network.name.to_string() };
@@ -98,7 +96,7 @@ impl<B: Backend> Manager<B> {
         endpoint.phase = EndpointPhase::Leaving;
         let ifname = endpoint.ifname.clone();
         let mut errors: Vec<Error> = self.save(&id).err().into_iter().collect();
-        errors.extend(self.drop_endpoint(&id, &ifname, target));
+        errors.extend(self.drop_endpoint(&id, &ifname));
         all_of(errors).map_or(Ok(()), Err)
     }
 
@@ -107,10 +105,7 @@ impl<B: Backend> Manager<B> {
         let Some(record) = self.records.get(id) else { return Vec::new() };
         let half_done = record.endpoints.iter().filter(|endpoint| endpoint.phase != EndpointPhase::Joined);
         let half_done: Vec<String> = half_done.map(|endpoint| endpoint.ifname.clone()).collect();
-        // Published ports may lead to what was leaving.
-        let leaving = record.endpoints.iter().find(|endpoint| endpoint.phase == EndpointPhase::Leaving);
-        let target = leaving.map(|endpoint| endpoint.lease.ip.addr()).or_else(|| self.published_address(id));
-        half_done.iter().flat_map(|ifname| self.drop_endpoint(id, ifname, target)).collect()
+        half_done.iter().flat_map(|ifname| self.drop_endpoint(id, ifname)).collect()
     }
 
     /// The steps of an endpoint that is joining.
@@ -137,12 +132,22 @@ impl<B: Backend> Manager<B> {
         self.save(id)
     }
 
-    /// Takes an endpoint away, whatever of it there is. Published ports led to `target` before. Returns what failed; the
-    /// endpoint is gone from the record unless its interface stays.
-    fn drop_endpoint(&mut self, id: &Id, ifname: &str, target: Option<Ipv4Addr>) -> Vec<Error> {
+    /// Takes an endpoint away, whatever of it there is. Returns what failed; the endpoint is gone from the record unless its
+    /// interface stays, or published ports still lead to it: its address is not free then.
+    fn drop_endpoint(&mut self, id: &Id, ifname: &str) -> Vec<Error> {
+        let target = self.address_published_with(id, ifname);
+        if let Ok(record) = self.record(id) {
+            let own = record.endpoints.iter_mut().filter(|endpoint| endpoint.ifname == ifname);
+            own.for_each(|endpoint| endpoint.phase = EndpointPhase::Leaving);
+        }
         self.unplug(id, ifname);
         if let Err(stuck) = self.backend.detach(id, ifname) {
             return vec![stuck.into()];
+        }
+        if self.published_address(id) != target
+            && let Err(stuck) = self.unpublish(id)
+        {
+            return vec![stuck];
         }
         if let Ok(record) = self.record(id) {
             record.endpoints.retain(|endpoint| endpoint.ifname != ifname);

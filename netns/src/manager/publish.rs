@@ -9,6 +9,7 @@ use super::Manager;
 use crate::backend::Backend;
 use crate::error::Error;
 use crate::name::Id;
+use crate::record::{Endpoint, EndpointPhase};
 
 impl<B: Backend> Manager<B> {
     /// Sees to it that a container's ports are passed on, if it has any and an address to pass them to.
@@ -45,6 +46,18 @@ impl<B: Backend> Manager<B> {
     pub(super) fn published_address(&self, id: &Id) -> Option<Ipv4Addr> {
         let (ifname, _) = self.default_route(id)?;
         let endpoint = self.records.get(id)?.endpoints.iter().find(|endpoint| endpoint.ifname == ifname)?;
+        Some(endpoint.lease.ip.addr())
+    }
+
+    /// Where published ports may lead as long as this interface is there, however far it has come: they follow it before its
+    /// record says that it is joined, and leave it after its record says that it goes.
+    pub(super) fn address_published_with(&self, id: &Id, ifname: &str) -> Option<Ipv4Addr> {
+        let network = |id: &Id| self.networks.get(id).map(|net| &net.network);
+        let may_lead_to = |endpoint: &&Endpoint| {
+            let is_there = endpoint.phase == EndpointPhase::Joined || endpoint.ifname == ifname;
+            is_there && network(&endpoint.network).is_some_and(|network| !network.internal)
+        };
+        let endpoint = self.records.get(id)?.endpoints.iter().find(may_lead_to)?;
         Some(endpoint.lease.ip.addr())
     }
 

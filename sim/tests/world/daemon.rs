@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use netns::error::Error;
+use netns::manager::{ConnectRequest, NetworkRequest};
+use netns::publish::PortMapping;
 
 use super::*;
 
@@ -198,4 +200,59 @@ fn a_crash_while_the_first_daemon_starts_is_no_harm() {
         assert_eq!(bridges, ["lo", "pontoon0"]);
     }
     panic!("it crashes for ever");
+}
+
+/// Lets `web`, whose port is published, come to a network or leave one, with this going wrong in the midst of it.
+fn published_ports_after(change: Work, trouble: fn(&mut World, u32), moment: u32) -> Option<World> {
+    let mut world = world();
+    let network =
+        |name: &str, internal| NetworkRequest { internal, ..NetworkRequest::new(name.parse().expect("a name")) };
+    world.create_network(network("inner", true)).expect("a network");
+    world.create_network(network("outer", false)).expect("a network");
+    let publish = PortMapping::parse("8080:80").expect("a mapping");
+    world.run(RunRequest { publish, ..request("web", "inner") }, Program::Sleep).expect("a container");
+    world.connect_network("bridge", "web", ConnectRequest::default()).expect("connected");
+    trouble(&mut world, moment);
+    let _ = change(&mut world);
+    // (If nothing has gone wrong by now, the next change would.)
+    if world.is_up() && run(&mut world, "probe", "none", Program::Sleep).is_err() {
+        return None;
+    }
+    world.up().expect("a daemon");
+    Some(world)
+}
+
+#[test]
+fn published_ports_lead_to_an_address_of_their_container_whatever_went_wrong() {
+    let change: [Work; 3] = [
+        |world| world.disconnect_network("bridge", "web"),
+        |world| {
+            world.disconnect_network("bridge", "web")?;
+            world.connect_network("outer", "web", ConnectRequest::default())
+        },
+        |world| {
+            world.connect_network("outer", "web", ConnectRequest::default())?;
+            world.disconnect_network("bridge", "web")
+        },
+    ];
+    for change in change {
+        for trouble in [World::crash_after_changes, World::fail_change] {
+            let mut moments = 0;
+            while let Some(mut world) = published_ports_after(change, trouble, moments + 1) {
+                moments += 1;
+                // What could not be finished is, at the second try.
+                let _ = world.disconnect_network("bridge", "web");
+                let networks = world.inspect("web").expect("a view").networks;
+                assert!(!networks.contains_key("bridge"), "moment {moments}: {networks:?}");
+                let outer = networks.get("outer").map(|interface| interface.ip.addr());
+                let led = world.published_to("web");
+                assert!(led.is_none() || led == outer, "moment {moments}: {led:?}, not {outer:?}");
+                // What could not be published was told, and is by the next daemon.
+                world.kill_daemon();
+                world.up().expect("a daemon");
+                assert_eq!(world.published_to("web"), outer, "moment {moments}");
+            }
+            assert!(moments >= 4, "only {moments}");
+        }
+    }
 }

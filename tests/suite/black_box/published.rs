@@ -4,6 +4,9 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::{fails, pontoon, prints, tests};
 use crate::lab::linux::inside::Inside;
 use crate::lab::linux::{Linux, processes};
@@ -17,6 +20,7 @@ tests![
     an_open_connection_through_a_published_port_outlives_a_killed_daemon,
     published_ports_follow_the_container_to_its_next_network,
     a_container_on_internal_networks_only_publishes_nothing_yet,
+    ports_follow_a_network_that_is_left_at_the_second_try,
     modes_without_a_network_of_their_own_publish_nothing,
     what_can_not_be_published_is_wrong_usage,
 ];
@@ -217,6 +221,27 @@ fn a_container_on_internal_networks_only_publishes_nothing_yet() {
     prints(&lab, &["network", "disconnect", "bridge", "web"]);
     assert_eq!(listed(&lab), [false, false, false]);
     assert!(connect(8080).is_err());
+    lab.finish();
+}
+
+fn ports_follow_a_network_that_is_left_at_the_second_try() {
+    let mut lab = Linux::new();
+    lab.up();
+    create(&mut lab, NetworkOrder::new("red"));
+    run_published(&lab, "web", &["8080:80"]);
+    lab.connect_network("red", "web", None).expect("connect");
+    // A daemon that took a container over waits for its shim for a moment only.
+    lab.kill_daemon();
+    lab.up();
+    let shim = Pid::from_raw(lab.shim_of("web"));
+    kill(shim, Signal::SIGSTOP).expect("stop the shim");
+    let refused = lab.disconnect_network("bridge", "web").expect_err("nobody deletes the interface");
+    assert!(refused.message.starts_with("ask the shim of "), "{refused:?}");
+    kill(shim, Signal::SIGCONT).expect("let the shim go on");
+    lab.disconnect_network("bridge", "web").expect("disconnect");
+    let server = serve(&mut lab, "web", 80);
+    assert_eq!(ask(8080, "hello"), "hello from 172.18.0.1");
+    server.join().expect("the server");
     lab.finish();
 }
 
