@@ -21,7 +21,7 @@ use switch::link::port::PortLink;
 
 /// How long anything may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-const NOW: Now = Now { instant: switch::time::Instant::ZERO, unix: 1_700_000_000 };
+pub(crate) const NOW: Now = Now { instant: switch::time::Instant::ZERO, unix: 1_700_000_000 };
 
 /// The only role of this program besides tests and shims: a daemon that runs a container and crashes on the way.
 const CRASHING_DAEMON: &str = "crashing-daemon";

@@ -23,7 +23,7 @@ use crate::linux::etc;
 use crate::linux::failure::{Failure, Step};
 use crate::linux::firewall::{self, Foreign, ForeignDrop};
 use crate::linux::forwarding::Forwarding;
-use crate::linux::handle::{Handle, status_left};
+use crate::linux::handle::{Handle, PATIENCE, is_over_within, status_left};
 use crate::linux::names::Resolver;
 use crate::linux::netlink::Netlink;
 use crate::linux::paths::Paths;
@@ -259,10 +259,19 @@ impl Backend for Linux {
             Ok((Reply::Attached { init, command, interfaces, gateways }, fds)) => {
                 (init, command, interfaces, gateways, fds)
             }
-            Ok((Reply::Ended { .. }, _)) | Err(WireError::Closed) => {
+            Ok((Reply::Ended { .. }, _)) => {
                 handle.end().map_err(Step::EndShim.on(spec.id.short()))?;
                 return Ok(ended(self));
             }
+            // It hung up because it ends; or it serves as many as it can, which is no reason to end it.
+            Err(WireError::Closed) => {
+                if !is_over_within(&handle.pidfd, PATIENCE).map_err(Step::Attach.on(spec.id.short()))? {
+                    return Err(Step::AskShim.failed(spec.id.short(), WireError::Closed).into());
+                }
+                handle.end().map_err(Step::EndShim.on(spec.id.short()))?;
+                return Ok(ended(self));
+            }
+            Ok((Reply::Failed { failure }, _)) => return Err(failure.into()),
             Ok((other, _)) => return Err(unexpected(spec.id, &other).into()),
             Err(why) => return Err(Step::AskShim.failed(spec.id.short(), why).into()),
         };
