@@ -35,6 +35,9 @@ pub enum Error {
     /// It is running.
     #[error("container {0} is running")]
     Running(String),
+    /// It was another daemon's, and has not answered this one yet.
+    #[error("container {0} does not answer: it is not known what it has")]
+    Silent(String),
     /// No network is called so.
     #[error("no such network: {0}")]
     NoSuchNetwork(String),
@@ -212,6 +215,10 @@ impl Error {
             Error::Ambiguous { .. } => Some("give more digits of the id, or the name".into()),
             Error::NameInUse { name, .. } => Some(format!("`pontoon stop {name}` frees it")),
             Error::Running(name) => Some(format!("`pontoon stop {name}` first, or use -f")),
+            Error::Silent(_) => Some(
+                "it is asked again and again; if its shim is stopped (`ps` shows it as `pontoon __shim`), let it go on"
+                    .into(),
+            ),
             Error::NoSuchNetwork(_) => Some("`pontoon network ls` lists the networks".into()),
             Error::Target { source, .. } => source.hint(),
             Error::Lease { source, .. } => lease_hint(source),

@@ -204,8 +204,13 @@ impl<B: Backend> Manager<B> {
         }
     }
 
+    /// A container that runs and does what it is told.
     fn running(&self, container: &str) -> Result<&Record, Error> {
         let record = self.find(container)?;
-        if record.is_live() { Ok(record) } else { Err(Error::NotRunning(record.name.to_string())) }
+        if !record.is_live() {
+            return Err(Error::NotRunning(record.name.to_string()));
+        }
+        // What it is told it would not do, and an address that it keeps is not free.
+        if self.silent.contains(&record.id) { Err(Error::Silent(record.name.to_string())) } else { Ok(record) }
     }
 }

@@ -96,6 +96,10 @@ fn a_container_that_does_not_answer_is_not_given_up() {
     kill(shim, Signal::SIGSTOP).expect("stop the shim");
     lab.kill_daemon();
     assert_eq!(lab.up_warned().len(), 1);
+    let said = pontoon(&lab, &["network", "disconnect", "bridge", "web"]);
+    assert_eq!(said.status, 1);
+    let refused = "pontoon: container web does not answer: it is not known what it has\nhint: ";
+    assert!(said.stderr.starts_with(refused), "{}", said.stderr);
     run(&mut lab, Order::new("new"));
     assert_eq!(ip_of(&mut lab, "new"), address("172.17.0.4"));
     kill(shim, Signal::SIGCONT).expect("let the shim go on");
