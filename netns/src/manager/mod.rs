@@ -201,7 +201,7 @@ impl<B: Backend> Manager<B> {
         let endpoint = record.endpoints.iter().find(|endpoint| endpoint.ifname == ifname);
         let endpoint = endpoint.ok_or_else(|| Error::NoSuchInterface(name.clone()))?;
         let (network, mtu) = (endpoint.network.clone(), endpoint.lease.mtu);
-        let bridge = self.net(&network)?.bridge;
+        let bridge = self.bridge_of(&network)?;
         let config = switch::port::PortConfig { name, mtu, ..Default::default() };
         self.controls.push_back(Control::Plug { bridge, port, config, link });
         self.ports.insert((id.clone(), ifname.to_owned()), port);

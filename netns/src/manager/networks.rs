@@ -65,7 +65,8 @@ impl NetworkRequest {
 #[derive(Debug)]
 pub(super) struct Net {
     pub(super) network: Network,
-    pub(super) bridge: BridgeId,
+    /// Its switch; none if the host's interface in it could not be made again when the daemon started.
+    pub(super) bridge: Option<BridgeId>,
     /// The port of the host's interface in it.
     pub(super) gateway: Option<PortId>,
     /// Why it has no interface on the host, if it could not be made again.
@@ -136,10 +137,8 @@ impl<B: Backend> Manager<B> {
 
     /// A network's bridge goes from the switch, and from what is known.
     fn take_bridge_away(&mut self, network: &Id) {
-        if let Some(net) = self.networks.remove(network)
-            && net.gateway.is_some()
-        {
-            self.controls.push_back(Control::RemoveBridge { bridge: net.bridge });
+        if let Some(bridge) = self.networks.remove(network).and_then(|net| net.bridge) {
+            self.controls.push_back(Control::RemoveBridge { bridge });
         }
     }
 
@@ -214,6 +213,15 @@ impl<B: Backend> Manager<B> {
         self.networks.get(id).ok_or_else(|| Error::NoSuchNetwork(id.short().to_owned()))
     }
 
+    /// The switch of a network.
+    pub(super) fn bridge_of(&self, id: &Id) -> Result<BridgeId, Error> {
+        let net = self.net(id)?;
+        net.bridge.ok_or_else(|| {
+            let why = net.failed.clone().unwrap_or_default();
+            Error::NetworkDown { network: net.network.name.to_string(), why }
+        })
+    }
+
     /// Which of the networks that are always there is meant, if one is.
     pub(super) fn predefined_name(&self, text: &str) -> Option<&'static str> {
         let ids = [&self.default, &self.predefined.host, &self.predefined.none];
@@ -240,7 +248,7 @@ impl<B: Backend> Manager<B> {
     pub(super) fn reopen_gateway(&mut self, network: &Network) -> Result<(), Error> {
         let lease = network.gateway_lease();
         let link = self.backend.open_gateway(&Gateway { name: &network.bridge, lease: &lease })?;
-        let (bridge, port) = (self.net(&network.id)?.bridge, self.free_port()?);
+        let (bridge, port) = (self.bridge_of(&network.id)?, self.free_port()?);
         self.controls.push_back(Control::Plug { bridge, port, config: gateway_config(network), link });
         if let Some(net) = self.networks.get_mut(&network.id) {
             net.gateway = Some(port);
@@ -255,12 +263,13 @@ impl<B: Backend> Manager<B> {
         let local = gateway_config(&network);
         self.controls.push_back(Control::AddBridge { bridge, name: network.bridge.clone(), config });
         self.controls.push_back(Control::Plug { bridge, port, config: local, link: gateway });
-        self.networks.insert(network.id.clone(), Net { network, bridge, gateway: Some(port), failed: None });
+        self.networks
+            .insert(network.id.clone(), Net { network, bridge: Some(bridge), gateway: Some(port), failed: None });
         Ok(())
     }
 
     fn free_bridge(&self) -> BridgeId {
-        let is_free = |bridge: &BridgeId| !self.networks.values().any(|net| net.bridge == *bridge);
+        let is_free = |bridge: &BridgeId| !self.networks.values().any(|net| net.bridge == Some(*bridge));
         (0..=u16::MAX).map(BridgeId).find(is_free).unwrap_or_default()
     }
 

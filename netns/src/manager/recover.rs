@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use serde::de::DeserializeOwned;
-use switch::dataplane::BridgeId;
 use switch::verdict::PortId;
 
 use super::end::all_of;
@@ -272,8 +271,7 @@ fn reopen<B: Backend>(manager: &mut Manager<B>, network: Network, warnings: &mut
     if let Err(failed) = saved.and_then(|()| manager.open_network(network.clone())) {
         warnings.push(format!("network {name}: {failed}"));
         let (id, failed) = (network.id.clone(), Some(failed.to_string()));
-        // A number that no bridge has: nothing is ever done to it.
-        manager.networks.insert(id, Net { network, bridge: BridgeId(u16::MAX), gateway: None, failed });
+        manager.networks.insert(id, Net { network, bridge: None, gateway: None, failed });
     }
 }
 
