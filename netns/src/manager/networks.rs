@@ -112,27 +112,25 @@ impl<B: Backend> Manager<B> {
             created: now.unix,
             is_leaving: false,
         };
+        self.make_network(&mut network, &request.subnet).map_err(|failed| self.give_up_network(&network, failed))?;
+        self.serve_names_later();
+        Ok(id)
+    }
+
+    /// The steps of a network to be, which gets its subnet on the way.
+    fn make_network(&mut self, network: &mut Network, asked: &SubnetRequest) -> Result<(), Error> {
+        let refused = |name: &Name, source| Error::Subnet { network: name.to_string(), source };
         for _ in 0..TRIES {
             let taken = self.taken_prefixes()?;
-            let chosen = request.subnet.choose(&taken);
-            let chosen = chosen.map_err(|source| Error::Subnet { network: name.clone(), source })?;
+            let chosen = asked.choose(&taken).map_err(|source| refused(&network.name, source))?;
             Subnet { subnet: network.subnet, gateway: network.gateway, ip_range: network.ip_range } = chosen;
-            save_network(&mut self.backend, &network)?;
-            match open_gateway(&mut self.backend, &network) {
-                Ok(Some(gateway)) => {
-                    self.add_bridge(network.clone(), gateway)?;
-                    if let Err(failed) = self.protect() {
-                        self.take_bridge_away(&id);
-                        return Err(self.give_up_network(&network, failed));
-                    }
-                    self.serve_names_later();
-                    return Ok(id);
-                }
-                Ok(None) => {}
-                Err(failed) => return Err(self.give_up_network(&network, failed.into())),
+            save_network(&mut self.backend, network)?;
+            if let Some(gateway) = open_gateway(&mut self.backend, network)? {
+                self.add_bridge(network.clone(), gateway)?;
+                return self.protect();
             }
         }
-        Err(self.give_up_network(&network, Error::Subnet { network: name, source: SubnetError::NoneFree }))
+        Err(refused(&network.name, SubnetError::NoneFree))
     }
 
     /// A network's bridge goes from the switch, and from what is known.
@@ -142,8 +140,9 @@ impl<B: Backend> Manager<B> {
         }
     }
 
-    /// A network that could not be made leaves nothing.
+    /// A network that could not be made leaves nothing, however far it had come.
     fn give_up_network(&mut self, network: &Network, failed: Error) -> Error {
+        self.take_bridge_away(&network.id);
         let mut errors = vec![failed];
         errors.extend(self.backend.close_gateway(&network.bridge).err().map(Error::from));
         errors.extend(self.backend.forget(&network_key(&network.id)).err().map(Error::from));
@@ -169,10 +168,11 @@ impl<B: Backend> Manager<B> {
         self.take_bridge_away(&network.id);
         self.serve_names_later();
         // What stays, the next daemon finds in the saved record's care.
-        self.backend.close_gateway(&network.bridge)?;
-        self.backend.forget(&network_key(&network.id))?;
-        self.protect()?;
-        Ok(network.id)
+        let gone = self.backend.close_gateway(&network.bridge);
+        let gone = gone.and_then(|()| self.backend.forget(&network_key(&network.id)));
+        let mut errors: Vec<Error> = gone.err().map(Error::from).into_iter().collect();
+        errors.extend(self.protect().err());
+        all_of(errors).map_or(Ok(network.id), Err)
     }
 
     /// Removes all user-defined networks that nobody is on. Returns the names of those that went, and what failed.
