@@ -70,11 +70,12 @@ pub trait Backend {
     /// The step that failed; what was made is to be undone by [`Backend::detach`].
     fn attach(&mut self, id: &Id, interface: &Interface<'_>) -> Result<Self::Link, BackendError>;
 
-    /// Deletes an interface of a container that runs. Does nothing if it is not there, or the container is not.
+    /// Deletes an interface of a container that runs, however much of it was made, by this daemon or by an earlier one. Does
+    /// nothing if it is not there, or the container is not.
     ///
     /// # Errors
     /// If it stays.
-    fn detach(&mut self, id: &Id, ifname: &str) -> Result<(), BackendError>;
+    fn detach(&mut self, id: &Id, ifname: &str, kind: EndpointKind) -> Result<(), BackendError>;
 
     /// Says where a container that runs sends what has no other way: out of which interface, by which router.
     ///

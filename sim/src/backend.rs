@@ -10,6 +10,7 @@ use netns::files::Files;
 use netns::firewall::Policy;
 use netns::name::Id;
 use netns::names::NameTable;
+use netns::network::EndpointKind;
 use netns::publish::PortMapping;
 use switch::mac::MacAddr;
 
@@ -105,7 +106,7 @@ impl Backend for SimBackend {
         self.change(&Change::Other, |machine| machine.attach(id, interface))?
     }
 
-    fn detach(&mut self, id: &Id, ifname: &str) -> Result<(), BackendError> {
+    fn detach(&mut self, id: &Id, ifname: &str, _kind: EndpointKind) -> Result<(), BackendError> {
         self.change(&Change::Other, |machine| machine.detach(id, ifname))
     }
 

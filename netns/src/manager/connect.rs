@@ -136,12 +136,14 @@ impl<B: Backend> Manager<B> {
     /// interface stays, or published ports still lead to it: its address is not free then.
     fn drop_endpoint(&mut self, id: &Id, ifname: &str) -> Vec<Error> {
         let target = self.address_published_with(id, ifname);
-        if let Ok(record) = self.record(id) {
-            let own = record.endpoints.iter_mut().filter(|endpoint| endpoint.ifname == ifname);
-            own.for_each(|endpoint| endpoint.phase = EndpointPhase::Leaving);
-        }
+        let known = self.records.get_mut(id).map(|record| record.endpoints.iter_mut());
+        let Some(endpoint) = known.and_then(|mut own| own.find(|endpoint| endpoint.ifname == ifname)) else {
+            return Vec::new();
+        };
+        endpoint.phase = EndpointPhase::Leaving;
+        let kind = endpoint.kind;
         self.unplug(id, ifname);
-        if let Err(stuck) = self.backend.detach(id, ifname) {
+        if let Err(stuck) = self.backend.detach(id, ifname, kind) {
             return vec![stuck.into()];
         }
         if self.published_address(id) != target

@@ -2,10 +2,13 @@
 
 use std::os::unix::net::UnixStream;
 
-use netns::backend::{Backend, Namespace, Spec};
+use netns::backend::{Backend, Interface, Namespace, Spec};
+use netns::lease::Lease;
 use netns::linux::{Linux, Outcome};
 use netns::manager::{ConnectRequest, Manager, Settings};
 use netns::name::Id;
+use netns::network::EndpointKind;
+use switch::mac::MacAddr;
 
 use crate::world::{NOW, PATIENCE, World, family, living, process, traces};
 
@@ -14,6 +17,7 @@ crate::trials![
     the_gateway_outlives_the_daemon_with_the_last_container,
     a_container_that_has_been_on_many_networks_is_taken_over,
     a_container_whose_shim_serves_as_many_as_it_can_is_not_ended,
+    a_veth_pair_of_which_only_a_killed_daemon_knew_is_removed,
     a_status_is_kept_for_the_next_daemon,
     what_was_created_but_not_started_goes_with_its_creator,
     a_daemon_may_crash_at_every_step,
@@ -94,6 +98,27 @@ fn a_container_whose_shim_serves_as_many_as_it_can_is_not_ended() {
     drop(crowd);
     world.start_daemon();
     assert_eq!(world.manager().inspect(id.as_str()).expect("it is listed").state, "running");
+}
+
+fn a_veth_pair_of_which_only_a_killed_daemon_knew_is_removed() {
+    let mut world = World::new();
+    let id = world.run_detached("none", &["sleep", "1000"]);
+    let pairs = || {
+        let interfaces = netns::linux::interfaces().expect("the kernel answers").into_iter();
+        interfaces.filter(|interface| interface.name.starts_with("veth")).count()
+    };
+    // No interface can have this MAC, so that the pair is there, and its shim knows of none.
+    let ip = "172.30.0.2/16".parse().expect("an address");
+    let lease = Lease { ip, mac: MacAddr([1; 6]), gateway: "172.30.0.1".parse().expect("an address"), mtu: 1500 };
+    let kind = EndpointKind::Veth;
+    let interface = Interface { name: "eth0", lease: &lease, kind, is_default: false, offload: true, bridge: "none" };
+    world.manager().backend().attach(&id, &interface).expect_err("it can not be configured");
+    assert_eq!(pairs(), 1);
+    world.kill_daemon();
+    world.start_daemon();
+    world.manager().backend().detach(&id, "eth0", kind).expect("deleted");
+    assert_eq!(pairs(), 0);
+    world.manager().backend().detach(&id, "eth0", kind).expect("it is not there");
 }
 
 fn a_status_is_kept_for_the_next_daemon() {

@@ -128,10 +128,12 @@ impl Backend for Linux {
         }
     }
 
-    fn detach(&mut self, id: &Id, ifname: &str) -> Result<(), BackendError> {
-        let host_end = host_end_of(id, ifname);
-        if self.veths.remove(&host_end) {
+    fn detach(&mut self, id: &Id, ifname: &str, kind: EndpointKind) -> Result<(), BackendError> {
+        if kind == EndpointKind::Veth {
+            // Whether we know of it or not: a daemon that was killed may have made it before the shim knew.
+            let host_end = host_end_of(id, ifname);
             remove_veth(&host_end)?;
+            self.veths.remove(&host_end);
         }
         match self.ask(id, &Request::RemoveInterface { name: ifname.to_owned() }, &[]) {
             Ok((Reply::Changed, _)) | Err(BackendError::Gone) => Ok(()),
