@@ -124,7 +124,12 @@ impl<B: Backend> Manager<B> {
         let networks = &self.networks;
         let of = |network: &Id| networks.get(network).map(|net| &net.network);
         let found = self.backend.adopt(&spec_of(record, of, ""));
-        resume(self, id, found, now)
+        let mut errors: Vec<Error> = resume(self, id, found, now).err().into_iter().collect();
+        // The firewall silences the host's ends of veth pairs that we know of.
+        if !self.silent.contains(id) {
+            errors.extend(self.protect().err());
+        }
+        all_of(errors).map_or(Ok(()), Err)
     }
 }
 
