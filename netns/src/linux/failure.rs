@@ -25,6 +25,7 @@ pub(super) enum Step {
     CreateTap,
     CreateVeth,
     AdoptTap,
+    OpenPacketSocket,
     Configure,
     Listen,
     Watch,
@@ -68,6 +69,7 @@ impl Step {
             Step::CreateTap => "create TAP",
             Step::CreateVeth => "create the veth pair",
             Step::AdoptTap => "take over TAP",
+            Step::OpenPacketSocket => "open a packet socket on",
             Step::Configure => "configure interface",
             Step::Listen => "listen on",
             Step::Watch => "watch",
@@ -115,6 +117,7 @@ impl Step {
             | Step::ReadBoot
             | Step::DeleteInterface
             | Step::CreateVeth
+            | Step::OpenPacketSocket
             | Step::Configure
             | Step::Watch
             | Step::ReadHost
@@ -144,6 +147,7 @@ impl Step {
             | Step::ReadFirewall
             | Step::SetSysctl
             | Step::DeleteInterface => Some(Feature::Interfaces),
+            Step::OpenPacketSocket => Some(Feature::PacketSockets),
             Step::PublishDenied => Some(Feature::LowPorts),
             Step::Signal => Some(Feature::Signals),
             Step::SpawnShim

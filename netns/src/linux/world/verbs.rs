@@ -474,7 +474,7 @@ impl Linux {
     fn link(&mut self, id: &Id, interface: &Interface<'_>, tap: Option<OwnedFd>) -> Result<PortLink, Failure> {
         if interface.kind == EndpointKind::Veth {
             let host_end = host_end_of(id, interface.name);
-            let link = PortLink::packet(&host_end).map_err(|why| Step::AdoptTap.failed(&host_end, why))?;
+            let link = PortLink::packet(&host_end).map_err(|why| Step::OpenPacketSocket.failed(&host_end, why))?;
             self.veths.insert(host_end);
             return Ok(link);
         }
