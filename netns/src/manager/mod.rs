@@ -148,12 +148,6 @@ impl<B: Backend> Manager<B> {
         &mut self.backend
     }
 
-    /// Gives the backend back, as a daemon that ends leaves the world: containers go on without it.
-    #[must_use]
-    pub fn into_backend(self) -> B {
-        self.backend
-    }
-
     /// The container that `text` names: by name, by id, or by an unambiguous beginning of an id. A name is free when its
     /// container has ended, so several may have it: it means the one that lives, or else the last.
     ///
