@@ -112,7 +112,8 @@ pub trait Backend {
     /// If they are not.
     fn unpublish(&mut self, id: &Id) -> Result<(), BackendError>;
 
-    /// How the host forwards now, in words that [`Backend::stop_forwarding`] understands, if it does not forward by itself.
+    /// How the host forwards without us, in words that [`Backend::stop_forwarding`] understands, if it does not forward by
+    /// itself: how it does now, or how it did before an instance that has switched it on.
     ///
     /// # Errors
     /// If that can not be read.
@@ -124,7 +125,7 @@ pub trait Backend {
     /// If it can not be.
     fn forward(&mut self) -> Result<(), BackendError>;
 
-    /// Makes the host forward as it did `before` us.
+    /// Makes the host forward as it did `before` us, if no other instance needs that it forwards: the last one to leave does.
     ///
     /// # Errors
     /// If it can not be.

@@ -46,6 +46,8 @@ pub struct Linux {
     veths: BTreeSet<String>,
     /// The firewall's policy, once there is one, and how the host forwarded before us.
     policy: Option<(Policy, Option<String>)>,
+    /// Whether we need what forwards on the host no more, so that it is not for our sake that others leave it on.
+    leaving: bool,
     /// Who answers for names, once there is something to answer.
     resolver: Option<Resolver>,
     /// Who passes on to published ports, by container.
@@ -88,6 +90,7 @@ impl Linux {
             ended: VecDeque::new(),
             veths: BTreeSet::new(),
             policy: None,
+            leaving: false,
             resolver: None,
             publishers: BTreeMap::new(),
             files,

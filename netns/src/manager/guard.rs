@@ -3,6 +3,7 @@
 //! * The firewall's tables come first, then forwarding is switched on, so that nothing is forwarded unguarded.
 //! * Forwarding is switched on only if it was off, and how it was is saved before: whoever ends last, this daemon or a later
 //!   one, puts it back.
+//! * Of several instances each guards, and the last one to end puts it back.
 //! * Where there is no firewall to be had (no program `nft`) nothing is switched on: containers have no way out then, and there
 //!   is but one network.
 

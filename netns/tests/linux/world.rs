@@ -44,8 +44,13 @@ pub(crate) struct Running {
 
 impl World {
     pub(crate) fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
         linux::scratch::enter().expect("a scratch namespace");
+        World::beside()
+    }
+
+    /// Another instance on the host that this thread is in.
+    pub(crate) fn beside() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("pontoon-{}-{number}", std::process::id()));
         let mut world = World { directory, manager: None, controls: Vec::new() };

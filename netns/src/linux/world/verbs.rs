@@ -206,7 +206,9 @@ impl Backend for Linux {
     fn forwarding(&mut self) -> Result<Option<String>, BackendError> {
         let now = Forwarding::read()?;
         if now.was_on() {
-            return Ok(None);
+            // By itself, unless an instance of ours has noted how it was: this one, or another that is not to end it for us.
+            let noted = firewall::journals()?.into_iter().map(|journal| journal.text);
+            return Ok(noted.filter(|text| before_us(text).is_ok()).next());
         }
         let text = serde_json::to_string(&now).map_err(|why| Step::ReadHost.failed("the host's forwarding", why))?;
         Ok(Some(text))
@@ -217,10 +219,23 @@ impl Backend for Linux {
     }
 
     fn stop_forwarding(&mut self, before: &str) -> Result<(), BackendError> {
-        before_us(before)?.restore()
+        let before = before_us(before)?;
+        // Our note goes first, our guard last: of two who leave at once, one finds no note of the other at least.
+        self.leaving = true;
+        let unnoted = self.apply_policy();
+        if self.others_forward()? {
+            return unnoted;
+        }
+        before.restore()?;
+        // One who came since may have found all switched on, and nothing to do.
+        if self.others_forward()? {
+            Forwarding::read()?.turn_on()?;
+        }
+        unnoted
     }
 
     fn protect(&mut self, policy: &Policy, before: Option<&str>) -> Result<(), BackendError> {
+        self.leaving = false;
         self.policy = Some((policy.clone(), before.map(ToOwned::to_owned)));
         self.apply_policy()
     }
@@ -453,7 +468,14 @@ impl Linux {
         let silenced = self.veths.iter().cloned().collect();
         let Some(before) = before else { return firewall::apply(&Policy { silenced, ..policy.clone() }) };
         let forwarded = before_us(before)?.forwarded().map(ToOwned::to_owned).collect();
-        firewall::apply(&Policy { guards: true, forwarded, silenced, ..policy.clone() })
+        let journal = if self.leaving { String::new() } else { before.clone() };
+        firewall::apply(&Policy { guards: true, forwarded, journal, silenced, ..policy.clone() })
+    }
+
+    /// Whether another instance needs the host to forward, which one of us has switched on.
+    fn others_forward(&self) -> Result<bool, Failure> {
+        let own = self.policy.as_ref().map(|(policy, _)| policy.instance.as_str());
+        Ok(firewall::journals()?.iter().any(|journal| Some(journal.instance.as_str()) != own))
     }
 
     /// Puts one end of a veth pair into a container, where its shim configures it, and silences the other.
