@@ -60,6 +60,14 @@ pub enum Error {
         /// The mode, as typed.
         mode: String,
     },
+    /// Names are for the networks of users.
+    #[error("no alias {alias} on network {network}: aliases are for user-defined networks only")]
+    AliasOnDefault {
+        /// The alias.
+        alias: String,
+        /// The network's name.
+        network: String,
+    },
     /// The MTU is out of range.
     #[error("an MTU of {0} is out of range: {MIN_MTU} to {MAX_MTU} bytes")]
     Mtu(u32),
@@ -227,6 +235,7 @@ impl Error {
                 Some(format!("stop them, or `pontoon network disconnect {network}` each of them"))
             }
             Error::AmbiguousNetwork { .. } => Some("give more digits of the id, or the name".into()),
+            Error::AliasOnDefault { .. } => Some("`pontoon network create` makes one".into()),
             Error::NotConnectable { container, mode: NetworkMode::None } => {
                 Some(format!("`pontoon network disconnect none {container}` first"))
             }

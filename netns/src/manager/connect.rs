@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use switch::mac::MacAddr;
 
 use super::end::all_of;
-use super::run::{default_endpoint, interface_of};
+use super::run::{check_aliases, default_endpoint, interface_of};
 use super::{Manager, Now};
 use crate::backend::Backend;
 use crate::error::Error;
@@ -42,6 +42,7 @@ impl<B: Backend> Manager<B> {
             _ => {}
         }
         let net = self.find_network(network)?;
+        check_aliases(&net.network, &request.aliases)?;
         let record = self.connectable(container)?;
         let name = net.network.name.to_string();
         if record.endpoint(&net.network.id).is_some() {

@@ -13,8 +13,22 @@ tests![
     a_corrupt_record_is_kept_aside_and_told,
     a_subnet_of_the_host_is_refused,
     what_is_not_there_is_told,
+    an_alias_on_the_default_network_is_refused,
     each_of_several_containers_has_its_turn,
 ];
+
+fn an_alias_on_the_default_network_is_refused() {
+    let mut lab = Linux::new();
+    lab.up();
+    prints(&lab, &["network", "create", "red"]);
+    run(&mut lab, Order::new("web").network("red"));
+    let refused = "pontoon: no alias www on network bridge: aliases are for user-defined networks only\n\
+                   hint: `pontoon network create` makes one\n";
+    fails(&lab, &["network", "connect", "--alias", "www", "bridge", "web"], 1, refused);
+    fails(&lab, &["run", "--network-alias", "www", "--", "true"], 125, refused);
+    prints(&lab, &["network", "connect", "bridge", "web"]);
+    lab.finish();
+}
 
 fn bad_targets_addresses_and_names_are_told_with_a_hint() {
     let mut lab = Linux::new();

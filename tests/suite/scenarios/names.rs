@@ -144,7 +144,12 @@ fn nobody_is_found_by_name_on_the_default_network(lab: &mut dyn Lab) {
     // Its gateway passes questions on, and in a lab nobody is there to answer.
     assert_eq!(resolve(lab, "db", "172.17.0.1", "web"), Err(Rcode::SERVFAIL));
     let refused = lab.run(Order::new("x").alias("y")).expect_err("there are no aliases");
-    assert_eq!(refused.message, "--network-alias can not be used with --network bridge");
+    let expected = "no alias y on network bridge: aliases are for user-defined networks only";
+    assert_eq!(refused.message, expected);
+    // However the network is named.
+    let id = lab.networks().into_iter().find(|network| network.name == "bridge").expect("it is always there").id;
+    let refused = lab.run(Order::new("x").network(&id).alias("y")).expect_err("there are no aliases");
+    assert_eq!(refused.message, expected);
 }
 
 fn names_are_found_again_after_a_killed_daemon(lab: &mut dyn Lab) {
