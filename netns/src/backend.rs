@@ -159,6 +159,12 @@ pub trait Backend {
     /// If it is not known whether it lives.
     fn adopt(&mut self, spec: &Spec<'_>) -> Result<Adopted<Self::Link>, BackendError>;
 
+    /// Replaces [`Spec::note`] of a container.
+    ///
+    /// # Errors
+    /// If it can not be written; the old note is still there.
+    fn note(&mut self, id: &Id, note: &str) -> Result<(), BackendError>;
+
     /// What there is of containers outside the records: of each that was created and not discarded, [`Spec::note`]. It is
     /// for the case that a record is lost while its container lives.
     ///

@@ -178,6 +178,10 @@ impl Backend for SimBackend {
         }
     }
 
+    fn note(&mut self, id: &Id, note: &str) -> Result<(), BackendError> {
+        self.change(&Change::Other, |machine| machine.note(id, note))
+    }
+
     fn noted(&mut self) -> Result<Vec<Noted>, BackendError> {
         let machine = self.machine()?;
         let noted = |(id, container): (&Id, &Container)| Noted { id: id.clone(), note: Some(container.note.clone()) };

@@ -278,6 +278,13 @@ impl Machine {
         }
     }
 
+    /// What is known of a container should its record be lost is now this.
+    pub(crate) fn note(&mut self, id: &Id, note: &str) {
+        if let Some(container) = self.containers.get_mut(id) {
+            note.clone_into(&mut container.note);
+        }
+    }
+
     /// Gives a living container ports of the host, all or none, in place of those that it had.
     pub(crate) fn publish(&mut self, id: &Id, target: Ipv4Addr, mappings: &[PortMapping]) -> Result<(), BackendError> {
         self.living(id)?;

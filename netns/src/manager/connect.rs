@@ -9,6 +9,7 @@ use switch::mac::MacAddr;
 
 use super::end::all_of;
 use super::run::{check_aliases, default_endpoint, interface_of};
+use super::salvage::note_of;
 use super::{Manager, Now};
 use crate::backend::Backend;
 use crate::error::Error;
@@ -96,7 +97,7 @@ impl<B: Backend> Manager<B> {
         let endpoint = endpoint.ok_or_else(not_on_it)?;
         endpoint.phase = EndpointPhase::Leaving;
         let ifname = endpoint.ifname.clone();
-        let mut errors: Vec<Error> = self.save(&id).err().into_iter().collect();
+        let mut errors: Vec<Error> = self.save_and_note(&id).err().into_iter().collect();
         errors.extend(self.drop_endpoint(&id, &ifname));
         all_of(errors).map_or(Ok(()), Err)
     }
@@ -111,7 +112,7 @@ impl<B: Backend> Manager<B> {
 
     /// The steps of an endpoint that is joining.
     fn join(&mut self, id: &Id, ifname: &str) -> Result<(), Error> {
-        self.save(id)?;
+        self.save_and_note(id)?;
         let (before, target) = (self.default_route(id), self.published_address(id));
         let link = {
             let record = self.records.get(id).ok_or_else(|| Error::NoSuchContainer(id.short().to_owned()))?;
@@ -130,7 +131,7 @@ impl<B: Backend> Manager<B> {
         self.write_files(id)?;
         self.publish_anew(id, target)?;
         self.serve_names_later();
-        self.save(id)
+        self.save_and_note(id)
     }
 
     /// Takes an endpoint away, whatever of it there is. Returns what failed; the endpoint is gone from the record unless its
@@ -156,9 +157,17 @@ impl<B: Backend> Manager<B> {
             record.endpoints.retain(|endpoint| endpoint.ifname != ifname);
         }
         // Wherever it went before: that may have been by this interface, and a daemon killed since.
-        let steps = [self.route_anew(id), self.write_files(id), self.publish_anew(id, target), self.save(id)];
+        let steps = [self.route_anew(id), self.write_files(id), self.publish_anew(id, target), self.save_and_note(id)];
         self.serve_names_later();
         steps.into_iter().filter_map(Result::err).collect()
+    }
+
+    /// Saves a container's record, and with the container what is to be known should that be lost.
+    fn save_and_note(&mut self, id: &Id) -> Result<(), Error> {
+        self.save(id)?;
+        let Some(record) = self.records.get(id) else { return Ok(()) };
+        let note = note_of(record, self.networks.values().map(|net| &net.network));
+        Ok(self.backend.note(id, &note)?)
     }
 
     /// Makes the default route what it should be.

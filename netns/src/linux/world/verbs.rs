@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
@@ -92,7 +93,7 @@ impl Backend for Linux {
         let (plan, fds) = self.plan(spec)?;
         let (directory, note) = (self.paths.container(spec.id), self.paths.note(spec.id));
         make_directory(&directory).map_err(Step::CreateDirectory.on(directory.display()))?;
-        fs::write(&note, format!("{}\n{}", spec.id, spec.note)).map_err(Step::SaveRecord.on(note.display()))?;
+        write_note(&note, spec.id, spec.note).map_err(Step::SaveRecord.on(note.display()))?;
         if let Namespace::Of(target) = spec.namespace {
             let (theirs, own) = (self.paths.etc(target), self.paths.etc(spec.id));
             etc::share(&theirs, &own).map_err(Step::WriteFiles.on(own.display()))?;
@@ -318,6 +319,11 @@ impl Backend for Linux {
         Ok(Adopted::Running { pid, links })
     }
 
+    fn note(&mut self, id: &Id, note: &str) -> Result<(), BackendError> {
+        let path = self.paths.note(id);
+        Ok(write_note(&path, id, note).map_err(Step::SaveRecord.on(path.display()))?)
+    }
+
     fn noted(&mut self) -> Result<Vec<Noted>, BackendError> {
         let directory = self.paths.containers();
         let read = || -> io::Result<Vec<Noted>> {
@@ -418,6 +424,14 @@ impl Backend for Linux {
 fn host_end_of(id: &Id, ifname: &str) -> String {
     let number = ifname.trim_start_matches("eth").parse().unwrap_or(0);
     host_end(id, number)
+}
+
+/// The old note or the new one is there at any moment, never half of one.
+fn write_note(path: &Path, id: &Id, note: &str) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    fs::write(&beside, format!("{id}\n{note}")).and_then(|()| fs::rename(&beside, path)).inspect_err(|_| {
+        let _ = fs::remove_file(&beside);
+    })
 }
 
 /// How the host forwarded before us, as it was saved.
