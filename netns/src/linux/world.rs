@@ -7,16 +7,16 @@ mod verbs;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::event::epoll;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::Rlimit;
 
 use super::failure::{Failure, Step};
 use super::handle::{Handle, KILLED, PATIENCE, is_over_within, status_left};
+use super::limits::allow_more_files;
 use super::names::Resolver;
 use super::paths::Paths;
 use super::process::Streams;
@@ -56,13 +56,6 @@ pub struct Linux {
     files: Rlimit,
 }
 
-/// A container costs us half a dozen descriptors, and the usual limit is 1024. Returns what it was.
-fn allow_more_files() -> io::Result<Rlimit> {
-    let before = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: before.maximum, ..before })?;
-    Ok(before)
-}
-
 impl Linux {
     /// A backend that keeps its things in `paths`. `exe` is the program that a shim is: one whose `main` begins with
     /// [`super::dispatch`], usually `/proc/self/exe`.
@@ -76,6 +69,7 @@ impl Linux {
         let records = Records::open(paths.records()).map_err(Step::CreateDirectory.on(paths.records().display()))?;
         let log = paths.shim_log();
         let shim_log = File::options().create(true).append(true).open(&log).map_err(Step::OpenLog.on(log.display()))?;
+        // A container costs us half a dozen.
         let files = allow_more_files().map_err(Step::Watch.on("more open files"))?;
         let watch = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(Step::Watch.on("containers"))?;
         Ok(Linux {
