@@ -229,7 +229,7 @@ impl Error {
             ),
             Error::NoSuchNetwork(_) => Some("`pontoon network ls` lists the networks".into()),
             Error::Target { source, .. } => source.hint(),
-            Error::Lease { source, .. } => lease_hint(source),
+            Error::Lease { network, source } => lease_hint(network, source),
             Error::Subnet { network, source } => subnet_hint(network, source),
             Error::NetworkInUse { network, .. } => {
                 Some(format!("stop them, or `pontoon network disconnect {network}` each of them"))
@@ -293,14 +293,18 @@ fn subnet_hint(network: &str, error: &SubnetError) -> Option<String> {
     }
 }
 
-fn lease_hint(error: &LeaseError) -> Option<String> {
+fn lease_hint(network: &str, error: &LeaseError) -> Option<String> {
     match error {
         LeaseError::AddressInUse(_) | LeaseError::MacInUse(_) => {
             Some("`pontoon ps` shows which container has it".into())
         }
-        LeaseError::PoolExhausted(_) => {
-            Some("stop a container, or choose a larger subnet with `pontoon up --bip`".into())
+        LeaseError::PoolExhausted(_) if network == "bridge" => {
+            Some("stop a container, or choose a larger subnet with `pontoon up --bip ADDRESS/LENGTH`".into())
         }
+        LeaseError::PoolExhausted(_) => Some(format!(
+            "stop a container, or disconnect one from {network}; `pontoon network create --subnet` makes a network with more \
+             addresses"
+        )),
         LeaseError::OutsideSubnet { .. }
         | LeaseError::NetworkAddress(_)
         | LeaseError::BroadcastAddress(_)
@@ -314,5 +318,24 @@ fn backend_hint(error: &BackendError) -> Option<String> {
     match error {
         BackendError::Failed { hint, .. } => hint.map(str::to_owned),
         BackendError::NameTaken(_) | BackendError::Gone => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_finds_no_free_address_is_told_what_helps_on_that_network() {
+        let hint = |network: &str| {
+            let source = LeaseError::PoolExhausted("10.0.0.0/30".parse().expect("a subnet"));
+            Error::Lease { network: network.into(), source }.hint().expect("a hint")
+        };
+        assert!(hint("bridge").contains("`pontoon up --bip ADDRESS/LENGTH`"), "{}", hint("bridge"));
+        assert!(
+            !hint("red").contains("--bip") && hint("red").contains("`pontoon network create --subnet`"),
+            "{}",
+            hint("red")
+        );
     }
 }

@@ -115,7 +115,7 @@ fn a_full_pool_is_told() {
     run_all(&mut lab, &["web"]);
     assert_eq!(crate::lab::ip_of(&mut lab, "web"), crate::lab::address("172.30.0.2"));
     let full = "pontoon: network bridge: no free address is left in the subnet 172.30.0.0/30\n\
-                hint: stop a container, or choose a larger subnet with `pontoon up --bip`\n";
+                hint: stop a container, or choose a larger subnet with `pontoon up --bip ADDRESS/LENGTH`\n";
     fails(&lab, &["run", "-d", "--", "sleep", "infinity"], 125, full);
     lab.stop("web", 10).expect("stop web");
     run_all(&mut lab, &["next"]);
