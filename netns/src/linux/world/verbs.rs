@@ -216,7 +216,7 @@ impl Backend for Linux {
     }
 
     fn forward(&mut self) -> Result<(), BackendError> {
-        Forwarding::read()?.turn_on().map(drop)
+        Forwarding::keep_on()
     }
 
     fn stop_forwarding(&mut self, before: &str) -> Result<(), BackendError> {
@@ -230,7 +230,7 @@ impl Backend for Linux {
         before.restore()?;
         // One who came since may have found all switched on, and nothing to do.
         if self.others_forward()? {
-            Forwarding::read()?.turn_on()?;
+            Forwarding::keep_on()?;
         }
         unnoted
     }
