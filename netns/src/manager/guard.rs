@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Manager, broken};
+use super::{Manager, save_as};
 use crate::backend::Backend;
 use crate::error::Error;
 use crate::firewall::{Policy, PolicyNetwork};
@@ -33,8 +33,7 @@ impl<B: Backend> Manager<B> {
             && let Some(state) = self.backend.forwarding()?
         {
             let before = Before { boot: self.boot.clone(), state };
-            let text = serde_json::to_string_pretty(&before).map_err(|why| broken("save", FORWARDING, &why))?;
-            self.backend.save(FORWARDING, &text)?;
+            save_as(&mut self.backend, FORWARDING, &before)?;
             self.forwarding = Some(before);
         }
         let state = self.forwarding.as_ref().map(|before| before.state.as_str());

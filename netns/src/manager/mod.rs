@@ -173,8 +173,7 @@ impl<B: Backend> Manager<B> {
 
     fn save(&mut self, id: &Id) -> Result<(), Error> {
         let Some(record) = self.records.get(id) else { return Ok(()) };
-        let text = serde_json::to_string_pretty(record).map_err(|why| broken("save record", id.short(), &why))?;
-        Ok(self.backend.save(&container_key(id), &text)?)
+        save_as(&mut self.backend, &container_key(id), record)
     }
 
     /// A number that no port has. Numbers go round, so that news of a port that has gone is never taken for news of the
@@ -220,8 +219,14 @@ fn container_key(id: &Id) -> String {
     format!("container-{id}")
 }
 
-fn broken(operation: &'static str, object: &str, cause: &impl ToString) -> BackendError {
-    BackendError::Failed { operation, object: object.to_owned(), cause: cause.to_string(), hint: None }
+/// Keeps something under a key, for [`recover::open`] to find.
+fn save_as<B: Backend>(backend: &mut B, key: &str, value: &impl serde::Serialize) -> Result<(), Error> {
+    let failed = |why: serde_json::Error| {
+        let (operation, object) = ("save the record", key.to_owned());
+        BackendError::Failed { operation, object, cause: why.to_string(), hint: None }
+    };
+    let text = serde_json::to_string_pretty(value).map_err(failed)?;
+    Ok(backend.save(key, &text)?)
 }
 
 fn chance_from(seed: u64) -> ChaCha8Rng {

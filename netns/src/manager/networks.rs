@@ -4,20 +4,18 @@
 //! killed daemon left of it, the next one finishes.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 
-use ipnet::Ipv4Net;
 use switch::dataplane::{BridgeId, Control};
 use switch::port::PortConfig;
 use switch::verdict::PortId;
 
 use super::end::all_of;
-use super::{Manager, Now, broken, switch_config};
+use super::{Manager, Now, save_as, switch_config};
 use crate::backend::{Backend, BackendError, Gateway};
 use crate::error::Error;
 use crate::lease::{DEFAULT_MTU, MAX_MTU, MIN_MTU};
 use crate::name::{Id, Name};
-use crate::network::{EndpointKind, Network, bridge_mac};
+use crate::network::{EndpointKind, Network};
 use crate::pools::overlap;
 use crate::record::Record;
 use crate::subnet::{Subnet, SubnetError, SubnetRequest, Taken};
@@ -98,19 +96,13 @@ impl<B: Backend> Manager<B> {
         }
         let id = Id::random(&mut self.chance);
         let mut network = Network {
-            name: request.name,
             bridge: format!("br-{}", id.short()),
-            mac: bridge_mac(&id),
-            id: id.clone(),
-            subnet: Ipv4Net::default(),
-            gateway: Ipv4Addr::UNSPECIFIED,
             mtu,
-            ip_range: None,
             internal: request.internal,
             labels: request.labels,
             endpoint: request.endpoint,
             created: now.unix,
-            is_leaving: false,
+            ..Network::new(id.clone(), request.name)
         };
         self.make_network(&mut network, &request.subnet).map_err(|failed| self.give_up_network(&network, failed))?;
         self.serve_names_later();
@@ -311,7 +303,5 @@ pub(super) fn network_key(id: &Id) -> String {
 }
 
 pub(super) fn save_network<B: Backend>(backend: &mut B, network: &Network) -> Result<(), Error> {
-    let text =
-        serde_json::to_string_pretty(network).map_err(|why| broken("save network", network.name.as_str(), &why))?;
-    Ok(backend.save(&network_key(&network.id), &text)?)
+    save_as(backend, &network_key(&network.id), network)
 }

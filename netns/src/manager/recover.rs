@@ -12,12 +12,11 @@ use super::guard::{Before, FORWARDING};
 use super::networks::{Net, network_key, open_gateway, save_network};
 use super::run::spec_of;
 use super::salvage::salvage;
-use super::{Manager, Now, Settings, broken, chance_from, view};
+use super::{Manager, Now, Settings, chance_from, save_as, view};
 use crate::backend::{Adopted, Backend, BackendError, Gateway, Links};
 use crate::error::Error;
-use crate::lease::DEFAULT_MTU;
 use crate::name::{Id, Name};
-use crate::network::{EndpointKind, Network, bridge_mac};
+use crate::network::Network;
 use crate::pools::overlap;
 use crate::record::{EndpointPhase, Phase, Record};
 use crate::subnet::{Subnet, SubnetError, SubnetRequest, Taken};
@@ -66,17 +65,17 @@ fn take_over<B: Backend>(
         Some(predefined) => predefined,
         None => {
             let made = view::Predefined { host: Id::random(&mut chance), none: Id::random(&mut chance) };
-            save(&mut backend, PREDEFINED, &made)?;
+            save_as(&mut backend, PREDEFINED, &made)?;
             made
         }
     };
 
     // The living first: their shims kept the gateways' interfaces, and the subnets that they use are the networks'.
     let adopted = adopt_all(&mut backend, &records, &networks, &boot);
-    let default = networks.iter().position(|network| network.name.as_str() == "bridge");
+    let default = networks.iter().position(Network::is_default);
     let known = default.map(|at| networks.remove(at));
     let (network, gateway) = open_default(&mut backend, &mut chance, known, &records, &adopted, settings)?;
-    save(&mut backend, DEFAULT, &network)?;
+    save_as(&mut backend, DEFAULT, &network)?;
 
     let mut manager = Manager {
         backend,
@@ -293,22 +292,8 @@ fn open_default<B: Backend>(
     let in_use = known.as_ref().is_some_and(|network| is_in_use(&network.id, records, adopted));
     let id = known.as_ref().map_or_else(|| Id::random(chance), |network| network.id.clone());
     for _ in 0..BRIDGE_NAMES.len() {
-        let subnet = choose_default(backend, known.as_ref(), in_use, settings)?;
-        let network = Network {
-            name: Name::from_static("bridge"),
-            mac: bridge_mac(&id),
-            id: id.clone(),
-            bridge: String::new(),
-            subnet: subnet.subnet,
-            gateway: subnet.gateway,
-            mtu: DEFAULT_MTU,
-            ip_range: None,
-            internal: false,
-            labels: BTreeMap::new(),
-            endpoint: EndpointKind::Tap,
-            created: 0,
-            is_leaving: false,
-        };
+        let Subnet { subnet, gateway, .. } = choose_default(backend, known.as_ref(), in_use, settings)?;
+        let network = Network { subnet, gateway, ..Network::new(id.clone(), Name::from_static("bridge")) };
         match open_under_a_free_name(backend, network, known.as_ref(), in_use) {
             Ok(Some(opened)) => return Ok(opened),
             // Another instance has just taken the subnet: the next one is chosen.
@@ -396,9 +381,4 @@ fn read_or_set_aside<B: Backend, T: DeserializeOwned>(
             Ok(None)
         }
     }
-}
-
-fn save<B: Backend>(backend: &mut B, key: &str, value: &impl serde::Serialize) -> Result<(), Error> {
-    let text = serde_json::to_string_pretty(value).map_err(|why| broken("save", key, &why))?;
-    Ok(backend.save(key, &text)?)
 }
