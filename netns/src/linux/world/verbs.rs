@@ -208,8 +208,8 @@ impl Backend for Linux {
         let now = Forwarding::read()?;
         if now.was_on() {
             // By itself, unless an instance of ours has noted how it was: this one, or another that is not to end it for us.
-            let noted = firewall::journals()?.into_iter().map(|journal| journal.text);
-            return Ok(noted.filter(|text| before_us(text).is_ok()).next());
+            let mut noted = firewall::journals()?.into_iter().map(|journal| journal.text);
+            return Ok(noted.find(|text| before_us(text).is_ok()));
         }
         let text = serde_json::to_string(&now).map_err(|why| Step::ReadHost.failed("the host's forwarding", why))?;
         Ok(Some(text))
