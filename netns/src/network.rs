@@ -41,6 +41,10 @@ pub struct Network {
     pub created: u64,
     /// Whether it is about to be removed. Found later: finish.
     pub is_leaving: bool,
+    /// Of the default network: whether containers on it may have been told to ask the gateway for names, which answers for
+    /// as long as they live, whatever the host's own name servers are by then.
+    #[serde(default)]
+    pub asks_gateway: bool,
 }
 
 /// What joins a container's interface to the switch.
@@ -138,6 +142,7 @@ impl Network {
             endpoint: EndpointKind::default(),
             created: 0,
             is_leaving: false,
+            asks_gateway: false,
         }
     }
 

@@ -6,10 +6,16 @@
 use std::net::Ipv4Addr;
 
 use super::Manager;
-use crate::backend::Backend;
+use crate::backend::{Backend, BackendError};
 use crate::error::Error;
 use crate::name::Id;
+use crate::publish::PortMapping;
 use crate::record::{Endpoint, EndpointPhase};
+
+/// The port of name servers (RFC 1035).
+const DOMAIN: u16 = 53;
+/// What a user may do who wants to publish it.
+const ELSEWHERE: &str = "publish it on an address of the host that is not one of these, as in -p 192.0.2.1:53:53/udp";
 
 impl<B: Backend> Manager<B> {
     /// Sees to it that a container's ports are passed on, if it has any and an address to pass them to.
@@ -18,7 +24,24 @@ impl<B: Backend> Manager<B> {
         if record.published.is_empty() {
             return Ok(());
         }
-        Ok(self.backend.publish(id, target, &record.published)?)
+        let published = self.backend.publish(id, target, &record.published);
+        Ok(published.map_err(|failed| self.named(failed, &record.published))?)
+    }
+
+    /// A port that can not be had because we answer for names on it says where.
+    fn named(&self, failed: BackendError, mappings: &[PortMapping]) -> BackendError {
+        let BackendError::Failed { operation, object, cause, hint } = failed else { return failed };
+        let wanted = mappings.iter().find(|mapping| mapping.host == DOMAIN && mapping.host_side() == object);
+        let answering = self.served.keys().filter(|network| !self.unserved.contains(*network));
+        let answering = answering.filter_map(|network| Some(self.networks.get(network)?.network.gateway));
+        let in_the_way =
+            |gateway: &Ipv4Addr| wanted.is_some_and(|wanted| wanted.ip.is_unspecified() || wanted.ip == *gateway);
+        let in_the_way: Vec<String> = answering.filter(in_the_way).map(|gateway| gateway.to_string()).collect();
+        if in_the_way.is_empty() {
+            return BackendError::Failed { operation, object, cause, hint };
+        }
+        let cause = format!("{cause}; names of our networks are answered on {}, port {DOMAIN}", in_the_way.join(", "));
+        BackendError::Failed { operation, object, cause, hint: Some(ELSEWHERE) }
     }
 
     /// The same for a container that was taken over: its publisher may have gone on.

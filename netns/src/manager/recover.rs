@@ -25,7 +25,7 @@ use crate::subnet::{Subnet, SubnetError, SubnetRequest, Taken};
 const ASK_AGAIN: Duration = Duration::from_secs(8);
 /// What the records of networks begin with. That of the default network is called so, those of others by their ids.
 const NETWORK: &str = "network-";
-const DEFAULT: &str = "network-bridge";
+pub(super) const DEFAULT: &str = "network-bridge";
 const PREDEFINED: &str = "networks";
 /// The numbers that are tried for `pontoonN`.
 const BRIDGE_NAMES: std::ops::Range<u32> = 0..1000;
@@ -293,7 +293,9 @@ fn open_default<B: Backend>(
     let id = known.as_ref().map_or_else(|| Id::random(chance), |network| network.id.clone());
     for _ in 0..BRIDGE_NAMES.len() {
         let Subnet { subnet, gateway, .. } = choose_default(backend, known.as_ref(), in_use, settings)?;
-        let network = Network { subnet, gateway, ..Network::new(id.clone(), Name::from_static("bridge")) };
+        let asks_gateway = known.as_ref().is_some_and(|network| network.asks_gateway);
+        let network =
+            Network { subnet, gateway, asks_gateway, ..Network::new(id.clone(), Name::from_static("bridge")) };
         match open_under_a_free_name(backend, network, known.as_ref(), in_use) {
             Ok(Some(opened)) => return Ok(opened),
             // Another instance has just taken the subnet: the next one is chosen.

@@ -20,6 +20,7 @@ tests![
     an_open_connection_through_a_published_port_outlives_a_killed_daemon,
     published_ports_follow_the_container_to_its_next_network,
     a_container_on_internal_networks_only_publishes_nothing_yet,
+    the_port_of_names_is_published_unless_a_network_of_ours_needs_it,
     ports_follow_a_network_that_is_left_at_the_second_try,
     modes_without_a_network_of_their_own_publish_nothing,
     what_can_not_be_published_is_wrong_usage,
@@ -221,6 +222,21 @@ fn a_container_on_internal_networks_only_publishes_nothing_yet() {
     prints(&lab, &["network", "disconnect", "bridge", "web"]);
     assert_eq!(listed(&lab), [false, false, false]);
     assert!(connect(8080).is_err());
+    lab.finish();
+}
+
+fn the_port_of_names_is_published_unless_a_network_of_ours_needs_it() {
+    let mut lab = Linux::new();
+    lab.host_resolv_conf("nameserver 10.0.0.53\n");
+    lab.up();
+    run_published(&lab, "dns", &["53:53/udp", "53:53"]);
+    prints(&lab, &["rm", "-f", "dns"]);
+    create(&mut lab, NetworkOrder::new("red"));
+    let refused = "pontoon: publish 0.0.0.0:53/udp: Address already in use; names of our networks are answered on \
+                   172.18.0.1, port 53\nhint: publish it on an address of the host that is not one of these, as in \
+                   -p 192.0.2.1:53:53/udp\n";
+    fails(&lab, &["run", "-p", "53:53/udp", "--", "true"], 125, refused);
+    run_published(&lab, "dns", &["127.0.0.1:53:53/udp"]);
     lab.finish();
 }
 
