@@ -149,7 +149,7 @@ fn nobody_is_found_by_name_on_the_default_network(lab: &mut dyn Lab) {
     assert_eq!(refused.message, expected);
     // However the network is named.
     let id = lab.networks().into_iter().find(|network| network.name == "bridge").expect("it is always there").id;
-    let refused = lab.run(Order::new("x").network(&id).alias("y")).expect_err("there are no aliases");
+    let refused = lab.run(Order::new("x").network(&id[..12]).alias("y")).expect_err("there are no aliases");
     assert_eq!(refused.message, expected);
 }
 
