@@ -106,6 +106,10 @@ pub trait Backend {
     /// Whether ports are passed on to a container, by this daemon's doing or by an earlier one's.
     fn is_published(&mut self, id: &Id) -> bool;
 
+    /// The next container that lives and whose ports are passed on no more although nobody asked for that, since the last
+    /// call. Never waits.
+    fn poll_unpublished(&mut self) -> Option<Id>;
+
     /// Passes nothing on to a container any more: its ports of the host are free when it returns.
     ///
     /// # Errors

@@ -130,6 +130,10 @@ impl Backend for SimBackend {
         self.machine().is_ok_and(|machine| machine.containers.get(id).is_some_and(|it| it.publisher.is_some()))
     }
 
+    fn poll_unpublished(&mut self) -> Option<Id> {
+        self.machine().ok()?.unpublished.pop_front()
+    }
+
     fn unpublish(&mut self, id: &Id) -> Result<(), BackendError> {
         self.change(&Change::Other, |machine| machine.unpublish(id))
     }

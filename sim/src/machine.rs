@@ -46,6 +46,8 @@ pub(crate) struct Machine {
     /// How often it was started anew.
     pub(crate) boots: u32,
     ended: VecDeque<(Id, i32)>,
+    /// Containers whose publisher was killed, for the daemon to hear of.
+    pub(crate) unpublished: VecDeque<Id>,
     next_pid: u32,
     next_namespace: u32,
     next_cable: u32,
@@ -137,6 +139,7 @@ impl Machine {
             resolv_conf: String::new(),
             boots: 0,
             ended: VecDeque::new(),
+            unpublished: VecDeque::new(),
             next_pid: 1000,
             next_namespace: HOST.0,
             next_cable: 0,
@@ -278,6 +281,14 @@ impl Machine {
         }
     }
 
+    /// Whoever has a container's ports of the host is killed.
+    pub(crate) fn kill_publisher(&mut self, id: &Id) {
+        let Some(container) = self.containers.get_mut(id) else { return };
+        if container.publisher.take().is_some() && self.daemon == Daemon::Alive {
+            self.unpublished.push_back(id.clone());
+        }
+    }
+
     /// What is known of a container should its record be lost is now this.
     pub(crate) fn note(&mut self, id: &Id, note: &str) {
         if let Some(container) = self.containers.get_mut(id) {
@@ -412,8 +423,9 @@ impl Machine {
         self.ended.pop_front()
     }
 
+    /// Whether there is something that the daemon sees without being asked.
     pub(crate) fn has_ended(&self) -> bool {
-        !self.ended.is_empty()
+        !self.ended.is_empty() || !self.unpublished.is_empty()
     }
 
     /// Other ends of the cables of a living container, of those interfaces that it still has.
@@ -451,6 +463,7 @@ impl Machine {
     pub(crate) fn daemon_starts(&mut self) {
         self.daemon = Daemon::Alive;
         self.ended.clear();
+        self.unpublished.clear();
     }
 
     /// The daemon is gone: shims that wait for its word give up, and what nobody keeps goes.

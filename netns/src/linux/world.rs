@@ -52,6 +52,10 @@ pub struct Linux {
     resolver: Option<Resolver>,
     /// Who passes on to published ports, by container.
     publishers: BTreeMap<Id, Publisher>,
+    /// Which number of what is watched is whose publisher.
+    watched: BTreeMap<u64, Id>,
+    /// Containers whose publisher somebody has ended.
+    unpublished: VecDeque<Id>,
     /// How many open files were allowed before we took more: the containers' limit.
     files: Rlimit,
 }
@@ -87,6 +91,8 @@ impl Linux {
             leaving: false,
             resolver: None,
             publishers: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            unpublished: VecDeque::new(),
             files,
         })
     }
@@ -144,8 +150,41 @@ impl Linux {
         watched.map_err(Step::Watch.on(id.short()))
     }
 
-    /// Looks at a shim of which something was heard.
+    /// Keeps a publisher, and watches it from now on.
+    fn keep_publisher(&mut self, id: &Id, publisher: Publisher) -> Result<(), Failure> {
+        let data = epoll::EventData::new_u64(self.next);
+        let watched = epoll::add(&self.watch, publisher.as_fd(), data, epoll::EventFlags::IN);
+        self.forget_publisher(id);
+        self.watched.insert(self.next, id.clone());
+        self.next += 1;
+        self.publishers.insert(id.clone(), publisher);
+        watched.map_err(Step::Watch.on(id.short()))
+    }
+
+    /// Lets go of a container's publisher, which is watched no more once its descriptor is closed.
+    fn forget_publisher(&mut self, id: &Id) -> Option<Publisher> {
+        self.watched.retain(|_, other| other != id);
+        self.unpublished.retain(|other| other != id);
+        self.publishers.remove(id)
+    }
+
+    /// A publisher has ended: with its container, or somebody has ended it.
+    fn observe_publisher(&mut self, id: &Id) {
+        if let Some(publisher) = self.forget_publisher(id) {
+            // That it is over is known: this leaves no zombie.
+            let _ = publisher.end();
+        }
+        let is_over = |shim: &mut Handle| is_over_within(&shim.pidfd, Duration::ZERO).unwrap_or(true);
+        if self.handle(id).is_some_and(|shim| !is_over(shim)) {
+            self.unpublished.push_back(id.clone());
+        }
+    }
+
+    /// Looks at a shim or a publisher of which something was heard.
     fn observe(&mut self, number: u64) {
+        if let Some(id) = self.watched.get(&number).cloned() {
+            return self.observe_publisher(&id);
+        }
         let Some(handle) = self.handles.get_mut(&number) else { return };
         let told_before = handle.ended.is_some();
         handle.hear();

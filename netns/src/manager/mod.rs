@@ -103,6 +103,10 @@ pub struct Manager<B: Backend> {
     unserved: BTreeSet<Id>,
     /// Containers of an earlier daemon that did not answer when they were to be taken over: tried again at their deadline.
     silent: BTreeSet<Id>,
+    /// Containers whose published ports could not be had again after their publisher had been ended; and when those that
+    /// could were.
+    unpublished: BTreeSet<Id>,
+    republished: BTreeMap<Id, Instant>,
     controls: VecDeque<Control<B::Link>>,
 }
 

@@ -4,14 +4,17 @@
 //! they follow.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
-use super::Manager;
+use super::{Manager, Now};
 use crate::backend::{Backend, BackendError};
 use crate::error::Error;
 use crate::name::Id;
 use crate::publish::PortMapping;
 use crate::record::{Endpoint, EndpointPhase};
 
+/// How long a publisher must have run to be replaced when it has ended: one that can not live is not started for ever.
+const PAUSE: Duration = Duration::from_secs(5);
 /// The port of name servers (RFC 1035).
 const DOMAIN: u16 = 53;
 /// What a user may do who wants to publish it.
@@ -25,7 +28,36 @@ impl<B: Backend> Manager<B> {
             return Ok(());
         }
         let published = self.backend.publish(id, target, &record.published);
-        Ok(published.map_err(|failed| self.named(failed, &record.published))?)
+        published.map_err(|failed| self.named(failed, &record.published))?;
+        self.unpublished.remove(id);
+        Ok(())
+    }
+
+    /// Somebody has ended the process that passed a container's ports on: another takes its place, if the ports can be had
+    /// and it was not the second time within a moment.
+    pub(super) fn publish_lost(&mut self, id: &Id, now: Now) {
+        let is_again = self.republished.get(id).is_some_and(|last| now.instant < *last + PAUSE);
+        let published = if is_again { Ok(()) } else { self.publish(id) };
+        match published {
+            Ok(()) if !is_again => {
+                self.republished.insert(id.clone(), now.instant);
+                tracing::warn!(
+                    container = id.short(),
+                    "the publisher was ended by somebody else: another has its ports"
+                );
+            }
+            Ok(()) => {
+                self.unpublished.insert(id.clone());
+                tracing::warn!(
+                    container = id.short(),
+                    "the publisher was ended again: the ports are published no more"
+                );
+            }
+            Err(failed) => {
+                self.unpublished.insert(id.clone());
+                tracing::warn!(container = id.short(), "the publisher was ended by somebody else: {failed}");
+            }
+        }
     }
 
     /// A port that can not be had because we answer for names on it says where.

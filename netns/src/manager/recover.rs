@@ -94,6 +94,8 @@ fn take_over<B: Backend>(
         served: BTreeMap::new(),
         unserved: BTreeSet::new(),
         silent: BTreeSet::new(),
+        unpublished: BTreeSet::new(),
+        republished: BTreeMap::new(),
         controls: VecDeque::new(),
     };
     manager.add_bridge(network, gateway)?;

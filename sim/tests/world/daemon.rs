@@ -256,3 +256,24 @@ fn published_ports_lead_to_an_address_of_their_container_whatever_went_wrong() {
         }
     }
 }
+
+#[test]
+fn published_ports_that_were_lost_are_taken_again_but_not_for_ever() {
+    let mut world = world();
+    let publish = PortMapping::parse("8080:80").expect("a mapping");
+    world.run(RunRequest { publish, ..request("web", "bridge") }, Program::Sleep).expect("a container");
+    let listed = |world: &mut World| world.inspect("web").expect("a view").published.len();
+    world.kill_publisher("web");
+    assert_eq!((world.published_to("web"), listed(&mut world)), (Some(FIRST), 1));
+    world.kill_publisher("web");
+    assert_eq!((world.published_to("web"), listed(&mut world)), (None, 0));
+    // Whoever comes to another network, or a new daemon, tries anew.
+    world.kill_daemon();
+    world.up().expect("a daemon");
+    assert_eq!((world.published_to("web"), listed(&mut world)), (Some(FIRST), 1));
+    world.advance(Duration::from_secs(10));
+    world.kill_publisher("web");
+    world.advance(Duration::from_secs(10));
+    world.kill_publisher("web");
+    assert_eq!((world.published_to("web"), listed(&mut world)), (Some(FIRST), 1));
+}

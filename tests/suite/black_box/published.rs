@@ -20,6 +20,7 @@ tests![
     an_open_connection_through_a_published_port_outlives_a_killed_daemon,
     published_ports_follow_the_container_to_its_next_network,
     a_container_on_internal_networks_only_publishes_nothing_yet,
+    a_publisher_that_somebody_ends_is_replaced,
     the_port_of_names_is_published_unless_a_network_of_ours_needs_it,
     ports_follow_a_network_that_is_left_at_the_second_try,
     modes_without_a_network_of_their_own_publish_nothing,
@@ -222,6 +223,34 @@ fn a_container_on_internal_networks_only_publishes_nothing_yet() {
     prints(&lab, &["network", "disconnect", "bridge", "web"]);
     assert_eq!(listed(&lab), [false, false, false]);
     assert!(connect(8080).is_err());
+    lab.finish();
+}
+
+fn a_publisher_that_somebody_ends_is_replaced() {
+    let mut lab = Linux::new();
+    lab.up();
+    run_published(&lab, "web", &["8080:80"]);
+    let publisher = || processes::all().into_iter().find(|pid| processes::words_of(*pid).contains("__publish"));
+    let end_publisher = || processes::kill_and_wait(publisher().expect("there is a publisher"));
+    end_publisher();
+    lab.eventually("there is another, whose ports are bound before it is", &mut |_| publisher().is_some());
+    let server = serve(&mut lab, "web", 80);
+    assert_eq!(ask(8080, "hello"), "hello from 172.17.0.1");
+    server.join().expect("the server");
+    prints(&lab, &["stop", "-t", "0", "web"]);
+    // One whose port somebody else has by then.
+    run_published(&lab, "db", &["8080:80"]);
+    let daemon = Pid::from_raw(lab.daemon_pid().expect("a daemon runs"));
+    kill(daemon, Signal::SIGSTOP).expect("stop the daemon");
+    end_publisher();
+    let other = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 8080)).expect("it is free");
+    kill(daemon, Signal::SIGCONT).expect("let the daemon go on");
+    lab.eventually("it is known", &mut |lab| lab.inspect("db").expect("it runs").published.is_empty());
+    drop(other);
+    lab.kill_daemon();
+    lab.up();
+    assert_eq!(lab.inspect("db").expect("it runs").published, ["0.0.0.0:8080->80/tcp"]);
+    drop(connect(8080).expect("the next daemon publishes it"));
     lab.finish();
 }
 

@@ -182,21 +182,25 @@ impl Backend for Linux {
         let shim = shim.map_err(Step::SpawnShim.on(id.short()))?;
         let directory = self.paths.container(id);
         let publisher = Publisher::start(&directory, &self.exe, &shim, target, mappings, &self.shim_log)?;
-        self.publishers.insert(id.clone(), publisher);
-        Ok(())
+        Ok(self.keep_publisher(id, publisher)?)
     }
 
     fn is_published(&mut self, id: &Id) -> bool {
         if !self.publishers.contains_key(id)
             && let Ok(Some(publisher)) = Publisher::adopt(&self.paths.container(id))
+            && let Err(failed) = self.keep_publisher(id, publisher)
         {
-            self.publishers.insert(id.clone(), publisher);
+            tracing::warn!("{}", BackendError::from(failed));
         }
         self.publishers.get(id).is_some_and(|publisher| !publisher.is_over())
     }
 
+    fn poll_unpublished(&mut self) -> Option<Id> {
+        self.unpublished.pop_front()
+    }
+
     fn unpublish(&mut self, id: &Id) -> Result<(), BackendError> {
-        let known = self.publishers.remove(id);
+        let known = self.forget_publisher(id);
         let found = match known {
             Some(publisher) => Some(publisher),
             None => Publisher::adopt(&self.paths.container(id)).map_err(Step::EndPublisher.on(id.short()))?,
