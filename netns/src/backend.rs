@@ -70,11 +70,12 @@ pub trait Backend {
     /// The step that failed; what was made is to be undone by [`Backend::detach`].
     fn attach(&mut self, id: &Id, interface: &Interface<'_>) -> Result<Self::Link, BackendError>;
 
-    /// Deletes an interface of a container that runs. Does nothing if it is not there, or the container is not.
+    /// Deletes an interface of a container that runs, however much of it was made, by this daemon or by an earlier one. Does
+    /// nothing if it is not there, or the container is not.
     ///
     /// # Errors
     /// If it stays.
-    fn detach(&mut self, id: &Id, ifname: &str) -> Result<(), BackendError>;
+    fn detach(&mut self, id: &Id, ifname: &str, kind: EndpointKind) -> Result<(), BackendError>;
 
     /// Says where a container that runs sends what has no other way: out of which interface, by which router.
     ///
@@ -105,13 +106,18 @@ pub trait Backend {
     /// Whether ports are passed on to a container, by this daemon's doing or by an earlier one's.
     fn is_published(&mut self, id: &Id) -> bool;
 
+    /// The next container that lives and whose ports are passed on no more although nobody asked for that, since the last
+    /// call. Never waits.
+    fn poll_unpublished(&mut self) -> Option<Id>;
+
     /// Passes nothing on to a container any more: its ports of the host are free when it returns.
     ///
     /// # Errors
     /// If they are not.
     fn unpublish(&mut self, id: &Id) -> Result<(), BackendError>;
 
-    /// How the host forwards now, in words that [`Backend::stop_forwarding`] understands, if it does not forward by itself.
+    /// How the host forwards without us, in words that [`Backend::stop_forwarding`] understands, if it does not forward by
+    /// itself: how it does now, or how it did before an instance that has switched it on.
     ///
     /// # Errors
     /// If that can not be read.
@@ -123,7 +129,7 @@ pub trait Backend {
     /// If it can not be.
     fn forward(&mut self) -> Result<(), BackendError>;
 
-    /// Makes the host forward as it did `before` us.
+    /// Makes the host forward as it did `before` us, if no other instance needs that it forwards: the last one to leave does.
     ///
     /// # Errors
     /// If it can not be.
@@ -156,6 +162,12 @@ pub trait Backend {
     /// # Errors
     /// If it is not known whether it lives.
     fn adopt(&mut self, spec: &Spec<'_>) -> Result<Adopted<Self::Link>, BackendError>;
+
+    /// Replaces [`Spec::note`] of a container.
+    ///
+    /// # Errors
+    /// If it can not be written; the old note is still there.
+    fn note(&mut self, id: &Id, note: &str) -> Result<(), BackendError>;
 
     /// What there is of containers outside the records: of each that was created and not discarded, [`Spec::note`]. It is
     /// for the case that a record is lost while its container lives.

@@ -35,6 +35,9 @@ pub enum Error {
     /// It is running.
     #[error("container {0} is running")]
     Running(String),
+    /// It was another daemon's, and has not answered this one yet.
+    #[error("container {0} does not answer: it is not known what it has")]
+    Silent(String),
     /// No network is called so.
     #[error("no such network: {0}")]
     NoSuchNetwork(String),
@@ -56,6 +59,14 @@ pub enum Error {
         option: &'static str,
         /// The mode, as typed.
         mode: String,
+    },
+    /// Names are for the networks of users.
+    #[error("no alias {alias} on network {network}: aliases are for user-defined networks only")]
+    AliasOnDefault {
+        /// The alias.
+        alias: String,
+        /// The network's name.
+        network: String,
     },
     /// The MTU is out of range.
     #[error("an MTU of {0} is out of range: {MIN_MTU} to {MAX_MTU} bytes")]
@@ -212,14 +223,19 @@ impl Error {
             Error::Ambiguous { .. } => Some("give more digits of the id, or the name".into()),
             Error::NameInUse { name, .. } => Some(format!("`pontoon stop {name}` frees it")),
             Error::Running(name) => Some(format!("`pontoon stop {name}` first, or use -f")),
+            Error::Silent(_) => Some(
+                "it is asked again and again; if its shim is stopped (`ps` shows it as `pontoon __shim`), let it go on"
+                    .into(),
+            ),
             Error::NoSuchNetwork(_) => Some("`pontoon network ls` lists the networks".into()),
             Error::Target { source, .. } => source.hint(),
-            Error::Lease { source, .. } => lease_hint(source),
+            Error::Lease { network, source } => lease_hint(network, source),
             Error::Subnet { network, source } => subnet_hint(network, source),
             Error::NetworkInUse { network, .. } => {
                 Some(format!("stop them, or `pontoon network disconnect {network}` each of them"))
             }
             Error::AmbiguousNetwork { .. } => Some("give more digits of the id, or the name".into()),
+            Error::AliasOnDefault { .. } => Some("`pontoon network create` makes one".into()),
             Error::NotConnectable { container, mode: NetworkMode::None } => {
                 Some(format!("`pontoon network disconnect none {container}` first"))
             }
@@ -277,14 +293,18 @@ fn subnet_hint(network: &str, error: &SubnetError) -> Option<String> {
     }
 }
 
-fn lease_hint(error: &LeaseError) -> Option<String> {
+fn lease_hint(network: &str, error: &LeaseError) -> Option<String> {
     match error {
         LeaseError::AddressInUse(_) | LeaseError::MacInUse(_) => {
             Some("`pontoon ps` shows which container has it".into())
         }
-        LeaseError::PoolExhausted(_) => {
-            Some("stop a container, or choose a larger subnet with `pontoon up --bip`".into())
+        LeaseError::PoolExhausted(_) if network == "bridge" => {
+            Some("stop a container, or choose a larger subnet with `pontoon up --bip ADDRESS/LENGTH`".into())
         }
+        LeaseError::PoolExhausted(_) => Some(format!(
+            "stop a container, or disconnect one from {network}; `pontoon network create --subnet` makes a network with more \
+             addresses"
+        )),
         LeaseError::OutsideSubnet { .. }
         | LeaseError::NetworkAddress(_)
         | LeaseError::BroadcastAddress(_)
@@ -298,5 +318,24 @@ fn backend_hint(error: &BackendError) -> Option<String> {
     match error {
         BackendError::Failed { hint, .. } => hint.map(str::to_owned),
         BackendError::NameTaken(_) | BackendError::Gone => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_finds_no_free_address_is_told_what_helps_on_that_network() {
+        let hint = |network: &str| {
+            let source = LeaseError::PoolExhausted("10.0.0.0/30".parse().expect("a subnet"));
+            Error::Lease { network: network.into(), source }.hint().expect("a hint")
+        };
+        assert!(hint("bridge").contains("`pontoon up --bip ADDRESS/LENGTH`"), "{}", hint("bridge"));
+        assert!(
+            !hint("red").contains("--bip") && hint("red").contains("`pontoon network create --subnet`"),
+            "{}",
+            hint("red")
+        );
     }
 }

@@ -106,21 +106,21 @@ pub fn hostname(host_name: &str) -> String {
     format!("{host_name}\n")
 }
 
+/// Whether the host's text names a server that a container can ask itself.
+#[must_use]
+pub fn names_reachable_server(host_text: &str) -> bool {
+    host_text.lines().map(directive).any(|(word, address)| word == "nameserver" && is_reachable(address))
+}
+
 /// The host's text without the name servers that a container can not reach; the gateway, if there is no other.
 fn without_unreachable(host_text: &str, gateway: Ipv4Addr) -> String {
     let mut text = String::new();
-    let mut served = false;
-    for line in host_text.lines() {
-        if let ("nameserver", address) = directive(line) {
-            if !is_reachable(address) {
-                continue;
-            }
-            served = true;
-        }
+    let is_unreachable = |line: &&str| matches!(directive(line), ("nameserver", address) if !is_reachable(address));
+    for line in host_text.lines().filter(|line| !is_unreachable(line)) {
         text.push_str(line);
         text.push('\n');
     }
-    if !served {
+    if !names_reachable_server(host_text) {
         text.push_str(&format!("nameserver {gateway}\n"));
     }
     text

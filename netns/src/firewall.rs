@@ -22,6 +22,14 @@ const MAX_INSTANCE: usize = 32;
 /// one instance's guard knows the bridges of the others. `pont` in ASCII.
 pub const GROUP: u32 = 0x706f_6e74;
 
+/// What the names of our tables begin with, whichever instance they are of.
+pub(crate) const TABLE: &str = "pontoon_";
+/// The chain that notes how the host forwarded before us. Nothing passes it: its rules are there for their comments, which
+/// every version of nftables keeps.
+pub(crate) const JOURNAL: &str = "journal";
+/// The longest piece of a note in one comment, in bytes: the kernel's bound is 128.
+const MAX_COMMENT: usize = 120;
+
 /// What the host's firewall does for one instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
@@ -35,6 +43,9 @@ pub struct Policy {
     pub guards: bool,
     /// With `guards`: the interfaces that forwarded what they received before we switched it on for all.
     pub forwarded: Vec<String>,
+    /// With `guards`: how the host forwarded before us, in the backend's words, for other instances to find. Nothing is noted
+    /// if it is empty, as by an instance that is about to leave.
+    pub journal: String,
     /// The host's ends of veth endpoints. They are read through packet sockets, which see a frame first; the host's own
     /// stack must not hear it. Each must be there when the script is applied.
     pub silenced: Vec<String>,
@@ -97,6 +108,9 @@ impl Policy {
             }
             self.forward(&mut script);
             self.masquerade(&mut script)?;
+            if self.guards && !self.journal.is_empty() {
+                self.note(&mut script);
+            }
             script.line(0, "}");
         }
         if !silenced.is_empty() {
@@ -143,6 +157,16 @@ impl Policy {
         script.line(1, "}");
     }
 
+    /// In hexadecimal digits, none of which is anything special to nft.
+    fn note(&self, script: &mut Script) {
+        let digits: Vec<String> = self.journal.bytes().map(|byte| format!("{byte:02x}")).collect();
+        script.line(1, format_args!("chain {JOURNAL} {{"));
+        for piece in digits.chunks(MAX_COMMENT / 2) {
+            script.line(2, format_args!("continue comment \"{}\"", piece.concat()));
+        }
+        script.line(1, "}");
+    }
+
     fn masquerade(&self, script: &mut Script) -> Result<(), PolicyError> {
         script.line(1, "chain postrouting {");
         script.line(2, "type nat hook postrouting priority srcnat; policy accept;");
@@ -153,6 +177,17 @@ impl Policy {
         script.line(1, "}");
         Ok(())
     }
+}
+
+/// What [`Policy::journal`] was, from the comments of the chain [`JOURNAL`], one after the other.
+pub(crate) fn read_journal(digits: &str) -> Option<String> {
+    let digit = |digit: &u8| char::from(*digit).to_digit(16);
+    let byte = |pair: &[u8]| match pair {
+        [high, low] => u8::try_from(digit(high)? << 4 | digit(low)?).ok(),
+        _ => None,
+    };
+    let bytes: Option<Vec<u8>> = digits.as_bytes().chunks(2).map(byte).collect();
+    String::from_utf8(bytes?).ok()
 }
 
 /// Text in the layout of `nft list ruleset`.

@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use switch::mac::MacAddr;
 
-use crate::lease::{Lease, mac_of};
+use crate::lease::{DEFAULT_MTU, Lease, mac_of};
 use crate::name::{Id, Name};
 
 /// One bridge network. Saved, so that its id and its subnet outlive the daemon.
@@ -41,6 +41,10 @@ pub struct Network {
     pub created: u64,
     /// Whether it is about to be removed. Found later: finish.
     pub is_leaving: bool,
+    /// Of the default network: whether containers on it may have been told to ask the gateway for names, which answers for
+    /// as long as they live, whatever the host's own name servers are by then.
+    #[serde(default)]
+    pub asks_gateway: bool,
 }
 
 /// What joins a container's interface to the switch.
@@ -121,6 +125,27 @@ pub enum LeaseError {
 }
 
 impl Network {
+    /// A network of this name with all else as it is where nobody asks for anything; without a bridge and a subnet yet.
+    #[must_use]
+    pub fn new(id: Id, name: Name) -> Self {
+        Network {
+            name,
+            mac: bridge_mac(&id),
+            id,
+            bridge: String::new(),
+            subnet: Ipv4Net::default(),
+            gateway: Ipv4Addr::UNSPECIFIED,
+            mtu: DEFAULT_MTU,
+            ip_range: None,
+            internal: false,
+            labels: BTreeMap::new(),
+            endpoint: EndpointKind::default(),
+            created: 0,
+            is_leaving: false,
+            asks_gateway: false,
+        }
+    }
+
     /// Chooses address and MAC for a new interface: those asked for, or the first free address and the MAC made of it.
     /// `leases` are the ones in force.
     ///
@@ -301,20 +326,7 @@ mod tests {
     fn network(subnet: &str) -> Network {
         let subnet: Ipv4Net = subnet.parse().expect("a subnet");
         let id = Id::random(&mut ChaCha8Rng::seed_from_u64(1));
-        Network {
-            name: Name::from_static("bridge"),
-            mac: bridge_mac(&id),
-            id,
-            bridge: "pontoon0".into(),
-            subnet,
-            gateway: subnet.hosts().next().expect("a host"),
-            mtu: 1500,
-            ip_range: None,
-            internal: false,
-            labels: BTreeMap::new(),
-            endpoint: EndpointKind::Tap,
-            created: 0,
-            is_leaving: false,
-        }
+        let gateway = subnet.hosts().next().expect("a host");
+        Network { bridge: "pontoon0".into(), subnet, gateway, ..Network::new(id, Name::from_static("bridge")) }
     }
 }

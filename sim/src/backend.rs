@@ -10,6 +10,7 @@ use netns::files::Files;
 use netns::firewall::Policy;
 use netns::name::Id;
 use netns::names::NameTable;
+use netns::network::EndpointKind;
 use netns::publish::PortMapping;
 use switch::mac::MacAddr;
 
@@ -105,7 +106,7 @@ impl Backend for SimBackend {
         self.change(&Change::Other, |machine| machine.attach(id, interface))?
     }
 
-    fn detach(&mut self, id: &Id, ifname: &str) -> Result<(), BackendError> {
+    fn detach(&mut self, id: &Id, ifname: &str, _kind: EndpointKind) -> Result<(), BackendError> {
         self.change(&Change::Other, |machine| machine.detach(id, ifname))
     }
 
@@ -121,17 +122,20 @@ impl Backend for SimBackend {
         self.change(&Change::Other, |machine| machine.write_files(id, files))
     }
 
-    fn publish(&mut self, _id: &Id, _target: Ipv4Addr, mappings: &[PortMapping]) -> Result<(), BackendError> {
-        let first = mappings.first().map(ToString::to_string).unwrap_or_default();
-        Err(failed("publish", &first, "the simulator has no published ports"))
+    fn publish(&mut self, id: &Id, target: Ipv4Addr, mappings: &[PortMapping]) -> Result<(), BackendError> {
+        self.change(&Change::Other, |machine| machine.publish(id, target, mappings))?
     }
 
-    fn is_published(&mut self, _id: &Id) -> bool {
-        false
+    fn is_published(&mut self, id: &Id) -> bool {
+        self.machine().is_ok_and(|machine| machine.containers.get(id).is_some_and(|it| it.publisher.is_some()))
     }
 
-    fn unpublish(&mut self, _id: &Id) -> Result<(), BackendError> {
-        Ok(())
+    fn poll_unpublished(&mut self) -> Option<Id> {
+        self.machine().ok()?.unpublished.pop_front()
+    }
+
+    fn unpublish(&mut self, id: &Id) -> Result<(), BackendError> {
+        self.change(&Change::Other, |machine| machine.unpublish(id))
     }
 
     // A simulated host forwards nothing from one interface to another, so that there is nothing to switch or to guard.
@@ -176,6 +180,10 @@ impl Backend for SimBackend {
                 Ok(Adopted::Running { pid, links: machine.links_of(spec.id) })
             }
         }
+    }
+
+    fn note(&mut self, id: &Id, note: &str) -> Result<(), BackendError> {
+        self.change(&Change::Other, |machine| machine.note(id, note))
     }
 
     fn noted(&mut self) -> Result<Vec<Noted>, BackendError> {

@@ -13,6 +13,7 @@ use netns::files::Files;
 use netns::lease::Lease;
 use netns::name::Id;
 use netns::names::{NameTable, Response, Transport, unavailable};
+use netns::publish::PortMapping;
 
 use crate::cable::{CableEnd, CableId, cable};
 use crate::clock::{Clock, Wake, mix};
@@ -45,6 +46,8 @@ pub(crate) struct Machine {
     /// How often it was started anew.
     pub(crate) boots: u32,
     ended: VecDeque<(Id, i32)>,
+    /// Containers whose publisher was killed, for the daemon to hear of.
+    pub(crate) unpublished: VecDeque<Id>,
     next_pid: u32,
     next_namespace: u32,
     next_cable: u32,
@@ -100,7 +103,16 @@ pub(crate) struct Container {
     pub(crate) note: String,
     /// Its own files in `/etc`.
     pub(crate) files: Files,
+    pub(crate) publisher: Option<Publisher>,
     pub(crate) state: State,
+}
+
+/// Whoever has the ports of the host that a container publishes. Whose they are and where they lead is as on Linux; what
+/// comes to them is passed on to nobody.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    pub(crate) target: Ipv4Addr,
+    pub(crate) mappings: Vec<PortMapping>,
 }
 
 /// How far a command has come.
@@ -127,6 +139,7 @@ impl Machine {
             resolv_conf: String::new(),
             boots: 0,
             ended: VecDeque::new(),
+            unpublished: VecDeque::new(),
             next_pid: 1000,
             next_namespace: HOST.0,
             next_cable: 0,
@@ -236,6 +249,7 @@ impl Machine {
             log: String::new(),
             note: spec.note.to_owned(),
             files: self.files_shared(spec),
+            publisher: None,
             state: State::Created,
         };
         let pid = container.pid;
@@ -264,6 +278,48 @@ impl Machine {
         });
         for (_, container) in sharing {
             container.files.update(files);
+        }
+    }
+
+    /// Whoever has a container's ports of the host is killed.
+    pub(crate) fn kill_publisher(&mut self, id: &Id) {
+        let Some(container) = self.containers.get_mut(id) else { return };
+        if container.publisher.take().is_some() && self.daemon == Daemon::Alive {
+            self.unpublished.push_back(id.clone());
+        }
+    }
+
+    /// What is known of a container should its record be lost is now this.
+    pub(crate) fn note(&mut self, id: &Id, note: &str) {
+        if let Some(container) = self.containers.get_mut(id) {
+            note.clone_into(&mut container.note);
+        }
+    }
+
+    /// Gives a living container ports of the host, all or none, in place of those that it had.
+    pub(crate) fn publish(&mut self, id: &Id, target: Ipv4Addr, mappings: &[PortMapping]) -> Result<(), BackendError> {
+        self.living(id)?;
+        self.unpublish(id);
+        let taken = self.containers.values().filter_map(|container| container.publisher.as_ref());
+        let taken: Vec<&PortMapping> = taken.flat_map(|publisher| &publisher.mappings).collect();
+        if let Some(wanted) = mappings.iter().find(|wanted| taken.iter().any(|taken| wanted.overlaps(taken))) {
+            return Err(BackendError::Failed {
+                operation: "publish",
+                object: wanted.host_side(),
+                cause: "Address already in use".to_owned(),
+                hint: None,
+            });
+        }
+        if let Some(container) = self.containers.get_mut(id) {
+            container.publisher = Some(Publisher { target, mappings: mappings.to_vec() });
+        }
+        Ok(())
+    }
+
+    /// A container's ports of the host are free.
+    pub(crate) fn unpublish(&mut self, id: &Id) {
+        if let Some(container) = self.containers.get_mut(id) {
+            container.publisher = None;
         }
     }
 
@@ -367,8 +423,9 @@ impl Machine {
         self.ended.pop_front()
     }
 
+    /// Whether there is something that the daemon sees without being asked.
     pub(crate) fn has_ended(&self) -> bool {
-        !self.ended.is_empty()
+        !self.ended.is_empty() || !self.unpublished.is_empty()
     }
 
     /// Other ends of the cables of a living container, of those interfaces that it still has.
@@ -406,6 +463,7 @@ impl Machine {
     pub(crate) fn daemon_starts(&mut self) {
         self.daemon = Daemon::Alive;
         self.ended.clear();
+        self.unpublished.clear();
     }
 
     /// The daemon is gone: shims that wait for its word give up, and what nobody keeps goes.
@@ -427,6 +485,7 @@ impl Machine {
     fn end(&mut self, id: &Id, status: Option<i32>) {
         let Some(container) = self.containers.get_mut(id) else { return };
         container.state = State::Ended(status);
+        container.publisher = None;
         let (namespace, interfaces, pid) =
             (container.namespace, std::mem::take(&mut container.interfaces), container.pid);
         let now = self.clock.now();

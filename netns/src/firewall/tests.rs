@@ -32,6 +32,7 @@ fn the_whole_policy_is_one_transaction() {
         ],
         guards: true,
         forwarded: vec!["eth1".to_owned()],
+        journal: "{\"on\":false}".to_owned(),
         silenced: vec!["veth2".to_owned(), "veth1".to_owned()],
     };
     let expected = r#"add table inet pontoon_0
@@ -95,6 +96,9 @@ table inet pontoon_0 {
 		ip saddr 172.18.0.0/16 oifname != "pontoon0" masquerade
 		ip saddr 172.19.0.0/16 oifname != "br-0123456789ab" masquerade
 	}
+	chain journal {
+		continue comment "7b226f6e223a66616c73657d"
+	}
 }
 table netdev pontoon_0 {
 	chain silence {
@@ -119,6 +123,22 @@ fn a_guard_stands_though_there_is_no_network() {
     let text = script(&Policy { guards: true, ..Policy::none("0") });
     assert!(text.contains("\tset bridges {\n\t\ttype ifname\n\t}\n"), "{text}");
     assert!(text.contains("\t\tdrop\n"), "{text}");
+}
+
+#[test]
+fn a_journal_is_read_as_it_was_written_however_long_it_is() {
+    for journal in ["x".to_owned(), "{\"interfaces\":[\"é\"]}".repeat(500)] {
+        let text = script(&Policy { guards: true, journal: journal.clone(), ..Policy::none("0") });
+        let comments = text.lines().filter_map(|line| line.trim().strip_prefix("continue comment "));
+        let pieces: Vec<&str> = comments.map(|comment| comment.trim_matches('"')).collect();
+        assert!(pieces.iter().all(|piece| piece.len() <= MAX_COMMENT));
+        assert_eq!(read_journal(&pieces.concat()), Some(journal));
+    }
+    for odd in ["7b7", "x", "+1", "é", "ff"] {
+        assert_eq!(read_journal(odd), None, "{odd}");
+    }
+    // Whoever does not guard has nothing to put back.
+    assert!(!script(&Policy { journal: "x".into(), ..Policy::none("0") }).contains("journal"));
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(super) fn host_end(id: &Id, number: u32) -> String {
 ///
 /// The caller makes sure that the pid is still the shim's.
 pub(super) fn make_veth(host_end: &str, inside: &str, shim_pid: u32, mtu: u32) -> Result<(), Failure> {
-    let pair = VethPair { name: host_end, peer_name: inside, peer_mac: None, peer_pid: shim_pid, mtu };
+    let pair = VethPair { name: host_end, peer_name: inside, peer_pid: shim_pid, mtu };
     let made = Netlink::open().and_then(|mut netlink| netlink.create_veth(&pair));
     made.map_err(Step::CreateVeth.on(format!("{host_end} to {inside}")))?;
     let quiet = disable_ipv6(host_end).and_then(|()| {

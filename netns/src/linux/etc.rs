@@ -34,7 +34,7 @@ use rustix::mount::{
 };
 
 pub use self::sources::host_resolv_conf;
-pub(super) use self::sources::share;
+pub(super) use self::sources::{RESOLV_CONF, open_host_resolv_conf, read_host_text, share};
 use self::watch::Watch;
 use super::mounts::{self, Mount};
 use super::process::{NotStarted, cause_of};

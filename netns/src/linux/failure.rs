@@ -25,6 +25,7 @@ pub(super) enum Step {
     CreateTap,
     CreateVeth,
     AdoptTap,
+    OpenPacketSocket,
     Configure,
     Listen,
     Watch,
@@ -45,6 +46,10 @@ pub(super) enum Step {
     PublishNowhere,
     StartPublisher,
     EndPublisher,
+    /// As above.
+    AnswerNames,
+    AnswerNamesTaken,
+    AnswerNamesDenied,
     FindNft,
     SetFirewall,
     ReadFirewall,
@@ -68,6 +73,7 @@ impl Step {
             Step::CreateTap => "create TAP",
             Step::CreateVeth => "create the veth pair",
             Step::AdoptTap => "take over TAP",
+            Step::OpenPacketSocket => "open a packet socket on",
             Step::Configure => "configure interface",
             Step::Listen => "listen on",
             Step::Watch => "watch",
@@ -84,6 +90,7 @@ impl Step {
             Step::Publish | Step::PublishTaken | Step::PublishDenied | Step::PublishNowhere => "publish",
             Step::StartPublisher => "start the publisher for",
             Step::EndPublisher => "end the publisher of",
+            Step::AnswerNames | Step::AnswerNamesTaken | Step::AnswerNamesDenied => "answer names on",
             Step::FindNft => "run the program",
             Step::SetFirewall => "set the firewall tables of",
             Step::ReadFirewall => "read the firewall with",
@@ -102,6 +109,11 @@ impl Step {
             Step::CreateDirectory | Step::SaveRecord | Step::OpenLog | Step::WriteFiles | Step::Listen => {
                 Some("--runtime-dir and --state-dir choose other directories")
             }
+            Step::AnswerNamesDenied => Some("ports below 1024 need CAP_NET_BIND_SERVICE"),
+            Step::AnswerNamesTaken => Some(
+                "another name server has this port of every address: let it listen on addresses of its own only \
+                 (dnsmasq: bind-dynamic and except-interface; unbound: interface; BIND: listen-on)",
+            ),
             Step::PublishTaken => Some("`ss -lntup` shows who has the port"),
             Step::PublishDenied => Some("ports below 1024 are for root (CAP_NET_BIND_SERVICE)"),
             Step::PublishNowhere => Some("`ip addr` shows the addresses of this host; without one it is every address"),
@@ -115,6 +127,7 @@ impl Step {
             | Step::ReadBoot
             | Step::DeleteInterface
             | Step::CreateVeth
+            | Step::OpenPacketSocket
             | Step::Configure
             | Step::Watch
             | Step::ReadHost
@@ -126,6 +139,7 @@ impl Step {
             | Step::Publish
             | Step::StartPublisher
             | Step::EndPublisher
+            | Step::AnswerNames
             | Step::ReadFirewall
             | Step::LetGo => None,
         }
@@ -144,6 +158,7 @@ impl Step {
             | Step::ReadFirewall
             | Step::SetSysctl
             | Step::DeleteInterface => Some(Feature::Interfaces),
+            Step::OpenPacketSocket => Some(Feature::PacketSockets),
             Step::PublishDenied => Some(Feature::LowPorts),
             Step::Signal => Some(Feature::Signals),
             Step::SpawnShim
@@ -163,6 +178,9 @@ impl Step {
             | Step::Publish
             | Step::PublishTaken
             | Step::PublishNowhere
+            | Step::AnswerNames
+            | Step::AnswerNamesTaken
+            | Step::AnswerNamesDenied
             | Step::StartPublisher
             | Step::EndPublisher
             | Step::FindNft

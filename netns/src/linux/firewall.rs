@@ -3,9 +3,11 @@
 //! What it does is done in the network namespace of the calling thread. Nothing is kept here: the tables are the state.
 //!
 //! `foreign` looks for chains of others that drop what is ours: `nft` and `legacy` read them into a `ruleset`, which is then
-//! asked what becomes of a packet; `remedy` is what a person may do. `tool` runs the programs.
+//! asked what becomes of a packet; `remedy` is what a person may do. `journal` reads what instances of ours note for each
+//! other. `tool` runs the programs.
 
 mod foreign;
+mod journal;
 mod legacy;
 mod nft;
 mod remedy;
@@ -13,6 +15,7 @@ mod ruleset;
 mod tool;
 
 pub use self::foreign::{Foreign, ForeignDrop, foreign_drops};
+pub(super) use self::journal::journals;
 
 use super::failure::{Failure, Step};
 use super::survey::index_of;

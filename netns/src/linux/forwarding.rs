@@ -69,6 +69,14 @@ impl Forwarding {
         Ok(true)
     }
 
+    /// Sees to it that the host forwards, whatever it was. Writes nothing if it does: writing resets what others have set.
+    ///
+    /// # Errors
+    /// If `/proc/sys` can not be read or written.
+    pub fn keep_on() -> Result<(), BackendError> {
+        Ok(write("ip_forward", true)?)
+    }
+
     /// Puts all of it back, unless the host forwarded before us. An interface that came in between gets what it would have
     /// got without us. May be called again, if it failed or the process ended in the middle of it.
     ///

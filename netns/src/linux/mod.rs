@@ -27,6 +27,7 @@ pub mod firewall;
 pub mod forwarding;
 mod handle;
 mod init;
+mod limits;
 mod mounts;
 pub mod names;
 mod netlink;

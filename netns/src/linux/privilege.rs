@@ -15,7 +15,8 @@
 //! * init, when the command runs. It looks the command up and changes to its directory with the very powers that the command
 //!   is going to have (CAP_DAC_OVERRIDE among them: root's commands may well start in another user's private directory);
 //!   afterwards it waits, and sees to the container's own files in `/etc`, which are mounts;
-//! * a trampoline never: it becomes the command.
+//! * a trampoline never: it becomes the command;
+//! * a publisher lets go of everything, by itself: what needed a capability, ports below 1024, the daemon has done for it.
 //!
 //! With `no_new_privs` execution gives nothing back. Then what is permitted is kept by those of us who execute something,
 //! and leaves the effective set only.
@@ -137,8 +138,6 @@ pub enum Role {
     Shim,
     /// A container's process 1, once the command runs.
     Init,
-    /// A process that passes published ports on and has nothing else to do.
-    Publisher,
 }
 
 impl Role {
@@ -150,7 +149,6 @@ impl Role {
             Role::Shim => &[Feature::Interfaces, Feature::Namespaces, Feature::Signals],
             // Its own files in /etc are mounted again when the command replaced them.
             Role::Init => &[Feature::Namespaces],
-            Role::Publisher => &[Feature::LowPorts],
         }
     }
 
@@ -158,7 +156,7 @@ impl Role {
     const fn executes(self) -> bool {
         match self {
             Role::Daemon | Role::Shim => true,
-            Role::Init | Role::Publisher => false,
+            Role::Init => false,
         }
     }
 }
@@ -265,7 +263,6 @@ mod tests {
             (Role::Daemon, 1 << 10 | 1 << 12 | 1 << 13 | 1 << 21),
             (Role::Shim, 1 << 5 | 1 << 12 | 1 << 21),
             (Role::Init, 1 << 21),
-            (Role::Publisher, 1 << 10),
         ];
         for (role, mask) in expected {
             let sets = reduced(role, root(), false);
@@ -278,7 +275,7 @@ mod tests {
     fn nothing_is_gained() {
         let held = Held { permitted: set(1 << 12), ..root() };
         assert_eq!(reduced(Role::Daemon, held, false).effective, set(1 << 12));
-        assert_eq!(reduced(Role::Publisher, held, false).effective, set(0));
+        assert_eq!(reduced(Role::Init, held, false).effective, set(0));
     }
 
     #[test]

@@ -17,10 +17,12 @@ use super::protocol::{InterfacePlan, NetworkNamespace, Plan};
 use super::survey::index_of;
 use crate::network::EndpointKind;
 
-/// An interface of a container: its index in the namespace, and the switch's end, if that is a TAP.
+/// An interface of a container: its index in the namespace, the switch's end, if that is a TAP, and the bridge that it
+/// belongs to.
 pub(super) struct Interface {
     pub(super) tap: Option<PortLink>,
     pub(super) index: u32,
+    pub(super) bridge: String,
 }
 
 /// Moves this process into the namespaces that the plan speaks of, and makes what is to be in them. `joined` is a pidfd of a
@@ -66,7 +68,7 @@ pub(super) fn make_interface(plan: &InterfacePlan) -> Result<Interface, Failure>
     fs::write(notify, "1").map_err(Step::Configure.on(&plan.name))?;
     let mut netlink = Netlink::open().map_err(Step::Configure.on(&plan.name))?;
     let index = configure(&mut netlink, &plan.name, plan.mac, plan.mtu, plan.ip, plan.default_route)?;
-    Ok(Interface { tap, index })
+    Ok(Interface { tap, index, bridge: plan.bridge.clone() })
 }
 
 /// Makes the default route go out of this interface, by this router; or nowhere.

@@ -7,16 +7,16 @@ mod verbs;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::event::epoll;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::Rlimit;
 
 use super::failure::{Failure, Step};
 use super::handle::{Handle, KILLED, PATIENCE, is_over_within, status_left};
+use super::limits::allow_more_files;
 use super::names::Resolver;
 use super::paths::Paths;
 use super::process::Streams;
@@ -46,19 +46,18 @@ pub struct Linux {
     veths: BTreeSet<String>,
     /// The firewall's policy, once there is one, and how the host forwarded before us.
     policy: Option<(Policy, Option<String>)>,
+    /// Whether we need what forwards on the host no more, so that it is not for our sake that others leave it on.
+    leaving: bool,
     /// Who answers for names, once there is something to answer.
     resolver: Option<Resolver>,
     /// Who passes on to published ports, by container.
     publishers: BTreeMap<Id, Publisher>,
+    /// Which number of what is watched is whose publisher.
+    watched: BTreeMap<u64, Id>,
+    /// Containers whose publisher somebody has ended.
+    unpublished: VecDeque<Id>,
     /// How many open files were allowed before we took more: the containers' limit.
     files: Rlimit,
-}
-
-/// A container costs us half a dozen descriptors, and the usual limit is 1024. Returns what it was.
-fn allow_more_files() -> io::Result<Rlimit> {
-    let before = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: before.maximum, ..before })?;
-    Ok(before)
 }
 
 impl Linux {
@@ -74,6 +73,7 @@ impl Linux {
         let records = Records::open(paths.records()).map_err(Step::CreateDirectory.on(paths.records().display()))?;
         let log = paths.shim_log();
         let shim_log = File::options().create(true).append(true).open(&log).map_err(Step::OpenLog.on(log.display()))?;
+        // A container costs us half a dozen.
         let files = allow_more_files().map_err(Step::Watch.on("more open files"))?;
         let watch = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(Step::Watch.on("containers"))?;
         Ok(Linux {
@@ -88,8 +88,11 @@ impl Linux {
             ended: VecDeque::new(),
             veths: BTreeSet::new(),
             policy: None,
+            leaving: false,
             resolver: None,
             publishers: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            unpublished: VecDeque::new(),
             files,
         })
     }
@@ -148,8 +151,41 @@ impl Linux {
         watched.map_err(Step::Watch.on(id.short()))
     }
 
-    /// Looks at a shim of which something was heard.
+    /// Keeps a publisher, and watches it from now on.
+    fn keep_publisher(&mut self, id: &Id, publisher: Publisher) -> Result<(), Failure> {
+        let data = epoll::EventData::new_u64(self.next);
+        let watched = epoll::add(&self.watch, publisher.as_fd(), data, epoll::EventFlags::IN);
+        self.forget_publisher(id);
+        self.watched.insert(self.next, id.clone());
+        self.next += 1;
+        self.publishers.insert(id.clone(), publisher);
+        watched.map_err(Step::Watch.on(id.short()))
+    }
+
+    /// Lets go of a container's publisher, which is watched no more once its descriptor is closed.
+    fn forget_publisher(&mut self, id: &Id) -> Option<Publisher> {
+        self.watched.retain(|_, other| other != id);
+        self.unpublished.retain(|other| other != id);
+        self.publishers.remove(id)
+    }
+
+    /// A publisher has ended: with its container, or somebody has ended it.
+    fn observe_publisher(&mut self, id: &Id) {
+        if let Some(publisher) = self.forget_publisher(id) {
+            // That it is over is known: this leaves no zombie.
+            let _ = publisher.end();
+        }
+        let is_over = |shim: &mut Handle| is_over_within(&shim.pidfd, Duration::ZERO).unwrap_or(true);
+        if self.handle(id).is_some_and(|shim| !is_over(shim)) {
+            self.unpublished.push_back(id.clone());
+        }
+    }
+
+    /// Looks at a shim or a publisher of which something was heard.
     fn observe(&mut self, number: u64) {
+        if let Some(id) = self.watched.get(&number).cloned() {
+            return self.observe_publisher(&id);
+        }
         let Some(handle) = self.handles.get_mut(&number) else { return };
         let told_before = handle.ended.is_some();
         handle.hear();

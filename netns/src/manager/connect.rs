@@ -8,7 +8,8 @@ use std::net::Ipv4Addr;
 use switch::mac::MacAddr;
 
 use super::end::all_of;
-use super::run::{default_endpoint, interface_of};
+use super::run::{check_aliases, default_endpoint, interface_of};
+use super::salvage::note_of;
 use super::{Manager, Now};
 use crate::backend::Backend;
 use crate::error::Error;
@@ -42,6 +43,7 @@ impl<B: Backend> Manager<B> {
             _ => {}
         }
         let net = self.find_network(network)?;
+        check_aliases(&net.network, &request.aliases)?;
         let record = self.connectable(container)?;
         let name = net.network.name.to_string();
         if record.endpoint(&net.network.id).is_some() {
@@ -59,11 +61,10 @@ impl<B: Backend> Manager<B> {
             phase: EndpointPhase::Joining,
         };
         let (id, ifname) = (record.id.clone(), endpoint.ifname.clone());
-        let target = self.published_address(&id);
         self.record(&id)?.endpoints.push(endpoint);
         self.join(&id, &ifname).map_err(|failed| {
             let mut errors = vec![failed];
-            errors.extend(self.drop_endpoint(&id, &ifname, target));
+            errors.extend(self.drop_endpoint(&id, &ifname));
             all_of(errors).expect("there is one at least")
         })
     }
@@ -90,15 +91,14 @@ impl<B: Backend> Manager<B> {
             Some("host") => return Err(Error::NotDisconnectable { container: name }),
             _ => self.find_network(network)?.network.clone(),
         };
-        let target = self.published_address(&id);
         let record = self.record(&id)?;
         let endpoint = record.endpoints.iter_mut().find(|endpoint| endpoint.network == network.id);
         let not_on_it = || Error::NotConnected { container: name, network: network.name.to_string() };
         let endpoint = endpoint.ok_or_else(not_on_it)?;
         endpoint.phase = EndpointPhase::Leaving;
         let ifname = endpoint.ifname.clone();
-        let mut errors: Vec<Error> = self.save(&id).err().into_iter().collect();
-        errors.extend(self.drop_endpoint(&id, &ifname, target));
+        let mut errors: Vec<Error> = self.save_and_note(&id).err().into_iter().collect();
+        errors.extend(self.drop_endpoint(&id, &ifname));
         all_of(errors).map_or(Ok(()), Err)
     }
 
@@ -107,15 +107,12 @@ impl<B: Backend> Manager<B> {
         let Some(record) = self.records.get(id) else { return Vec::new() };
         let half_done = record.endpoints.iter().filter(|endpoint| endpoint.phase != EndpointPhase::Joined);
         let half_done: Vec<String> = half_done.map(|endpoint| endpoint.ifname.clone()).collect();
-        // Published ports may lead to what was leaving.
-        let leaving = record.endpoints.iter().find(|endpoint| endpoint.phase == EndpointPhase::Leaving);
-        let target = leaving.map(|endpoint| endpoint.lease.ip.addr()).or_else(|| self.published_address(id));
-        half_done.iter().flat_map(|ifname| self.drop_endpoint(id, ifname, target)).collect()
+        half_done.iter().flat_map(|ifname| self.drop_endpoint(id, ifname)).collect()
     }
 
     /// The steps of an endpoint that is joining.
     fn join(&mut self, id: &Id, ifname: &str) -> Result<(), Error> {
-        self.save(id)?;
+        self.save_and_note(id)?;
         let (before, target) = (self.default_route(id), self.published_address(id));
         let link = {
             let record = self.records.get(id).ok_or_else(|| Error::NoSuchContainer(id.short().to_owned()))?;
@@ -134,23 +131,43 @@ impl<B: Backend> Manager<B> {
         self.write_files(id)?;
         self.publish_anew(id, target)?;
         self.serve_names_later();
-        self.save(id)
+        self.save_and_note(id)
     }
 
-    /// Takes an endpoint away, whatever of it there is. Published ports led to `target` before. Returns what failed; the
-    /// endpoint is gone from the record unless its interface stays.
-    fn drop_endpoint(&mut self, id: &Id, ifname: &str, target: Option<Ipv4Addr>) -> Vec<Error> {
+    /// Takes an endpoint away, whatever of it there is. Returns what failed; the endpoint is gone from the record unless its
+    /// interface stays, or published ports still lead to it: its address is not free then.
+    fn drop_endpoint(&mut self, id: &Id, ifname: &str) -> Vec<Error> {
+        let target = self.address_published_with(id, ifname);
+        let known = self.records.get_mut(id).map(|record| record.endpoints.iter_mut());
+        let Some(endpoint) = known.and_then(|mut own| own.find(|endpoint| endpoint.ifname == ifname)) else {
+            return Vec::new();
+        };
+        endpoint.phase = EndpointPhase::Leaving;
+        let kind = endpoint.kind;
         self.unplug(id, ifname);
-        if let Err(stuck) = self.backend.detach(id, ifname) {
+        if let Err(stuck) = self.backend.detach(id, ifname, kind) {
             return vec![stuck.into()];
+        }
+        if self.published_address(id) != target
+            && let Err(stuck) = self.unpublish(id)
+        {
+            return vec![stuck];
         }
         if let Ok(record) = self.record(id) {
             record.endpoints.retain(|endpoint| endpoint.ifname != ifname);
         }
         // Wherever it went before: that may have been by this interface, and a daemon killed since.
-        let steps = [self.route_anew(id), self.write_files(id), self.publish_anew(id, target), self.save(id)];
+        let steps = [self.route_anew(id), self.write_files(id), self.publish_anew(id, target), self.save_and_note(id)];
         self.serve_names_later();
         steps.into_iter().filter_map(Result::err).collect()
+    }
+
+    /// Saves a container's record, and with the container what is to be known should that be lost.
+    fn save_and_note(&mut self, id: &Id) -> Result<(), Error> {
+        self.save(id)?;
+        let Some(record) = self.records.get(id) else { return Ok(()) };
+        let note = note_of(record, self.networks.values().map(|net| &net.network));
+        Ok(self.backend.note(id, &note)?)
     }
 
     /// Makes the default route what it should be.
@@ -199,8 +216,13 @@ impl<B: Backend> Manager<B> {
         }
     }
 
+    /// A container that runs and does what it is told.
     fn running(&self, container: &str) -> Result<&Record, Error> {
         let record = self.find(container)?;
-        if record.is_live() { Ok(record) } else { Err(Error::NotRunning(record.name.to_string())) }
+        if !record.is_live() {
+            return Err(Error::NotRunning(record.name.to_string()));
+        }
+        // What it is told it would not do, and an address that it keeps is not free.
+        if self.silent.contains(&record.id) { Err(Error::Silent(record.name.to_string())) } else { Ok(record) }
     }
 }

@@ -22,7 +22,8 @@ const RETRY: Duration = Duration::from_secs(5);
 pub(super) const STATUS_UNKNOWN: i32 = 128 + SIGKILL;
 
 impl<B: Backend> Manager<B> {
-    /// Notes the containers that have ended since the last call: their ports, stations, addresses and names are free.
+    /// Notes the containers that have ended since the last call: their ports, stations, addresses and names are free. Gives
+    /// published ports that somebody has taken from a container back to it.
     pub fn reap(&mut self, now: Now) -> Vec<Ended> {
         let mut ended = Vec::new();
         while let Some((id, status)) = self.backend.poll_ended() {
@@ -31,6 +32,9 @@ impl<B: Backend> Manager<B> {
             for failed in self.settle(&id, status, now) {
                 tracing::warn!(container = id.short(), "after its end: {failed}");
             }
+        }
+        while let Some(id) = self.backend.poll_unpublished() {
+            self.publish_lost(&id, now);
         }
         ended
     }
@@ -143,6 +147,8 @@ impl<B: Backend> Manager<B> {
         let mut errors: Vec<Error> = self.unpublish(id).err().into_iter().collect();
         self.deadlines.remove(id);
         self.silent.remove(id);
+        self.unpublished.remove(id);
+        self.republished.remove(id);
         let Some(record) = self.records.get(id) else { return errors };
         if record.is_transient() {
             errors.extend(self.remove_record(id));

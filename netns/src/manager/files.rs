@@ -14,8 +14,12 @@ use crate::record::{EndpointPhase, Record};
 impl<B: Backend> Manager<B> {
     /// Writes a container's files anew, as its record has it now.
     pub(super) fn write_files(&mut self, id: &Id) -> Result<(), Error> {
-        let host_text = self.backend.host_resolv_conf()?;
         let Some(record) = self.records.get(id) else { return Ok(()) };
+        let host_text = match record.mode {
+            NetworkMode::Bridge(_) | NetworkMode::None => self.backend.host_resolv_conf()?,
+            // Theirs is the host's, or another container's, whether we could read it or not.
+            NetworkMode::Host | NetworkMode::Container(_) => String::new(),
+        };
         let networks = &self.networks;
         let network = |id: &Id| networks.get(id).map(|net| &net.network);
         match files_of(record, network, &host_text) {

@@ -3,12 +3,13 @@
 //! * The firewall's tables come first, then forwarding is switched on, so that nothing is forwarded unguarded.
 //! * Forwarding is switched on only if it was off, and how it was is saved before: whoever ends last, this daemon or a later
 //!   one, puts it back.
+//! * Of several instances each guards, and the last one to end puts it back.
 //! * Where there is no firewall to be had (no program `nft`) nothing is switched on: containers have no way out then, and there
 //!   is but one network.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Manager, broken};
+use super::{Manager, save_as};
 use crate::backend::Backend;
 use crate::error::Error;
 use crate::firewall::{Policy, PolicyNetwork};
@@ -32,8 +33,7 @@ impl<B: Backend> Manager<B> {
             && let Some(state) = self.backend.forwarding()?
         {
             let before = Before { boot: self.boot.clone(), state };
-            let text = serde_json::to_string_pretty(&before).map_err(|why| broken("save", FORWARDING, &why))?;
-            self.backend.save(FORWARDING, &text)?;
+            save_as(&mut self.backend, FORWARDING, &before)?;
             self.forwarding = Some(before);
         }
         let state = self.forwarding.as_ref().map(|before| before.state.as_str());

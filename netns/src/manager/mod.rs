@@ -103,6 +103,10 @@ pub struct Manager<B: Backend> {
     unserved: BTreeSet<Id>,
     /// Containers of an earlier daemon that did not answer when they were to be taken over: tried again at their deadline.
     silent: BTreeSet<Id>,
+    /// Containers whose published ports could not be had again after their publisher had been ended; and when those that
+    /// could were.
+    unpublished: BTreeSet<Id>,
+    republished: BTreeMap<Id, Instant>,
     controls: VecDeque<Control<B::Link>>,
 }
 
@@ -148,12 +152,6 @@ impl<B: Backend> Manager<B> {
         &mut self.backend
     }
 
-    /// Gives the backend back, as a daemon that ends leaves the world: containers go on without it.
-    #[must_use]
-    pub fn into_backend(self) -> B {
-        self.backend
-    }
-
     /// The container that `text` names: by name, by id, or by an unambiguous beginning of an id. A name is free when its
     /// container has ended, so several may have it: it means the one that lives, or else the last.
     ///
@@ -179,8 +177,7 @@ impl<B: Backend> Manager<B> {
 
     fn save(&mut self, id: &Id) -> Result<(), Error> {
         let Some(record) = self.records.get(id) else { return Ok(()) };
-        let text = serde_json::to_string_pretty(record).map_err(|why| broken("save record", id.short(), &why))?;
-        Ok(self.backend.save(&container_key(id), &text)?)
+        save_as(&mut self.backend, &container_key(id), record)
     }
 
     /// A number that no port has. Numbers go round, so that news of a port that has gone is never taken for news of the
@@ -201,7 +198,7 @@ impl<B: Backend> Manager<B> {
         let endpoint = record.endpoints.iter().find(|endpoint| endpoint.ifname == ifname);
         let endpoint = endpoint.ok_or_else(|| Error::NoSuchInterface(name.clone()))?;
         let (network, mtu) = (endpoint.network.clone(), endpoint.lease.mtu);
-        let bridge = self.net(&network)?.bridge;
+        let bridge = self.bridge_of(&network)?;
         let config = switch::port::PortConfig { name, mtu, ..Default::default() };
         self.controls.push_back(Control::Plug { bridge, port, config, link });
         self.ports.insert((id.clone(), ifname.to_owned()), port);
@@ -226,8 +223,14 @@ fn container_key(id: &Id) -> String {
     format!("container-{id}")
 }
 
-fn broken(operation: &'static str, object: &str, cause: &impl ToString) -> BackendError {
-    BackendError::Failed { operation, object: object.to_owned(), cause: cause.to_string(), hint: None }
+/// Keeps something under a key, for [`recover::open`] to find.
+fn save_as<B: Backend>(backend: &mut B, key: &str, value: &impl serde::Serialize) -> Result<(), Error> {
+    let failed = |why: serde_json::Error| {
+        let (operation, object) = ("save the record", key.to_owned());
+        BackendError::Failed { operation, object, cause: why.to_string(), hint: None }
+    };
+    let text = serde_json::to_string_pretty(value).map_err(failed)?;
+    Ok(backend.save(key, &text)?)
 }
 
 fn chance_from(seed: u64) -> ChaCha8Rng {

@@ -1,12 +1,16 @@
 //! Who is called what on which network: the tables that the gateways' responders answer from.
 //!
 //! The tables are made of the records, whole, whenever something has changed; one that is as before is not handed on. On the
-//! default network nobody is found by name: its responder only passes questions on to the host's name servers.
+//! default network nobody is found by name, as in Docker: containers ask the host's name servers themselves. Only where they
+//! can not reach any of those, as where the host's is on its loopback interface, there is a responder that passes questions
+//! on.
 
 use std::collections::BTreeMap;
 
-use super::Manager;
+use super::recover::DEFAULT;
+use super::{Manager, save_as};
 use crate::backend::Backend;
+use crate::files::names_reachable_server;
 use crate::name::Id;
 use crate::names::NameTable;
 use crate::network::Network;
@@ -15,7 +19,9 @@ use crate::record::{Endpoint, EndpointPhase, Record};
 impl<B: Backend> Manager<B> {
     /// Brings the responders up to date. Returns what could not be served and why, each network once.
     pub(super) fn serve_names(&mut self) -> Vec<String> {
+        let passes_on = self.default_passes_on();
         let networks = self.networks.values().filter(|net| net.failed.is_none()).map(|net| &net.network);
+        let networks = networks.filter(|network| passes_on || !network.is_default());
         let tables: BTreeMap<Id, NameTable> =
             networks.map(|network| (network.id.clone(), table_of(network, &self.records))).collect();
         let gone: Vec<Id> = self.served.keys().filter(|id| !tables.contains_key(*id)).cloned().collect();
@@ -39,6 +45,32 @@ impl<B: Backend> Manager<B> {
             self.served.insert(id, table);
         }
         warnings
+    }
+
+    /// Whether somebody on the default network needs the gateway to pass questions on.
+    fn default_passes_on(&mut self) -> bool {
+        let members = self.members(&self.default);
+        // One that is on an internal network as well asks there, and has its way out here.
+        let is_internal = |endpoint: &Endpoint| self.net(&endpoint.network).is_ok_and(|net| net.network.internal);
+        let is_asked_for_others = members.iter().any(|record| record.endpoints.iter().any(is_internal));
+        let has_members = !members.is_empty();
+        let is_only_way = match self.backend.host_resolv_conf() {
+            Ok(text) => !names_reachable_server(&text),
+            Err(why) => {
+                tracing::debug!("{why}");
+                true
+            }
+        };
+        let Some(net) = self.networks.get_mut(&self.default) else { return false };
+        let asks_gateway = has_members && (is_only_way || net.network.asks_gateway);
+        if net.network.asks_gateway != asks_gateway {
+            net.network.asks_gateway = asks_gateway;
+            // Found otherwise by the next daemon, it is no worse than if the host's servers had changed meanwhile.
+            if let Err(failed) = save_as(&mut self.backend, DEFAULT, &net.network) {
+                tracing::warn!("{failed}");
+            }
+        }
+        is_only_way || asks_gateway || is_asked_for_others
     }
 
     /// The same where nobody waits for the answer.

@@ -4,20 +4,18 @@
 //! killed daemon left of it, the next one finishes.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 
-use ipnet::Ipv4Net;
 use switch::dataplane::{BridgeId, Control};
 use switch::port::PortConfig;
 use switch::verdict::PortId;
 
 use super::end::all_of;
-use super::{Manager, Now, broken, switch_config};
+use super::{Manager, Now, save_as, switch_config};
 use crate::backend::{Backend, BackendError, Gateway};
 use crate::error::Error;
 use crate::lease::{DEFAULT_MTU, MAX_MTU, MIN_MTU};
 use crate::name::{Id, Name};
-use crate::network::{EndpointKind, Network, bridge_mac};
+use crate::network::{EndpointKind, Network};
 use crate::pools::overlap;
 use crate::record::Record;
 use crate::subnet::{Subnet, SubnetError, SubnetRequest, Taken};
@@ -65,7 +63,8 @@ impl NetworkRequest {
 #[derive(Debug)]
 pub(super) struct Net {
     pub(super) network: Network,
-    pub(super) bridge: BridgeId,
+    /// Its switch; none if the host's interface in it could not be made again when the daemon started.
+    pub(super) bridge: Option<BridgeId>,
     /// The port of the host's interface in it.
     pub(super) gateway: Option<PortId>,
     /// Why it has no interface on the host, if it could not be made again.
@@ -97,54 +96,45 @@ impl<B: Backend> Manager<B> {
         }
         let id = Id::random(&mut self.chance);
         let mut network = Network {
-            name: request.name,
             bridge: format!("br-{}", id.short()),
-            mac: bridge_mac(&id),
-            id: id.clone(),
-            subnet: Ipv4Net::default(),
-            gateway: Ipv4Addr::UNSPECIFIED,
             mtu,
-            ip_range: None,
             internal: request.internal,
             labels: request.labels,
             endpoint: request.endpoint,
             created: now.unix,
-            is_leaving: false,
+            ..Network::new(id.clone(), request.name)
         };
+        self.make_network(&mut network, &request.subnet).map_err(|failed| self.give_up_network(&network, failed))?;
+        self.serve_names_later();
+        Ok(id)
+    }
+
+    /// The steps of a network to be, which gets its subnet on the way.
+    fn make_network(&mut self, network: &mut Network, asked: &SubnetRequest) -> Result<(), Error> {
+        let refused = |name: &Name, source| Error::Subnet { network: name.to_string(), source };
         for _ in 0..TRIES {
             let taken = self.taken_prefixes()?;
-            let chosen = request.subnet.choose(&taken);
-            let chosen = chosen.map_err(|source| Error::Subnet { network: name.clone(), source })?;
+            let chosen = asked.choose(&taken).map_err(|source| refused(&network.name, source))?;
             Subnet { subnet: network.subnet, gateway: network.gateway, ip_range: network.ip_range } = chosen;
-            save_network(&mut self.backend, &network)?;
-            match open_gateway(&mut self.backend, &network) {
-                Ok(Some(gateway)) => {
-                    self.add_bridge(network.clone(), gateway)?;
-                    if let Err(failed) = self.protect() {
-                        self.take_bridge_away(&id);
-                        return Err(self.give_up_network(&network, failed));
-                    }
-                    self.serve_names_later();
-                    return Ok(id);
-                }
-                Ok(None) => {}
-                Err(failed) => return Err(self.give_up_network(&network, failed.into())),
+            save_network(&mut self.backend, network)?;
+            if let Some(gateway) = open_gateway(&mut self.backend, network)? {
+                self.add_bridge(network.clone(), gateway)?;
+                return self.protect();
             }
         }
-        Err(self.give_up_network(&network, Error::Subnet { network: name, source: SubnetError::NoneFree }))
+        Err(refused(&network.name, SubnetError::NoneFree))
     }
 
     /// A network's bridge goes from the switch, and from what is known.
     fn take_bridge_away(&mut self, network: &Id) {
-        if let Some(net) = self.networks.remove(network)
-            && net.gateway.is_some()
-        {
-            self.controls.push_back(Control::RemoveBridge { bridge: net.bridge });
+        if let Some(bridge) = self.networks.remove(network).and_then(|net| net.bridge) {
+            self.controls.push_back(Control::RemoveBridge { bridge });
         }
     }
 
-    /// A network that could not be made leaves nothing.
+    /// A network that could not be made leaves nothing, however far it had come.
     fn give_up_network(&mut self, network: &Network, failed: Error) -> Error {
+        self.take_bridge_away(&network.id);
         let mut errors = vec![failed];
         errors.extend(self.backend.close_gateway(&network.bridge).err().map(Error::from));
         errors.extend(self.backend.forget(&network_key(&network.id)).err().map(Error::from));
@@ -170,10 +160,11 @@ impl<B: Backend> Manager<B> {
         self.take_bridge_away(&network.id);
         self.serve_names_later();
         // What stays, the next daemon finds in the saved record's care.
-        self.backend.close_gateway(&network.bridge)?;
-        self.backend.forget(&network_key(&network.id))?;
-        self.protect()?;
-        Ok(network.id)
+        let gone = self.backend.close_gateway(&network.bridge);
+        let gone = gone.and_then(|()| self.backend.forget(&network_key(&network.id)));
+        let mut errors: Vec<Error> = gone.err().map(Error::from).into_iter().collect();
+        errors.extend(self.protect().err());
+        all_of(errors).map_or(Ok(network.id), Err)
     }
 
     /// Removes all user-defined networks that nobody is on. Returns the names of those that went, and what failed.
@@ -218,6 +209,15 @@ impl<B: Backend> Manager<B> {
         self.networks.get(id).ok_or_else(|| Error::NoSuchNetwork(id.short().to_owned()))
     }
 
+    /// The switch of a network.
+    pub(super) fn bridge_of(&self, id: &Id) -> Result<BridgeId, Error> {
+        let net = self.net(id)?;
+        net.bridge.ok_or_else(|| {
+            let why = net.failed.clone().unwrap_or_default();
+            Error::NetworkDown { network: net.network.name.to_string(), why }
+        })
+    }
+
     /// Which of the networks that are always there `text` names, if one: by name, by id, or by an unambiguous beginning of an id.
     pub(super) fn predefined_name(&self, text: &str) -> Option<&'static str> {
         if let Some(name) = PREDEFINED.into_iter().find(|name| *name == text) {
@@ -249,7 +249,7 @@ impl<B: Backend> Manager<B> {
     pub(super) fn reopen_gateway(&mut self, network: &Network) -> Result<(), Error> {
         let lease = network.gateway_lease();
         let link = self.backend.open_gateway(&Gateway { name: &network.bridge, lease: &lease })?;
-        let (bridge, port) = (self.net(&network.id)?.bridge, self.free_port()?);
+        let (bridge, port) = (self.bridge_of(&network.id)?, self.free_port()?);
         self.controls.push_back(Control::Plug { bridge, port, config: gateway_config(network), link });
         if let Some(net) = self.networks.get_mut(&network.id) {
             net.gateway = Some(port);
@@ -264,12 +264,13 @@ impl<B: Backend> Manager<B> {
         let local = gateway_config(&network);
         self.controls.push_back(Control::AddBridge { bridge, name: network.bridge.clone(), config });
         self.controls.push_back(Control::Plug { bridge, port, config: local, link: gateway });
-        self.networks.insert(network.id.clone(), Net { network, bridge, gateway: Some(port), failed: None });
+        self.networks
+            .insert(network.id.clone(), Net { network, bridge: Some(bridge), gateway: Some(port), failed: None });
         Ok(())
     }
 
     fn free_bridge(&self) -> BridgeId {
-        let is_free = |bridge: &BridgeId| !self.networks.values().any(|net| net.bridge == *bridge);
+        let is_free = |bridge: &BridgeId| !self.networks.values().any(|net| net.bridge == Some(*bridge));
         (0..=u16::MAX).map(BridgeId).find(is_free).unwrap_or_default()
     }
 
@@ -311,7 +312,5 @@ pub(super) fn network_key(id: &Id) -> String {
 }
 
 pub(super) fn save_network<B: Backend>(backend: &mut B, network: &Network) -> Result<(), Error> {
-    let text =
-        serde_json::to_string_pretty(network).map_err(|why| broken("save network", network.name.as_str(), &why))?;
-    Ok(backend.save(&network_key(&network.id), &text)?)
+    save_as(backend, &network_key(&network.id), network)
 }

@@ -4,11 +4,21 @@
 //! they follow.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
-use super::Manager;
-use crate::backend::Backend;
+use super::{Manager, Now};
+use crate::backend::{Backend, BackendError};
 use crate::error::Error;
 use crate::name::Id;
+use crate::publish::PortMapping;
+use crate::record::{Endpoint, EndpointPhase};
+
+/// How long a publisher must have run to be replaced when it has ended: one that can not live is not started for ever.
+const PAUSE: Duration = Duration::from_secs(5);
+/// The port of name servers (RFC 1035).
+const DOMAIN: u16 = 53;
+/// What a user may do who wants to publish it.
+const ELSEWHERE: &str = "publish it on an address of the host that is not one of these, as in -p 192.0.2.1:53:53/udp";
 
 impl<B: Backend> Manager<B> {
     /// Sees to it that a container's ports are passed on, if it has any and an address to pass them to.
@@ -17,7 +27,53 @@ impl<B: Backend> Manager<B> {
         if record.published.is_empty() {
             return Ok(());
         }
-        Ok(self.backend.publish(id, target, &record.published)?)
+        let published = self.backend.publish(id, target, &record.published);
+        published.map_err(|failed| self.named(failed, &record.published))?;
+        self.unpublished.remove(id);
+        Ok(())
+    }
+
+    /// Somebody has ended the process that passed a container's ports on: another takes its place, if the ports can be had
+    /// and it was not the second time within a moment.
+    pub(super) fn publish_lost(&mut self, id: &Id, now: Now) {
+        let is_again = self.republished.get(id).is_some_and(|last| now.instant < *last + PAUSE);
+        let published = if is_again { Ok(()) } else { self.publish(id) };
+        match published {
+            Ok(()) if !is_again => {
+                self.republished.insert(id.clone(), now.instant);
+                tracing::warn!(
+                    container = id.short(),
+                    "the publisher was ended by somebody else: another has its ports"
+                );
+            }
+            Ok(()) => {
+                self.unpublished.insert(id.clone());
+                tracing::warn!(
+                    container = id.short(),
+                    "the publisher was ended again: the ports are published no more"
+                );
+            }
+            Err(failed) => {
+                self.unpublished.insert(id.clone());
+                tracing::warn!(container = id.short(), "the publisher was ended by somebody else: {failed}");
+            }
+        }
+    }
+
+    /// A port that can not be had because we answer for names on it says where.
+    fn named(&self, failed: BackendError, mappings: &[PortMapping]) -> BackendError {
+        let BackendError::Failed { operation, object, cause, hint } = failed else { return failed };
+        let wanted = mappings.iter().find(|mapping| mapping.host == DOMAIN && mapping.host_side() == object);
+        let answering = self.served.keys().filter(|network| !self.unserved.contains(*network));
+        let answering = answering.filter_map(|network| Some(self.networks.get(network)?.network.gateway));
+        let in_the_way =
+            |gateway: &Ipv4Addr| wanted.is_some_and(|wanted| wanted.ip.is_unspecified() || wanted.ip == *gateway);
+        let in_the_way: Vec<String> = answering.filter(in_the_way).map(|gateway| gateway.to_string()).collect();
+        if in_the_way.is_empty() {
+            return BackendError::Failed { operation, object, cause, hint };
+        }
+        let cause = format!("{cause}; names of our networks are answered on {}, port {DOMAIN}", in_the_way.join(", "));
+        BackendError::Failed { operation, object, cause, hint: Some(ELSEWHERE) }
     }
 
     /// The same for a container that was taken over: its publisher may have gone on.
@@ -45,6 +101,18 @@ impl<B: Backend> Manager<B> {
     pub(super) fn published_address(&self, id: &Id) -> Option<Ipv4Addr> {
         let (ifname, _) = self.default_route(id)?;
         let endpoint = self.records.get(id)?.endpoints.iter().find(|endpoint| endpoint.ifname == ifname)?;
+        Some(endpoint.lease.ip.addr())
+    }
+
+    /// Where published ports may lead as long as this interface is there, however far it has come: they follow it before its
+    /// record says that it is joined, and leave it after its record says that it goes.
+    pub(super) fn address_published_with(&self, id: &Id, ifname: &str) -> Option<Ipv4Addr> {
+        let network = |id: &Id| self.networks.get(id).map(|net| &net.network);
+        let may_lead_to = |endpoint: &&Endpoint| {
+            let is_there = endpoint.phase == EndpointPhase::Joined || endpoint.ifname == ifname;
+            is_there && network(&endpoint.network).is_some_and(|network| !network.internal)
+        };
+        let endpoint = self.records.get(id)?.endpoints.iter().find(may_lead_to)?;
         Some(endpoint.lease.ip.addr())
     }
 

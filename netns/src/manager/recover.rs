@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use serde::de::DeserializeOwned;
-use switch::dataplane::BridgeId;
 use switch::verdict::PortId;
 
 use super::end::all_of;
@@ -13,12 +12,11 @@ use super::guard::{Before, FORWARDING};
 use super::networks::{Net, network_key, open_gateway, save_network};
 use super::run::spec_of;
 use super::salvage::salvage;
-use super::{Manager, Now, Settings, broken, chance_from, view};
+use super::{Manager, Now, Settings, chance_from, save_as, view};
 use crate::backend::{Adopted, Backend, BackendError, Gateway, Links};
 use crate::error::Error;
-use crate::lease::DEFAULT_MTU;
 use crate::name::{Id, Name};
-use crate::network::{EndpointKind, Network, bridge_mac};
+use crate::network::Network;
 use crate::pools::overlap;
 use crate::record::{EndpointPhase, Phase, Record};
 use crate::subnet::{Subnet, SubnetError, SubnetRequest, Taken};
@@ -27,7 +25,7 @@ use crate::subnet::{Subnet, SubnetError, SubnetRequest, Taken};
 const ASK_AGAIN: Duration = Duration::from_secs(8);
 /// What the records of networks begin with. That of the default network is called so, those of others by their ids.
 const NETWORK: &str = "network-";
-const DEFAULT: &str = "network-bridge";
+pub(super) const DEFAULT: &str = "network-bridge";
 const PREDEFINED: &str = "networks";
 /// The numbers that are tried for `pontoonN`.
 const BRIDGE_NAMES: std::ops::Range<u32> = 0..1000;
@@ -67,17 +65,17 @@ fn take_over<B: Backend>(
         Some(predefined) => predefined,
         None => {
             let made = view::Predefined { host: Id::random(&mut chance), none: Id::random(&mut chance) };
-            save(&mut backend, PREDEFINED, &made)?;
+            save_as(&mut backend, PREDEFINED, &made)?;
             made
         }
     };
 
     // The living first: their shims kept the gateways' interfaces, and the subnets that they use are the networks'.
     let adopted = adopt_all(&mut backend, &records, &networks, &boot);
-    let default = networks.iter().position(|network| network.name.as_str() == "bridge");
+    let default = networks.iter().position(Network::is_default);
     let known = default.map(|at| networks.remove(at));
     let (network, gateway) = open_default(&mut backend, &mut chance, known, &records, &adopted, settings)?;
-    save(&mut backend, DEFAULT, &network)?;
+    save_as(&mut backend, DEFAULT, &network)?;
 
     let mut manager = Manager {
         backend,
@@ -96,6 +94,8 @@ fn take_over<B: Backend>(
         served: BTreeMap::new(),
         unserved: BTreeSet::new(),
         silent: BTreeSet::new(),
+        unpublished: BTreeSet::new(),
+        republished: BTreeMap::new(),
         controls: VecDeque::new(),
     };
     manager.add_bridge(network, gateway)?;
@@ -125,7 +125,12 @@ impl<B: Backend> Manager<B> {
         let networks = &self.networks;
         let of = |network: &Id| networks.get(network).map(|net| &net.network);
         let found = self.backend.adopt(&spec_of(record, of, ""));
-        resume(self, id, found, now)
+        let mut errors: Vec<Error> = resume(self, id, found, now).err().into_iter().collect();
+        // The firewall silences the host's ends of veth pairs that we know of.
+        if !self.silent.contains(id) {
+            errors.extend(self.protect().err());
+        }
+        all_of(errors).map_or(Ok(()), Err)
     }
 }
 
@@ -272,8 +277,7 @@ fn reopen<B: Backend>(manager: &mut Manager<B>, network: Network, warnings: &mut
     if let Err(failed) = saved.and_then(|()| manager.open_network(network.clone())) {
         warnings.push(format!("network {name}: {failed}"));
         let (id, failed) = (network.id.clone(), Some(failed.to_string()));
-        // A number that no bridge has: nothing is ever done to it.
-        manager.networks.insert(id, Net { network, bridge: BridgeId(u16::MAX), gateway: None, failed });
+        manager.networks.insert(id, Net { network, bridge: None, gateway: None, failed });
     }
 }
 
@@ -290,22 +294,10 @@ fn open_default<B: Backend>(
     let in_use = known.as_ref().is_some_and(|network| is_in_use(&network.id, records, adopted));
     let id = known.as_ref().map_or_else(|| Id::random(chance), |network| network.id.clone());
     for _ in 0..BRIDGE_NAMES.len() {
-        let subnet = choose_default(backend, known.as_ref(), in_use, settings)?;
-        let network = Network {
-            name: Name::from_static("bridge"),
-            mac: bridge_mac(&id),
-            id: id.clone(),
-            bridge: String::new(),
-            subnet: subnet.subnet,
-            gateway: subnet.gateway,
-            mtu: DEFAULT_MTU,
-            ip_range: None,
-            internal: false,
-            labels: BTreeMap::new(),
-            endpoint: EndpointKind::Tap,
-            created: 0,
-            is_leaving: false,
-        };
+        let Subnet { subnet, gateway, .. } = choose_default(backend, known.as_ref(), in_use, settings)?;
+        let asks_gateway = known.as_ref().is_some_and(|network| network.asks_gateway);
+        let network =
+            Network { subnet, gateway, asks_gateway, ..Network::new(id.clone(), Name::from_static("bridge")) };
         match open_under_a_free_name(backend, network, known.as_ref(), in_use) {
             Ok(Some(opened)) => return Ok(opened),
             // Another instance has just taken the subnet: the next one is chosen.
@@ -393,9 +385,4 @@ fn read_or_set_aside<B: Backend, T: DeserializeOwned>(
             Ok(None)
         }
     }
-}
-
-fn save<B: Backend>(backend: &mut B, key: &str, value: &impl serde::Serialize) -> Result<(), Error> {
-    let text = serde_json::to_string_pretty(value).map_err(|why| broken("save", key, &why))?;
-    Ok(backend.save(key, &text)?)
 }

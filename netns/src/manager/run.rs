@@ -81,7 +81,6 @@ impl RunRequest {
         let asks_dns = (!self.dns.is_empty(), "--dns");
         let asks_hostname = (self.hostname.is_some(), "-h");
         let refused: Vec<(bool, &'static str)> = match self.mode {
-            NetworkMode::Bridge(ref network) if network.as_str() == "bridge" => vec![asks_aliases],
             NetworkMode::Bridge(_) => Vec::new(),
             NetworkMode::Host | NetworkMode::None => {
                 asks_interface.into_iter().chain([asks_aliases, asks_dns]).collect()
@@ -173,6 +172,7 @@ impl<B: Backend> Manager<B> {
         let (mode, endpoints) = match &request.mode {
             NetworkMode::Bridge(network) => {
                 let net = self.find_network(network.as_str())?;
+                check_aliases(&net.network, &request.aliases)?;
                 let lease = self.lease(net, request.ip, request.mac, request.mtu)?;
                 let endpoint = Endpoint {
                     network: net.network.id.clone(),
@@ -326,6 +326,16 @@ pub(super) fn default_endpoint<'a>(
     record.endpoints.iter().find(|endpoint| {
         endpoint.phase == EndpointPhase::Joined && network(&endpoint.network).is_some_and(|network| !network.internal)
     })
+}
+
+/// On the default network nobody is found by name.
+pub(super) fn check_aliases(network: &Network, aliases: &[String]) -> Result<(), Error> {
+    match aliases.first() {
+        Some(alias) if network.is_default() => {
+            Err(Error::AliasOnDefault { alias: alias.clone(), network: network.name.to_string() })
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// What Linux and RFC 1123 agree on.

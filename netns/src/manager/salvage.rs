@@ -14,7 +14,7 @@ use crate::name::Id;
 use crate::network::Network;
 use crate::record::{Phase, Record};
 
-/// The record of a container when it was made, and the networks that it is on; the default one always.
+/// The record of a container as it was when it last came to a network or left one, and the networks that it is on; the default one always.
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {
     record: Record,
@@ -23,7 +23,7 @@ struct Note {
 
 /// What [`crate::backend::Spec::note`] is to be. `networks` are all there are.
 pub(super) fn note_of<'a>(record: &Record, networks: impl Iterator<Item = &'a Network>) -> String {
-    let belongs = |network: &&Network| network.name.as_str() == "bridge" || record.endpoint(&network.id).is_some();
+    let belongs = |network: &&Network| network.is_default() || record.endpoint(&network.id).is_some();
     let note = Note { record: record.clone(), networks: networks.filter(belongs).cloned().collect() };
     serde_json::to_string(&note).unwrap_or_default()
 }
@@ -47,7 +47,7 @@ pub(super) fn salvage<B: Backend>(
         let lives = known.is_none_or(Record::is_live);
         for network in note.iter().flat_map(|note| &note.networks) {
             // A network that was removed since is on record as nothing; so is one whose record is lost.
-            let is_needed = network.name.as_str() == "bridge"
+            let is_needed = network.is_default()
                 || known.is_some_and(|record| record.endpoint(&network.id).is_some())
                 || known.is_none();
             if lives && is_needed && !networks.iter().any(|known| known.id == network.id || known.name == network.name)

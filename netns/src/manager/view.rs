@@ -128,7 +128,8 @@ pub struct ContainerView {
     pub network_mode: NetworkMode,
     /// Network's name → its interface there.
     pub networks: BTreeMap<String, InterfaceView>,
-    /// Published ports; none while nothing is passed on, as on a network that is internal.
+    /// Published ports; none while nothing is passed on, as on a network that is internal, or when somebody has ended the
+    /// process that did and has the ports.
     pub published: Vec<String>,
     /// Whether it was started with `-d`.
     pub detached: bool,
@@ -302,7 +303,8 @@ impl<B: Backend> Manager<B> {
             (name.to_owned(), view)
         });
         let networks = networks.collect();
-        let is_reachable = record.is_live() && self.published_address(&record.id).is_some();
+        let is_reachable =
+            record.is_live() && self.published_address(&record.id).is_some() && !self.unpublished.contains(&record.id);
         ContainerView {
             id: record.id.to_string(),
             name: record.name.to_string(),

@@ -11,6 +11,7 @@ mod endings;
 mod etc;
 mod firewall;
 mod forwarding;
+mod instances;
 mod modes;
 mod names;
 mod places;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     let services = [
         firewall::ALL,
         forwarding::ALL,
+        instances::ALL,
         names::ALL,
         names::passing_on::ALL,
         publish::ALL,

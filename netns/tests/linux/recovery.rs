@@ -1,14 +1,23 @@
 //! A daemon dies, and the next one finds what it left.
 
-use netns::backend::{Backend, Namespace, Spec};
-use netns::linux::Outcome;
-use netns::name::Id;
+use std::os::unix::net::UnixStream;
 
-use crate::world::{PATIENCE, World, family, living, process, traces};
+use netns::backend::{Backend, Interface, Namespace, Spec};
+use netns::lease::Lease;
+use netns::linux::{Linux, Outcome};
+use netns::manager::{ConnectRequest, Manager, Settings};
+use netns::name::Id;
+use netns::network::EndpointKind;
+use switch::mac::MacAddr;
+
+use crate::world::{NOW, PATIENCE, World, family, living, process, traces};
 
 crate::trials![
     a_container_outlives_the_daemon_and_is_taken_over,
     the_gateway_outlives_the_daemon_with_the_last_container,
+    a_container_that_has_been_on_many_networks_is_taken_over,
+    a_container_whose_shim_serves_as_many_as_it_can_is_not_ended,
+    a_veth_pair_of_which_only_a_killed_daemon_knew_is_removed,
     a_status_is_kept_for_the_next_daemon,
     what_was_created_but_not_started_goes_with_its_creator,
     a_daemon_may_crash_at_every_step,
@@ -46,6 +55,70 @@ fn the_gateway_outlives_the_daemon_with_the_last_container() {
     world.remove(&id);
     world.kill_daemon();
     assert!(gateway().is_none());
+}
+
+fn a_container_that_has_been_on_many_networks_is_taken_over() {
+    let mut world = World::new();
+    let id = world.run_detached("bridge", &["sleep", "1000"]);
+    // More than the descriptors that go with a message.
+    for number in 0..40 {
+        let network = format!("net{number}");
+        world.create_network(&network);
+        world.manager().connect(&network, id.as_str(), ConnectRequest::default(), NOW).expect("connected");
+        world.manager().disconnect(&network, id.as_str(), NOW).expect("disconnected");
+        world.manager().remove_network(&network, NOW).expect("removed");
+        world.drive();
+    }
+    assert_eq!(taps_held_by(world.shim(&id)), 2, "its own and the gateway's");
+    world.kill_daemon();
+    world.start_daemon();
+    assert_eq!(world.manager().inspect(id.as_str()).expect("it is listed").state, "running");
+    assert_eq!(world.plugged(), 2, "the gateway and eth0");
+}
+
+/// How many TAPs a process has open.
+fn taps_held_by(pid: u32) -> usize {
+    let held = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs");
+    let is_tap = |fd: std::io::Result<std::fs::DirEntry>| {
+        std::fs::read_link(fd.expect("a descriptor").path()).is_ok_and(|path| path.ends_with("net/tun"))
+    };
+    held.filter_map(|fd| is_tap(fd).then_some(())).count()
+}
+
+fn a_container_whose_shim_serves_as_many_as_it_can_is_not_ended() {
+    let mut world = World::new();
+    let id = world.run_detached("bridge", &["sleep", "1000"]);
+    let socket = world.paths().socket(&id);
+    world.kill_daemon();
+    // It accepts no more than 64; who comes then is hung up on.
+    let crowd: Vec<UnixStream> = (0..80).map(|_| UnixStream::connect(&socket).expect("it listens")).collect();
+    let backend = Linux::new(world.paths(), "/proc/self/exe".into()).expect("a backend");
+    let opened = Manager::open(backend, &Settings { seed: 7, bip: None }, NOW);
+    assert!(opened.is_err(), "the gateway is the container's, which can not be asked for it");
+    drop(crowd);
+    world.start_daemon();
+    assert_eq!(world.manager().inspect(id.as_str()).expect("it is listed").state, "running");
+}
+
+fn a_veth_pair_of_which_only_a_killed_daemon_knew_is_removed() {
+    let mut world = World::new();
+    let id = world.run_detached("none", &["sleep", "1000"]);
+    let pairs = || {
+        let interfaces = netns::linux::interfaces().expect("the kernel answers").into_iter();
+        interfaces.filter(|interface| interface.name.starts_with("veth")).count()
+    };
+    // No interface can have this MAC, so that the pair is there, and its shim knows of none.
+    let ip = "172.30.0.2/16".parse().expect("an address");
+    let lease = Lease { ip, mac: MacAddr([1; 6]), gateway: "172.30.0.1".parse().expect("an address"), mtu: 1500 };
+    let kind = EndpointKind::Veth;
+    let interface = Interface { name: "eth0", lease: &lease, kind, is_default: false, offload: true, bridge: "none" };
+    world.manager().backend().attach(&id, &interface).expect_err("it can not be configured");
+    assert_eq!(pairs(), 1);
+    world.kill_daemon();
+    world.start_daemon();
+    world.manager().backend().detach(&id, "eth0", kind).expect("deleted");
+    assert_eq!(pairs(), 0);
+    world.manager().backend().detach(&id, "eth0", kind).expect("it is not there");
 }
 
 fn a_status_is_kept_for_the_next_daemon() {

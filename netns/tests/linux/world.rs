@@ -21,7 +21,7 @@ use switch::link::port::PortLink;
 
 /// How long anything may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-const NOW: Now = Now { instant: switch::time::Instant::ZERO, unix: 1_700_000_000 };
+pub(crate) const NOW: Now = Now { instant: switch::time::Instant::ZERO, unix: 1_700_000_000 };
 
 /// The only role of this program besides tests and shims: a daemon that runs a container and crashes on the way.
 const CRASHING_DAEMON: &str = "crashing-daemon";
@@ -44,8 +44,13 @@ pub(crate) struct Running {
 
 impl World {
     pub(crate) fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
         linux::scratch::enter().expect("a scratch namespace");
+        World::beside()
+    }
+
+    /// Another instance on the host that this thread is in.
+    pub(crate) fn beside() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("pontoon-{}-{number}", std::process::id()));
         let mut world = World { directory, manager: None, controls: Vec::new() };

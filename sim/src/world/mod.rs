@@ -2,6 +2,7 @@
 
 use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -178,6 +179,13 @@ impl World {
     /// The containers that were seen to end, since this was last asked.
     pub fn ended(&mut self) -> Vec<Ended> {
         std::mem::take(&mut self.ended)
+    }
+
+    /// Where the ports of the host that a container publishes lead, by its name; `None` if it publishes none now.
+    #[must_use]
+    pub fn published_to(&self, name: &str) -> Option<Ipv4Addr> {
+        let id = self.daemon.as_ref()?.manager.find(name).ok()?.id.clone();
+        self.machine().containers.get(&id)?.publisher.as_ref().map(|publisher| publisher.target)
     }
 
     /// What is on the machine beside the host itself, for tests that nothing is to stay: one line each.

@@ -45,6 +45,15 @@ impl World {
         self.settle_ends();
     }
 
+    /// `kill -9` of the process that passes ports of the host on to a container. Does nothing if there is none.
+    pub fn kill_publisher(&mut self, name: &str) {
+        self.locate(&Place::container(name));
+        if let Some(id) = self.known.get(name).cloned() {
+            self.machine().kill_publisher(&id);
+        }
+        self.settle_ends();
+    }
+
     /// The number of an interface that leads to a switch, which no other ever has.
     ///
     /// # Errors

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use netns::error::Error;
-use netns::manager::NetworkRequest;
+use netns::manager::{ConnectRequest, NetworkRequest};
+use netns::publish::PortMapping;
 
 use super::*;
 
@@ -212,4 +213,80 @@ fn of_a_network_that_is_removed_nothing_is_left() {
     world.remove_network("red").expect("removed");
     assert_eq!(world.remains(), Vec::<String>::new());
     assert_eq!(world.statistics().len(), 1);
+}
+
+/// Lets `web`, whose port is published, come to a network or leave one, with this going wrong in the midst of it.
+fn published_ports_after(change: Work, trouble: fn(&mut World, u32), moment: u32) -> Option<World> {
+    let mut world = world();
+    let network =
+        |name: &str, internal| NetworkRequest { internal, ..NetworkRequest::new(name.parse().expect("a name")) };
+    world.create_network(network("inner", true)).expect("a network");
+    world.create_network(network("outer", false)).expect("a network");
+    let publish = PortMapping::parse("8080:80").expect("a mapping");
+    world.run(RunRequest { publish, ..request("web", "inner") }, Program::Sleep).expect("a container");
+    world.connect_network("bridge", "web", ConnectRequest::default()).expect("connected");
+    trouble(&mut world, moment);
+    let _ = change(&mut world);
+    // (If nothing has gone wrong by now, the next change would.)
+    if world.is_up() && run(&mut world, "probe", "none", Program::Sleep).is_err() {
+        return None;
+    }
+    world.up().expect("a daemon");
+    Some(world)
+}
+
+#[test]
+fn published_ports_lead_to_an_address_of_their_container_whatever_went_wrong() {
+    let change: [Work; 3] = [
+        |world| world.disconnect_network("bridge", "web"),
+        |world| {
+            world.disconnect_network("bridge", "web")?;
+            world.connect_network("outer", "web", ConnectRequest::default())
+        },
+        |world| {
+            world.connect_network("outer", "web", ConnectRequest::default())?;
+            world.disconnect_network("bridge", "web")
+        },
+    ];
+    for change in change {
+        for trouble in [World::crash_after_changes, World::fail_change] {
+            let mut moments = 0;
+            while let Some(mut world) = published_ports_after(change, trouble, moments + 1) {
+                moments += 1;
+                // What could not be finished is, at the second try.
+                let _ = world.disconnect_network("bridge", "web");
+                let networks = world.inspect("web").expect("a view").networks;
+                assert!(!networks.contains_key("bridge"), "moment {moments}: {networks:?}");
+                let outer = networks.get("outer").map(|interface| interface.ip.addr());
+                let led = world.published_to("web");
+                assert!(led.is_none() || led == outer, "moment {moments}: {led:?}, not {outer:?}");
+                // What could not be published was told, and is by the next daemon.
+                world.kill_daemon();
+                world.up().expect("a daemon");
+                assert_eq!(world.published_to("web"), outer, "moment {moments}");
+            }
+            assert!(moments >= 4, "only {moments}");
+        }
+    }
+}
+
+#[test]
+fn published_ports_that_were_lost_are_taken_again_but_not_for_ever() {
+    let mut world = world();
+    let publish = PortMapping::parse("8080:80").expect("a mapping");
+    world.run(RunRequest { publish, ..request("web", "bridge") }, Program::Sleep).expect("a container");
+    let listed = |world: &mut World| world.inspect("web").expect("a view").published.len();
+    world.kill_publisher("web");
+    assert_eq!((world.published_to("web"), listed(&mut world)), (Some(FIRST), 1));
+    world.kill_publisher("web");
+    assert_eq!((world.published_to("web"), listed(&mut world)), (None, 0));
+    // Whoever comes to another network, or a new daemon, tries anew.
+    world.kill_daemon();
+    world.up().expect("a daemon");
+    assert_eq!((world.published_to("web"), listed(&mut world)), (Some(FIRST), 1));
+    world.advance(Duration::from_secs(10));
+    world.kill_publisher("web");
+    world.advance(Duration::from_secs(10));
+    world.kill_publisher("web");
+    assert_eq!((world.published_to("web"), listed(&mut world)), (Some(FIRST), 1));
 }

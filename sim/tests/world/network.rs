@@ -3,6 +3,7 @@
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
+use netns::manager::NetworkRequest;
 use pontoon_sim::{Place, QUEUE, SocketError, World};
 use switch::mac::MacAddr;
 
@@ -173,4 +174,65 @@ fn an_idle_day_changes_nothing() {
     assert!(world.ping(&Place::container("c0"), Ipv4Addr::new(172, 17, 0, 21)));
     world.advance(Duration::from_secs(24 * 60 * 60));
     assert!(world.ping(&Place::container("c0"), Ipv4Addr::new(172, 17, 0, 21)));
+}
+
+#[test]
+fn a_network_whose_gateway_can_not_be_made_again_makes_room_for_others_when_it_is_removed() {
+    let mut world = world();
+    let create = |world: &mut World| world.create_network(NetworkRequest::new("net".parse().expect("a name")));
+    create(&mut world).expect("a network");
+    let bridge = world.inspect_network("net").expect("a view").bridge.expect("a bridge");
+    world.fail_change(1);
+    world.delete_interface(&Place::Host, &bridge).expect("deleted");
+    assert!(run(&mut world, "web", "net", Program::Sleep).is_err(), "it is down");
+    assert_eq!(world.statistics().len(), 2);
+    world.remove_network("net").expect("removed");
+    assert_eq!(world.statistics().len(), 1, "its switch went with it");
+    create(&mut world).expect("another");
+    let web = start(&mut world, "web", "net");
+    assert!(world.ping(&web, Ipv4Addr::new(172, 18, 0, 1)));
+}
+
+#[test]
+fn a_network_that_could_not_be_made_leaves_nothing() {
+    let left = |world: &World| (world.records(), world.statistics().len());
+    let host = |world: &mut World| world.interfaces(&Place::Host).expect("seen").len();
+    for step in 1..20 {
+        let mut world = world();
+        let before = (left(&world), host(&mut world));
+        world.fail_change(step);
+        if world.create_network(NetworkRequest::new("net".parse().expect("a name"))).is_ok() {
+            assert!(step > 2, "there are two changes at least");
+            return;
+        }
+        assert_eq!((left(&world), host(&mut world)), before, "step {step}");
+    }
+    panic!("it fails for ever");
+}
+
+#[test]
+fn a_network_is_removed_as_far_as_can_be_whatever_fails() {
+    for step in 1..20 {
+        let mut world = world();
+        world.create_network(NetworkRequest::new("net".parse().expect("a name"))).expect("a network");
+        world.fail_change(step);
+        if world.remove_network("net").is_ok() {
+            assert!(step > 3, "there are three changes at least");
+            return;
+        }
+        let names: Vec<String> = world.networks().expect("networks").into_iter().map(|network| network.name).collect();
+        // That it goes could not even be noted: then it stays whole.
+        assert_eq!(names.contains(&"net".to_owned()), step == 1, "step {step}");
+        let is_saved =
+            world.records().iter().any(|(key, text)| key.starts_with("network-") && text.contains("\"net\""));
+        let host: Vec<String> =
+            world.interfaces(&Place::Host).expect("seen").into_iter().map(|interface| interface.name).collect();
+        let is_made = host.iter().any(|name| name.starts_with("br-"));
+        assert!(is_saved || !is_made, "step {step}: nobody knows of {host:?}");
+        // What could not be removed is the next daemon's to finish.
+        world.kill_daemon();
+        world.up().expect("a daemon");
+        assert_eq!(world.networks().expect("networks").len(), if step == 1 { 4 } else { 3 });
+    }
+    panic!("it fails for ever");
 }

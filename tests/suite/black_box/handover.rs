@@ -16,6 +16,7 @@ tests![
     a_state_directory_has_one_daemon,
     a_command_inherits_neither_ignored_signals_nor_our_limits,
     a_container_that_does_not_answer_is_not_given_up,
+    a_veth_pair_of_a_container_that_answers_late_is_silenced,
     an_id_in_full_names_a_container_everywhere,
     the_daemon_holds_no_namespace,
     what_is_sent_while_there_is_no_daemon_waits_for_the_next,
@@ -96,11 +97,38 @@ fn a_container_that_does_not_answer_is_not_given_up() {
     kill(shim, Signal::SIGSTOP).expect("stop the shim");
     lab.kill_daemon();
     assert_eq!(lab.up_warned().len(), 1);
+    let said = pontoon(&lab, &["network", "disconnect", "bridge", "web"]);
+    assert_eq!(said.status, 1);
+    let refused = "pontoon: container web does not answer: it is not known what it has\nhint: ";
+    assert!(said.stderr.starts_with(refused), "{}", said.stderr);
     run(&mut lab, Order::new("new"));
     assert_eq!(ip_of(&mut lab, "new"), address("172.17.0.4"));
     kill(shim, Signal::SIGCONT).expect("let the shim go on");
     lab.eventually("web is back", &mut |lab| lab.census().ports.contains(&"web.eth0".to_owned()));
     assert_all_reach_each_other(&mut lab, &["web", "db", "new"]);
+    lab.finish();
+}
+
+fn a_veth_pair_of_a_container_that_answers_late_is_silenced() {
+    let mut lab = Linux::new();
+    lab.up();
+    prints(&lab, &["network", "create", "-o", "endpoint=veth", "pairs"]);
+    for name in ["web", "db"] {
+        run(&mut lab, Order::new(name).network("pairs"));
+    }
+    run(&mut lab, Order::new("keeper"));
+    let silenced = || {
+        let listed = Command::new("nft").args(["list", "table", "netdev", "pontoon_0"]).output().expect("run nft");
+        crate::lab::linux::text(&listed.stdout).matches("veth").count()
+    };
+    assert_eq!(silenced(), 2);
+    let shim = Pid::from_raw(lab.shim_of("web"));
+    kill(shim, Signal::SIGSTOP).expect("stop the shim");
+    lab.kill_daemon();
+    assert_eq!(lab.up_warned().len(), 1);
+    assert_eq!(silenced(), 1, "what it has is not known yet");
+    kill(shim, Signal::SIGCONT).expect("let the shim go on");
+    lab.eventually("web is back and silenced", &mut |_| silenced() == 2);
     lab.finish();
 }
 

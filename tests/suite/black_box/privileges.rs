@@ -153,6 +153,13 @@ fn a_capability_that_one_feature_takes_is_no_reason_not_to_start() {
     let expected = "pontoon: enter the container: Operation not permitted: CAP_SYS_CHROOT is missing\n\
                     hint: start the daemon with CAP_SYS_CHROOT, too: a user other than root takes it for `pontoon exec`\n";
     assert_eq!((said.status, said.stderr.as_str()), (125, expected));
+    prints(&lab, &["network", "create", "-o", "endpoint=veth", "pairs"]);
+    let said = pontoon(&lab, &["run", "--network", "pairs", "--", "true"]);
+    assert_eq!(said.status, 125);
+    assert!(said.stderr.starts_with("pontoon: open a packet socket on veth"), "{}", said.stderr);
+    let expected = ": Operation not permitted: CAP_NET_RAW is missing\n\
+                    hint: use -o endpoint=tap, or start the daemon with CAP_NET_RAW, which root has unless it was taken away\n";
+    assert!(said.stderr.ends_with(expected), "{}", said.stderr);
     lab.finish();
 }
 

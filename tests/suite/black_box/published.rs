@@ -4,6 +4,9 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::{fails, pontoon, prints, tests};
 use crate::lab::linux::inside::Inside;
 use crate::lab::linux::{Linux, processes};
@@ -17,6 +20,9 @@ tests![
     an_open_connection_through_a_published_port_outlives_a_killed_daemon,
     published_ports_follow_the_container_to_its_next_network,
     a_container_on_internal_networks_only_publishes_nothing_yet,
+    a_publisher_that_somebody_ends_is_replaced,
+    the_port_of_names_is_published_unless_a_network_of_ours_needs_it,
+    ports_follow_a_network_that_is_left_at_the_second_try,
     modes_without_a_network_of_their_own_publish_nothing,
     what_can_not_be_published_is_wrong_usage,
 ];
@@ -219,6 +225,70 @@ fn a_container_on_internal_networks_only_publishes_nothing_yet() {
     prints(&lab, &["network", "disconnect", "bridge", "web"]);
     assert_eq!(listed(&lab), [false, false, false]);
     assert!(connect(8080).is_err());
+    lab.finish();
+}
+
+fn a_publisher_that_somebody_ends_is_replaced() {
+    let mut lab = Linux::new();
+    lab.up();
+    run_published(&lab, "web", &["8080:80"]);
+    let publisher = || processes::all().into_iter().find(|pid| processes::words_of(*pid).contains("__publish"));
+    let end_publisher = || processes::kill_and_wait(publisher().expect("there is a publisher"));
+    end_publisher();
+    lab.eventually("there is another, whose ports are bound before it is", &mut |_| publisher().is_some());
+    let server = serve(&mut lab, "web", 80);
+    assert_eq!(ask(8080, "hello"), "hello from 172.17.0.1");
+    server.join().expect("the server");
+    prints(&lab, &["stop", "-t", "0", "web"]);
+    // One whose port somebody else has by then.
+    run_published(&lab, "db", &["8080:80"]);
+    let daemon = Pid::from_raw(lab.daemon_pid().expect("a daemon runs"));
+    kill(daemon, Signal::SIGSTOP).expect("stop the daemon");
+    end_publisher();
+    let other = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 8080)).expect("it is free");
+    kill(daemon, Signal::SIGCONT).expect("let the daemon go on");
+    lab.eventually("it is known", &mut |lab| lab.inspect("db").expect("it runs").published.is_empty());
+    drop(other);
+    lab.kill_daemon();
+    lab.up();
+    assert_eq!(lab.inspect("db").expect("it runs").published, ["0.0.0.0:8080->80/tcp"]);
+    drop(connect(8080).expect("the next daemon publishes it"));
+    lab.finish();
+}
+
+fn the_port_of_names_is_published_unless_a_network_of_ours_needs_it() {
+    let mut lab = Linux::new();
+    lab.host_resolv_conf("nameserver 10.0.0.53\n");
+    lab.up();
+    run_published(&lab, "dns", &["53:53/udp", "53:53"]);
+    prints(&lab, &["rm", "-f", "dns"]);
+    create(&mut lab, NetworkOrder::new("red"));
+    let refused = "pontoon: publish 0.0.0.0:53/udp: Address already in use; names of our networks are answered on \
+                   172.18.0.1, port 53\nhint: publish it on an address of the host that is not one of these, as in \
+                   -p 192.0.2.1:53:53/udp\n";
+    fails(&lab, &["run", "-p", "53:53/udp", "--", "true"], 125, refused);
+    run_published(&lab, "dns", &["127.0.0.1:53:53/udp"]);
+    lab.finish();
+}
+
+fn ports_follow_a_network_that_is_left_at_the_second_try() {
+    let mut lab = Linux::new();
+    lab.up();
+    create(&mut lab, NetworkOrder::new("red"));
+    run_published(&lab, "web", &["8080:80"]);
+    lab.connect_network("red", "web", None).expect("connect");
+    // A daemon that took a container over waits for its shim for a moment only.
+    lab.kill_daemon();
+    lab.up();
+    let shim = Pid::from_raw(lab.shim_of("web"));
+    kill(shim, Signal::SIGSTOP).expect("stop the shim");
+    let refused = lab.disconnect_network("bridge", "web").expect_err("nobody deletes the interface");
+    assert!(refused.message.starts_with("ask the shim of "), "{refused:?}");
+    kill(shim, Signal::SIGCONT).expect("let the shim go on");
+    lab.disconnect_network("bridge", "web").expect("disconnect");
+    let server = serve(&mut lab, "web", 80);
+    assert_eq!(ask(8080, "hello"), "hello from 172.18.0.1");
+    server.join().expect("the server");
     lab.finish();
 }
 

@@ -14,8 +14,22 @@ tests![
     a_subnet_of_the_host_is_refused,
     what_is_not_there_is_told,
     what_may_be_several_containers_or_networks_is_told,
+    an_alias_on_the_default_network_is_refused,
     each_of_several_containers_has_its_turn,
 ];
+
+fn an_alias_on_the_default_network_is_refused() {
+    let mut lab = Linux::new();
+    lab.up();
+    prints(&lab, &["network", "create", "red"]);
+    run(&mut lab, Order::new("web").network("red"));
+    let refused = "pontoon: no alias www on network bridge: aliases are for user-defined networks only\n\
+                   hint: `pontoon network create` makes one\n";
+    fails(&lab, &["network", "connect", "--alias", "www", "bridge", "web"], 1, refused);
+    fails(&lab, &["run", "--network-alias", "www", "--", "true"], 125, refused);
+    prints(&lab, &["network", "connect", "bridge", "web"]);
+    lab.finish();
+}
 
 fn bad_targets_addresses_and_names_are_told_with_a_hint() {
     let mut lab = Linux::new();
@@ -102,7 +116,7 @@ fn a_full_pool_is_told() {
     run_all(&mut lab, &["web"]);
     assert_eq!(crate::lab::ip_of(&mut lab, "web"), crate::lab::address("172.30.0.2"));
     let full = "pontoon: network bridge: no free address is left in the subnet 172.30.0.0/30\n\
-                hint: stop a container, or choose a larger subnet with `pontoon up --bip`\n";
+                hint: stop a container, or choose a larger subnet with `pontoon up --bip ADDRESS/LENGTH`\n";
     fails(&lab, &["run", "-d", "--", "sleep", "infinity"], 125, full);
     lab.stop("web", 10).expect("stop web");
     run_all(&mut lab, &["next"]);

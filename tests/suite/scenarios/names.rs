@@ -19,6 +19,7 @@ scenarios![
     names_go_with_their_containers,
     a_container_on_two_networks_finds_the_names_of_both,
     nobody_is_found_by_name_on_the_default_network,
+    the_default_network_has_no_name_server_where_the_hosts_can_be_reached,
     names_are_found_again_after_a_killed_daemon,
 ];
 
@@ -144,7 +145,34 @@ fn nobody_is_found_by_name_on_the_default_network(lab: &mut dyn Lab) {
     // Its gateway passes questions on, and in a lab nobody is there to answer.
     assert_eq!(resolve(lab, "db", "172.17.0.1", "web"), Err(Rcode::SERVFAIL));
     let refused = lab.run(Order::new("x").alias("y")).expect_err("there are no aliases");
-    assert_eq!(refused.message, "--network-alias can not be used with --network bridge");
+    let expected = "no alias y on network bridge: aliases are for user-defined networks only";
+    assert_eq!(refused.message, expected);
+    // However the network is named.
+    let id = lab.networks().into_iter().find(|network| network.name == "bridge").expect("it is always there").id;
+    let refused = lab.run(Order::new("x").network(&id[..12]).alias("y")).expect_err("there are no aliases");
+    assert_eq!(refused.message, expected);
+}
+
+fn the_default_network_has_no_name_server_where_the_hosts_can_be_reached(lab: &mut dyn Lab) {
+    lab.host_resolv_conf("nameserver 10.0.0.53\n");
+    lab.up();
+    create(lab, NetworkOrder::new("red"));
+    run(lab, Order::new("web"));
+    run(lab, Order::new("db").network("red"));
+    assert_eq!(lab.etc("web")[0], "nameserver 10.0.0.53\n");
+    assert_eq!(lab.ask(Place::In("web"), address("172.17.0.1"), &question("db", Rtype::A)), None);
+    assert!(resolve(lab, "db", "172.18.0.1", "db").is_ok(), "networks of users have one");
+    // Who was told to ask the gateway may do so for life.
+    lab.host_resolv_conf("nameserver 127.0.0.53\n");
+    run(lab, Order::new("late"));
+    assert_eq!(lab.etc("late")[0], "nameserver 172.17.0.1\n");
+    lab.host_resolv_conf("nameserver 10.0.0.53\n");
+    for _ in 0..2 {
+        run(lab, Order::nameless());
+        assert_eq!(resolve(lab, "late", "172.17.0.1", "db"), Err(Rcode::SERVFAIL), "it passes questions on");
+        lab.kill_daemon();
+        lab.up();
+    }
 }
 
 fn names_are_found_again_after_a_killed_daemon(lab: &mut dyn Lab) {

@@ -2,7 +2,8 @@
 
 use super::scenarios;
 use crate::lab::{
-    Lab, Order, Place, Program, address, assert_all_reach_each_other, inspect, interface, ip_of, names, run, run_all,
+    Lab, NetworkOrder, Order, Place, Program, address, assert_all_reach_each_other, create, inspect, interface, ip_of,
+    names, run, run_all,
 };
 
 scenarios![
@@ -16,6 +17,7 @@ scenarios![
     a_killed_command_ends_its_container,
     a_daemon_can_be_killed_again_and_again,
     a_container_outlives_its_record,
+    the_networks_of_a_container_outlive_its_record,
     a_network_in_use_outlives_its_record,
     a_killed_daemon_leaves_the_bridges_name,
     the_hosts_interface_is_made_again_when_somebody_deletes_it,
@@ -180,6 +182,28 @@ fn a_container_outlives_its_record(lab: &mut dyn Lab) {
     lab.up();
     assert_eq!(names(lab, true), ["db", "job", "web"]);
     assert_eq!(lab.census().ports, Vec::<String>::new());
+}
+
+fn the_networks_of_a_container_outlive_its_record(lab: &mut dyn Lab) {
+    lab.up();
+    run_all(lab, &["web", "db"]);
+    create(lab, NetworkOrder::new("red"));
+    lab.connect_network("red", "web", None).expect("connect");
+    lab.connect_network("red", "db", None).expect("connect");
+    lab.disconnect_network("bridge", "web").expect("disconnect");
+    let networks = |lab: &mut dyn Lab| ["web", "db"].map(|name| inspect(lab, name).networks);
+    let before = networks(lab);
+    assert_eq!(
+        before.each_ref().map(|networks| networks.keys().map(String::as_str).collect::<Vec<_>>().join(" ")),
+        ["red", "bridge red"]
+    );
+    lab.kill_daemon();
+    lab.spoil_records("container-");
+    assert_eq!(lab.up_warned().len(), 4);
+    assert_eq!(networks(lab), before);
+    // The address that it left is free, the one that it came to is not.
+    run(lab, Order::new("next").ip("172.17.0.2"));
+    assert_eq!(lab.run(Order::new("thief").network("red").ip("172.18.0.2")).expect_err("web has it").status, 125);
 }
 
 fn a_network_in_use_outlives_its_record(lab: &mut dyn Lab) {

@@ -14,6 +14,8 @@ use crate::linux::records::absent_is_fine;
 use crate::linux::world::Linux;
 use crate::name::Id;
 
+/// Where the host's name servers stand.
+pub(in crate::linux) const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// How much is read of the host's resolv.conf. Resolvers themselves read three name servers.
 const MAX_HOST_TEXT: u64 = 64 * 1024;
 
@@ -35,14 +37,24 @@ impl Linux {
 /// # Errors
 /// If it is there and can not be read.
 pub fn host_resolv_conf() -> io::Result<String> {
-    let mut bytes = Vec::new();
+    match open_host_resolv_conf() {
+        Ok(file) => read_host_text(&file),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(why) => Err(why),
+    }
+}
+
+/// The host's `/etc/resolv.conf`, whatever that is.
+pub(in crate::linux) fn open_host_resolv_conf() -> io::Result<File> {
     // Not to wait for a writer, should it be a pipe.
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    match File::options().read(true).custom_flags(nonblocking).open("/etc/resolv.conf") {
-        Ok(file) => file.take(MAX_HOST_TEXT).read_to_end(&mut bytes)?,
-        Err(why) if why.kind() == io::ErrorKind::NotFound => 0,
-        Err(why) => return Err(why),
-    };
+    File::options().read(true).custom_flags(nonblocking).open(RESOLV_CONF)
+}
+
+/// What stands in it, as far as anybody reads it.
+pub(in crate::linux) fn read_host_text(file: &File) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    file.take(MAX_HOST_TEXT).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -9,9 +9,8 @@ use serde_json::{Map, Value};
 
 use super::legacy::target;
 use super::ruleset::{Action, Chain, ChainId, Condition, Name, Rule, Ruleset, Side};
+use crate::firewall::TABLE;
 
-/// Tables of ours, of this instance or another: they stand aside for each other.
-const OURS: &str = "pontoon_";
 /// Statements that decide nothing.
 const NEUTRAL: [&str; 11] =
     ["counter", "log", "mangle", "set", "map", "comment", "notrack", "last", "secmark", "flow", "ct helper"];
@@ -48,7 +47,8 @@ pub(super) fn read(printed: &str) -> Result<Ruleset, String> {
 fn id(object: &Value, key: &str) -> Option<ChainId> {
     let text = |key| object.get(key).and_then(Value::as_str);
     let (family, table, name) = (text("family")?, text("table")?, text(key)?);
-    let is_foreign = matches!(family, "ip" | "inet") && !(family == "inet" && table.starts_with(OURS));
+    // Tables of ours, of this instance or another, stand aside for each other.
+    let is_foreign = matches!(family, "ip" | "inet") && !(family == "inet" && table.starts_with(TABLE));
     is_foreign.then(|| ChainId { family: family.to_owned(), table: table.to_owned(), name: name.to_owned() })
 }
 

@@ -5,19 +5,13 @@
 //! * As in the C library: the first three, and the host itself if there is none. A server on the loopback interface is as
 //!   good as any, since it is asked from the host.
 
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::Read;
+use std::fs::Metadata;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-
-use nix::libc::O_NONBLOCK;
+use std::os::unix::fs::MetadataExt;
 
 use super::PORT;
 use super::plan::SERVERS;
-
-const FILE: &str = "/etc/resolv.conf";
-/// More of it is not read.
-const LONGEST: u64 = 65_536;
+use crate::linux::etc::{RESOLV_CONF, open_host_resolv_conf, read_host_text};
 
 /// The host's name servers, and which version of the file they are from.
 #[derive(Debug)]
@@ -36,26 +30,23 @@ impl Host {
 
     /// The servers to ask now.
     pub(super) fn servers(&mut self) -> &[SocketAddr] {
-        let found = std::fs::metadata(FILE).ok().filter(Metadata::is_file).map(|found| version_of(&found));
+        let found = std::fs::metadata(RESOLV_CONF).ok().filter(Metadata::is_file).map(|found| version_of(&found));
         if found.is_some()
             && found != self.seen
             && let Some((version, text)) = read()
         {
             self.seen = Some(version);
             self.servers = servers_in(&text);
-            tracing::debug!(servers = ?self.servers, "read {FILE}");
+            tracing::debug!(servers = ?self.servers, "read {RESOLV_CONF}");
         }
         &self.servers
     }
 }
 
 fn read() -> Option<(Version, String)> {
-    // Not to wait for a writer, should it have become a pipe.
-    let file: File = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(FILE).ok()?;
+    let file = open_host_resolv_conf().ok()?;
     let version = version_of(&file.metadata().ok().filter(Metadata::is_file)?);
-    let mut text = Vec::new();
-    file.take(LONGEST).read_to_end(&mut text).ok()?;
-    Some((version, String::from_utf8_lossy(&text).into_owned()))
+    Some((version, read_host_text(&file).ok()?))
 }
 
 fn version_of(file: &Metadata) -> Version {

@@ -42,7 +42,7 @@ use rand_chacha::rand_core::SeedableRng;
 pub use self::counters::Counters;
 use self::counters::Tally;
 use self::serve::Loop;
-use super::process::cause_of;
+use super::failure::{Failure, Step};
 use crate::backend::BackendError;
 use crate::names::NameTable;
 
@@ -98,7 +98,7 @@ impl Resolver {
             Some(_) | None => Some(Sockets::bind(address)?),
         };
         let serve = |done| Command::Serve { key: key.to_owned(), table, sockets, done };
-        self.command(serve).map_err(|why| failed(format!("{address}"), &why))?;
+        self.command(serve).map_err(|why| failed(format!("{address}"), why))?;
         self.served.insert(key.to_owned(), address);
         Ok(())
     }
@@ -142,22 +142,19 @@ impl Sockets {
         let door = || TcpListener::bind((address, PORT)).and_then(|it| it.set_nonblocking(true).map(|()| it));
         Ok(Sockets {
             address,
-            datagrams: datagrams().map_err(|why| failed(format!("{address}, UDP port {PORT}"), &why))?,
-            door: door().map_err(|why| failed(format!("{address}, TCP port {PORT}"), &why))?,
+            datagrams: datagrams().map_err(|why| failed(format!("{address}, UDP port {PORT}"), why))?,
+            door: door().map_err(|why| failed(format!("{address}, TCP port {PORT}"), why))?,
         })
     }
 }
 
-fn failed(object: String, why: &io::Error) -> BackendError {
-    let hint = match why.kind() {
-        ErrorKind::PermissionDenied => Some("ports below 1024 need CAP_NET_BIND_SERVICE"),
-        ErrorKind::AddrInUse => Some(
-            "another name server has this port of every address: let it listen on addresses of its own only \
-             (dnsmasq: bind-dynamic and except-interface; unbound: interface; BIND: listen-on)",
-        ),
-        _ => None,
+fn failed(object: String, why: io::Error) -> Failure {
+    let step = match why.kind() {
+        ErrorKind::AddrInUse => Step::AnswerNamesTaken,
+        ErrorKind::PermissionDenied => Step::AnswerNamesDenied,
+        _ => Step::AnswerNames,
     };
-    BackendError::Failed { operation: "answer names on", object, cause: cause_of(why), hint }
+    step.on(object)(why)
 }
 
 /// The kernel's, since nobody is to guess an id.
@@ -165,26 +162,4 @@ fn chance() -> io::Result<ChaCha8Rng> {
     let mut seed = [0; 32];
     File::open("/dev/urandom")?.read_exact(&mut seed)?;
     Ok(ChaCha8Rng::from_seed(seed))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_in_the_way_of_port_53_is_named_with_a_way_out() {
-        for (errno, cause, hint) in [
-            (nix::errno::Errno::EACCES, "Permission denied", Some("ports below 1024 need CAP_NET_BIND_SERVICE")),
-            (nix::errno::Errno::EADDRNOTAVAIL, "Cannot assign requested address", None),
-        ] {
-            let BackendError::Failed { operation, object, cause: found, hint: given } =
-                failed("172.18.0.1, UDP port 53".into(), &errno.into())
-            else {
-                panic!("it failed")
-            };
-            assert_eq!((operation, &*object), ("answer names on", "172.18.0.1, UDP port 53"));
-            assert!(found.eq_ignore_ascii_case(cause), "{found}");
-            assert_eq!(given, hint);
-        }
-    }
 }

@@ -5,7 +5,6 @@ use std::io;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
-use switch::mac::MacAddr;
 
 use super::Netlink;
 
@@ -16,8 +15,6 @@ pub(in crate::linux) struct VethPair<'a> {
     pub(in crate::linux) name: &'a str,
     /// The name of the other end.
     pub(in crate::linux) peer_name: &'a str,
-    /// The MAC of the other end; the kernel makes one up if there is none.
-    pub(in crate::linux) peer_mac: Option<MacAddr>,
     /// A process in the network namespace of the other end. By pid, since to open its namespace would be to look into that
     /// process, which may hold capabilities that we let go of.
     pub(in crate::linux) peer_pid: u32,
@@ -34,7 +31,6 @@ impl Netlink {
             LinkAttribute::Mtu(pair.mtu),
             LinkAttribute::NetNsPid(pair.peer_pid),
         ];
-        peer.attributes.extend(pair.peer_mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
         let mut message = LinkMessage::default();
         message.header.flags = LinkFlags::Noarp;
         message.header.change_mask = LinkFlags::Noarp;

@@ -19,7 +19,6 @@ use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use switch::time::Instant;
 
 use super::listen::FLAGS;
@@ -28,6 +27,7 @@ use super::pipes::Pipes;
 use super::tcp::{CLIENT, CONTAINER, Connection, Progress, interest};
 use super::token::Token;
 use super::udp::{Drops, MAX_CLIENTS, MAX_DATAGRAM, Port};
+use crate::linux::limits::allow_more_files;
 use crate::publish::{PortMapping, Protocol};
 
 /// The most connections at a time.
@@ -98,7 +98,8 @@ impl Server {
     pub(super) fn new(target: Ipv4Addr, shim: OwnedFd, sockets: Vec<(PortMapping, OwnedFd)>) -> io::Result<Self> {
         let (tcp, udp): (Vec<_>, Vec<_>) =
             sockets.into_iter().partition(|(mapping, _)| mapping.protocol == Protocol::Tcp);
-        let bounds = Bounds::new(allow_more_files()?, tcp.len(), udp.len());
+        let files = allow_more_files()?.maximum.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
+        let bounds = Bounds::new(files, tcp.len(), udp.len());
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         watch(&epoll, &shim, Token::Shim, EventFlags::IN)?;
         let to = |mapping: &PortMapping| SocketAddrV4::new(target, mapping.container);
@@ -293,13 +294,6 @@ impl Server {
 
 fn watch(epoll: &OwnedFd, socket: &OwnedFd, token: Token, flags: EventFlags) -> Result<(), Errno> {
     epoll::add(epoll, socket, EventData::new_u64(token.encode()), flags)
-}
-
-/// As many as the kernel allows; how many that is.
-fn allow_more_files() -> io::Result<usize> {
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
-    Ok(limit.maximum.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the clock of the publisher's loop, its outermost")]

@@ -161,8 +161,8 @@ impl Shim {
 
     /// Waits until something is ready.
     fn wait(&self) -> Vec<Source> {
-        let mut sources = vec![Source::Listener];
-        let mut fds: Vec<BorrowedFd<'_>> = vec![self.listener.as_fd()];
+        let mut sources = Vec::new();
+        let mut fds: Vec<BorrowedFd<'_>> = Vec::new();
         for (peer, channel) in &self.peers {
             sources.push(Source::Peer(*peer));
             fds.push(channel.as_fd());
@@ -179,6 +179,9 @@ impl Shim {
             sources.push(Source::End(*number));
             fds.push(task.pidfd.as_fd());
         }
+        // Last: whoever has gone makes room for who comes.
+        sources.push(Source::Listener);
+        fds.push(self.listener.as_fd());
         let mut polled: Vec<PollFd<'_>> =
             fds.into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         match rustix::event::poll(&mut polled, None) {

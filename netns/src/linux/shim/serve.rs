@@ -11,7 +11,7 @@ use crate::linux::paths::etc_in;
 use crate::linux::process::{NotStarted, Process};
 use crate::linux::protocol::{Event, InitOrder, InterfacePlan, Reply, Request};
 use crate::linux::setup::{make_interface, route as route_to};
-use crate::linux::wire::Channel;
+use crate::linux::wire::{Channel, MAX_FDS};
 
 impl Shim {
     pub(super) fn serve(&mut self, peer: u64, request: Request, fds: Vec<OwnedFd>) {
@@ -76,13 +76,18 @@ impl Shim {
 
     /// Deletes an interface that was made here; whatever else is called so is the container's own affair.
     fn remove_interface(&mut self, name: &str) -> Result<(), Failure> {
-        let Some(interface) = self.interfaces.remove(name) else { return Ok(()) };
+        let Some(interface) = self.interfaces.get(name) else { return Ok(()) };
         let gone = Netlink::open().and_then(|mut netlink| netlink.delete_link(interface.index));
         match gone {
             // It was deleted inside.
-            Err(why) if why.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) => Ok(()),
-            gone => gone.map_err(Step::DeleteInterface.on(name)),
+            Err(why) if why.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) => {}
+            gone => gone.map_err(Step::DeleteInterface.on(name))?,
         }
+        self.interfaces.remove(name);
+        // A network that the container is on no more may go.
+        let Shim { interfaces, gateways, .. } = self;
+        gateways.retain(|bridge, _| interfaces.values().any(|interface| interface.bridge == *bridge));
+        Ok(())
     }
 
     fn tell_changed(&mut self, peer: u64, outcome: Result<(), Failure>) {
@@ -101,7 +106,19 @@ impl Shim {
         let taps = taps.map(|tap| tap.as_fd().try_clone_to_owned());
         let gateways = self.gateways.values().map(OwnedFd::try_clone);
         let fds: Result<Vec<OwnedFd>, io::Error> = init.into_iter().chain(taps).chain(gateways).collect();
-        let Ok(fds) = fds else { return drop(self.peers.remove(&peer)) };
+        let fds = match fds {
+            Ok(fds) if fds.len() <= MAX_FDS => fds,
+            // Said, not left to be guessed from a silence, which could be the container's end.
+            Ok(fds) => {
+                let failure =
+                    Step::Attach.failed("a shim", format_args!("it has {} descriptors to hand over", fds.len()));
+                return self.reply(peer, &Reply::Failed { failure }, &[]);
+            }
+            Err(why) => {
+                let failure = Step::Attach.on::<io::Error>("a shim")(why);
+                return self.reply(peer, &Reply::Failed { failure }, &[]);
+            }
+        };
         let reply = Reply::Attached {
             init: self.tasks.contains_key(&FIRST),
             command: self.tasks.get(&FIRST).and_then(Task::command_pid),

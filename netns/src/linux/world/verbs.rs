@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
@@ -23,7 +24,7 @@ use crate::linux::etc;
 use crate::linux::failure::{Failure, Step};
 use crate::linux::firewall::{self, Foreign, ForeignDrop};
 use crate::linux::forwarding::Forwarding;
-use crate::linux::handle::{Handle, status_left};
+use crate::linux::handle::{Handle, PATIENCE, is_over_within, status_left};
 use crate::linux::names::Resolver;
 use crate::linux::netlink::Netlink;
 use crate::linux::paths::Paths;
@@ -92,7 +93,7 @@ impl Backend for Linux {
         let (plan, fds) = self.plan(spec)?;
         let (directory, note) = (self.paths.container(spec.id), self.paths.note(spec.id));
         make_directory(&directory).map_err(Step::CreateDirectory.on(directory.display()))?;
-        fs::write(&note, format!("{}\n{}", spec.id, spec.note)).map_err(Step::SaveRecord.on(note.display()))?;
+        write_note(&note, spec.id, spec.note).map_err(Step::SaveRecord.on(note.display()))?;
         if let Namespace::Of(target) = spec.namespace {
             let (theirs, own) = (self.paths.etc(target), self.paths.etc(spec.id));
             etc::share(&theirs, &own).map_err(Step::WriteFiles.on(own.display()))?;
@@ -128,10 +129,12 @@ impl Backend for Linux {
         }
     }
 
-    fn detach(&mut self, id: &Id, ifname: &str) -> Result<(), BackendError> {
-        let host_end = host_end_of(id, ifname);
-        if self.veths.remove(&host_end) {
+    fn detach(&mut self, id: &Id, ifname: &str, kind: EndpointKind) -> Result<(), BackendError> {
+        if kind == EndpointKind::Veth {
+            // Whether we know of it or not: a daemon that was killed may have made it before the shim knew.
+            let host_end = host_end_of(id, ifname);
             remove_veth(&host_end)?;
+            self.veths.remove(&host_end);
         }
         match self.ask(id, &Request::RemoveInterface { name: ifname.to_owned() }, &[]) {
             Ok((Reply::Changed, _)) | Err(BackendError::Gone) => Ok(()),
@@ -179,21 +182,25 @@ impl Backend for Linux {
         let shim = shim.map_err(Step::SpawnShim.on(id.short()))?;
         let directory = self.paths.container(id);
         let publisher = Publisher::start(&directory, &self.exe, &shim, target, mappings, &self.shim_log)?;
-        self.publishers.insert(id.clone(), publisher);
-        Ok(())
+        Ok(self.keep_publisher(id, publisher)?)
     }
 
     fn is_published(&mut self, id: &Id) -> bool {
         if !self.publishers.contains_key(id)
             && let Ok(Some(publisher)) = Publisher::adopt(&self.paths.container(id))
+            && let Err(failed) = self.keep_publisher(id, publisher)
         {
-            self.publishers.insert(id.clone(), publisher);
+            tracing::warn!("{}", BackendError::from(failed));
         }
         self.publishers.get(id).is_some_and(|publisher| !publisher.is_over())
     }
 
+    fn poll_unpublished(&mut self) -> Option<Id> {
+        self.unpublished.pop_front()
+    }
+
     fn unpublish(&mut self, id: &Id) -> Result<(), BackendError> {
-        let known = self.publishers.remove(id);
+        let known = self.forget_publisher(id);
         let found = match known {
             Some(publisher) => Some(publisher),
             None => Publisher::adopt(&self.paths.container(id)).map_err(Step::EndPublisher.on(id.short()))?,
@@ -204,21 +211,36 @@ impl Backend for Linux {
     fn forwarding(&mut self) -> Result<Option<String>, BackendError> {
         let now = Forwarding::read()?;
         if now.was_on() {
-            return Ok(None);
+            // By itself, unless an instance of ours has noted how it was: this one, or another that is not to end it for us.
+            let mut noted = firewall::journals()?.into_iter().map(|journal| journal.text);
+            return Ok(noted.find(|text| before_us(text).is_ok()));
         }
         let text = serde_json::to_string(&now).map_err(|why| Step::ReadHost.failed("the host's forwarding", why))?;
         Ok(Some(text))
     }
 
     fn forward(&mut self) -> Result<(), BackendError> {
-        Forwarding::read()?.turn_on().map(drop)
+        Forwarding::keep_on()
     }
 
     fn stop_forwarding(&mut self, before: &str) -> Result<(), BackendError> {
-        before_us(before)?.restore()
+        let before = before_us(before)?;
+        // Our note goes first, our guard last: of two who leave at once, one finds no note of the other at least.
+        self.leaving = true;
+        let unnoted = self.apply_policy();
+        if self.others_forward()? {
+            return unnoted;
+        }
+        before.restore()?;
+        // One who came since may have found all switched on, and nothing to do.
+        if self.others_forward()? {
+            Forwarding::keep_on()?;
+        }
+        unnoted
     }
 
     fn protect(&mut self, policy: &Policy, before: Option<&str>) -> Result<(), BackendError> {
+        self.leaving = false;
         self.policy = Some((policy.clone(), before.map(ToOwned::to_owned)));
         self.apply_policy()
     }
@@ -259,10 +281,19 @@ impl Backend for Linux {
             Ok((Reply::Attached { init, command, interfaces, gateways }, fds)) => {
                 (init, command, interfaces, gateways, fds)
             }
-            Ok((Reply::Ended { .. }, _)) | Err(WireError::Closed) => {
+            Ok((Reply::Ended { .. }, _)) => {
                 handle.end().map_err(Step::EndShim.on(spec.id.short()))?;
                 return Ok(ended(self));
             }
+            // It hung up because it ends; or it serves as many as it can, which is no reason to end it.
+            Err(WireError::Closed) => {
+                if !is_over_within(&handle.pidfd, PATIENCE).map_err(Step::Attach.on(spec.id.short()))? {
+                    return Err(Step::AskShim.failed(spec.id.short(), WireError::Closed).into());
+                }
+                handle.end().map_err(Step::EndShim.on(spec.id.short()))?;
+                return Ok(ended(self));
+            }
+            Ok((Reply::Failed { failure }, _)) => return Err(failure.into()),
             Ok((other, _)) => return Err(unexpected(spec.id, &other).into()),
             Err(why) => return Err(Step::AskShim.failed(spec.id.short(), why).into()),
         };
@@ -290,6 +321,11 @@ impl Backend for Linux {
         let pid = command.unwrap_or(handle.pid);
         self.keep(handle)?;
         Ok(Adopted::Running { pid, links })
+    }
+
+    fn note(&mut self, id: &Id, note: &str) -> Result<(), BackendError> {
+        let path = self.paths.note(id);
+        Ok(write_note(&path, id, note).map_err(Step::SaveRecord.on(path.display()))?)
     }
 
     fn noted(&mut self) -> Result<Vec<Noted>, BackendError> {
@@ -394,6 +430,14 @@ fn host_end_of(id: &Id, ifname: &str) -> String {
     host_end(id, number)
 }
 
+/// The old note or the new one is there at any moment, never half of one.
+fn write_note(path: &Path, id: &Id, note: &str) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    fs::write(&beside, format!("{id}\n{note}")).and_then(|()| fs::rename(&beside, path)).inspect_err(|_| {
+        let _ = fs::remove_file(&beside);
+    })
+}
+
 /// How the host forwarded before us, as it was saved.
 fn before_us(before: &str) -> Result<Forwarding, Failure> {
     serde_json::from_str(before).map_err(|why| Step::ReadRecords.failed("the host's forwarding", why))
@@ -442,7 +486,14 @@ impl Linux {
         let silenced = self.veths.iter().cloned().collect();
         let Some(before) = before else { return firewall::apply(&Policy { silenced, ..policy.clone() }) };
         let forwarded = before_us(before)?.forwarded().map(ToOwned::to_owned).collect();
-        firewall::apply(&Policy { guards: true, forwarded, silenced, ..policy.clone() })
+        let journal = if self.leaving { String::new() } else { before.clone() };
+        firewall::apply(&Policy { guards: true, forwarded, journal, silenced, ..policy.clone() })
+    }
+
+    /// Whether another instance needs the host to forward, which one of us has switched on.
+    fn others_forward(&self) -> Result<bool, Failure> {
+        let own = self.policy.as_ref().map(|(policy, _)| policy.instance.as_str());
+        Ok(firewall::journals()?.iter().any(|journal| Some(journal.instance.as_str()) != own))
     }
 
     /// Puts one end of a veth pair into a container, where its shim configures it, and silences the other.
@@ -463,7 +514,7 @@ impl Linux {
     fn link(&mut self, id: &Id, interface: &Interface<'_>, tap: Option<OwnedFd>) -> Result<PortLink, Failure> {
         if interface.kind == EndpointKind::Veth {
             let host_end = host_end_of(id, interface.name);
-            let link = PortLink::packet(&host_end).map_err(|why| Step::AdoptTap.failed(&host_end, why))?;
+            let link = PortLink::packet(&host_end).map_err(|why| Step::OpenPacketSocket.failed(&host_end, why))?;
             self.veths.insert(host_end);
             return Ok(link);
         }
