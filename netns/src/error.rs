@@ -231,9 +231,9 @@ impl Error {
             Error::Target { source, .. } => source.hint(),
             Error::Lease { network, source } => lease_hint(network, source),
             Error::Subnet { network, source } => subnet_hint(network, source),
-            Error::NetworkInUse { network, .. } => {
-                Some(format!("stop them, or `pontoon network disconnect {network}` each of them"))
-            }
+            Error::NetworkInUse { network, .. } => Some(format!(
+                "`pontoon network disconnect {network} CONTAINER` takes one off it, `pontoon stop` ends one"
+            )),
             Error::AmbiguousNetwork { .. } => Some("give more digits of the id, or the name".into()),
             Error::AliasOnDefault { .. } => Some("`pontoon network create` makes one".into()),
             Error::NotConnectable { container, mode: NetworkMode::None } => {
@@ -241,24 +241,31 @@ impl Error {
             }
             Error::NoneIsAlone { .. } => Some("disconnect it from the others first".into()),
             Error::NetworkDown { network, .. } => Some(format!("`pontoon network rm {network}` and create it again")),
+            Error::NotRunning(_) => Some("`pontoon ps` lists those that run".into()),
+            Error::JoinsItself(_) => Some("name one that runs: `pontoon ps` lists them".into()),
+            Error::Conflict { option, mode } => Some(match mode.strip_prefix("container:") {
+                Some(target) => format!("the network is {target}'s: what {option} says is said where that is started"),
+                None => format!("leave {option} out, or use it on a network that `pontoon network create` made"),
+            }),
+            Error::NetworkExists(network) => Some(format!("`pontoon network inspect {network}` shows it")),
+            Error::NotConnected { network, .. } => {
+                Some(format!("`pontoon network inspect {network}` shows the containers on it"))
+            }
+            Error::TooManyNetworks(_) => Some("`pontoon network prune` removes those that nobody is on".into()),
+            Error::TooManyEndpoints { container, .. } => {
+                Some(format!("`pontoon network disconnect NETWORK {container}` takes it off one"))
+            }
             Error::Start(StartError::Backend(failed)) | Error::Backend(failed) => backend_hint(failed),
             Error::Undo { first, .. } => first.hint(),
-            Error::NotRunning(_)
-            | Error::JoinsItself(_)
-            | Error::Conflict { .. }
-            | Error::Mtu(_)
+            Error::Mtu(_)
             | Error::Hostname(_)
             | Error::NoPort
             | Error::Publish(_)
-            | Error::NetworkExists(_)
             | Error::PredefinedNetwork { .. }
             | Error::ReservedNetworkName(_)
-            | Error::TooManyNetworks(_)
             | Error::AlreadyConnected { .. }
-            | Error::NotConnected { .. }
             | Error::NotConnectable { .. }
             | Error::NotDisconnectable { .. }
-            | Error::TooManyEndpoints { .. }
             | Error::NoSuchInterface(_)
             | Error::Port(_)
             | Error::Start(StartError::NotFound(_) | StartError::NotExecutable(..)) => None,
@@ -308,9 +315,10 @@ fn lease_hint(network: &str, error: &LeaseError) -> Option<String> {
         LeaseError::OutsideSubnet { .. }
         | LeaseError::NetworkAddress(_)
         | LeaseError::BroadcastAddress(_)
-        | LeaseError::GatewayAddress(_)
-        | LeaseError::MulticastMac(_)
-        | LeaseError::ZeroMac(_) => None,
+        | LeaseError::GatewayAddress(_) => Some("without --ip a free address is chosen".into()),
+        LeaseError::MulticastMac(_) | LeaseError::ZeroMac(_) => {
+            Some("without --mac-address one is made of the address".into())
+        }
     }
 }
 

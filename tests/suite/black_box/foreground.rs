@@ -97,7 +97,10 @@ fn exec_runs_a_command_in_a_running_container() {
     assert_eq!(pontoon(&lab, &["exec", "web", "--", "sh", "-c", "kill -9 $$"]).status, 137);
     lab.stop("web", 10).expect("stop web");
     let said = pontoon(&lab, &["exec", "web", "--", "true"]);
-    assert_eq!((said.status, said.stderr.as_str()), (125, "pontoon: container web is not running\n"));
+    assert_eq!(
+        (said.status, said.stderr.as_str()),
+        (125, "pontoon: container web is not running\nhint: `pontoon ps` lists those that run\n")
+    );
     lab.finish();
 }
 

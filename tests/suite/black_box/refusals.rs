@@ -15,6 +15,7 @@ tests![
     what_is_not_there_is_told,
     what_may_be_several_containers_or_networks_is_told,
     an_alias_on_the_default_network_is_refused,
+    what_networks_refuse_is_told_with_a_hint,
     each_of_several_containers_has_its_turn,
 ];
 
@@ -39,35 +40,51 @@ fn bad_targets_addresses_and_names_are_told_with_a_hint() {
     lab.wait_ended("job");
     let before = lab.census();
     let all_containers = "hint: `pontoon ps -a` lists all containers\n";
+    let those_that_run = "hint: `pontoon ps` lists those that run\n";
+    let free_address = "hint: without --ip a free address is chosen\n";
+    let made_mac = "hint: without --mac-address one is made of the address\n";
     let who_has_it = "hint: `pontoon ps` shows which container has it\n";
     let bad: &[(&[&str], &str, &str)] = &[
         (&["--network", "container:nobody"], "--network container:nobody: no such container: nobody", all_containers),
-        (&["--network", "container:job"], "--network container:job: container job is not running", ""),
+        (&["--network", "container:job"], "--network container:job: container job is not running", those_that_run),
         (
             &["--name", "me", "--network", "container:me"],
             "a container can not join its own network namespace: 'me' is the container itself",
-            "",
+            "hint: name one that runs: `pontoon ps` lists them\n",
         ),
         (
             &["--network", "container:web", "--ip", "172.17.0.9"],
             "--ip can not be used with --network container:web",
-            "",
+            "hint: the network is web's: what --ip says is said where that is started\n",
         ),
-        (&["--network", "container:web", "-h", "me"], "-h can not be used with --network container:web", ""),
-        (&["--ip", "10.0.0.1"], "network bridge: address 10.0.0.1 is not in the subnet 172.17.0.0/16", ""),
+        (
+            &["--network", "container:web", "-h", "me"],
+            "-h can not be used with --network container:web",
+            "hint: the network is web's: what -h says is said where that is started\n",
+        ),
+        (
+            &["--network-alias", "me"],
+            "--network-alias can not be used with --network bridge",
+            "hint: leave --network-alias out, or use it on a network that `pontoon network create` made\n",
+        ),
+        (&["--ip", "10.0.0.1"], "network bridge: address 10.0.0.1 is not in the subnet 172.17.0.0/16", free_address),
         (&["--ip", "172.17.0.2"], "network bridge: address 172.17.0.2 is in use by another container", who_has_it),
-        (&["--ip", "172.17.0.0"], "network bridge: address 172.17.0.0 is the network address of the subnet", ""),
+        (
+            &["--ip", "172.17.0.0"],
+            "network bridge: address 172.17.0.0 is the network address of the subnet",
+            free_address,
+        ),
         (
             &["--ip", "172.17.255.255"],
             "network bridge: address 172.17.255.255 is the broadcast address of the subnet",
-            "",
+            free_address,
         ),
-        (&["--ip", "172.17.0.1"], "network bridge: address 172.17.0.1 is the gateway's", ""),
+        (&["--ip", "172.17.0.1"], "network bridge: address 172.17.0.1 is the gateway's", free_address),
         (&["--name", "web"], "the name 'web' is in use by container [SHORT]", "hint: `pontoon stop web` frees it\n"),
         (
             &["--mac-address", "01:00:5e:00:00:01"],
             "network bridge: MAC address 01:00:5e:00:00:01 is a multicast address, which no interface can have",
-            "",
+            made_mac,
         ),
         (
             &["--mac-address", "02:00:00:00:00:09"],
@@ -201,6 +218,30 @@ fn what_may_be_several_containers_or_networks_is_told() {
     assert!(said.stderr.starts_with(&format!("pontoon: '{digit}' is ambiguous: ")), "{}", said.stderr);
     assert!(said.stderr.ends_with(&format!(" networks' ids\n{hint}")), "{}", said.stderr);
     prints(&lab, &["down"]);
+}
+
+fn what_networks_refuse_is_told_with_a_hint() {
+    let mut lab = Linux::new();
+    lab.up();
+    prints(&lab, &["network", "create", "red"]);
+    run(&mut lab, Order::new("web").network("red"));
+    run_all(&mut lab, &["db"]);
+    let in_use = "pontoon: network red is in use by web\n\
+                  hint: `pontoon network disconnect red CONTAINER` takes one off it, `pontoon stop` ends one\n";
+    fails(&lab, &["network", "rm", "red"], 1, in_use);
+    let exists = "pontoon: there is a network red already\nhint: `pontoon network inspect red` shows it\n";
+    fails(&lab, &["network", "create", "red"], 1, exists);
+    let not_on_it = "pontoon: container db is not on network red\n\
+                     hint: `pontoon network inspect red` shows the containers on it\n";
+    fails(&lab, &["network", "disconnect", "red", "db"], 1, not_on_it);
+    prints(&lab, &["stop", "db"]);
+    let ended = "pontoon: container db is not running\nhint: `pontoon ps` lists those that run\n";
+    fails(&lab, &["network", "connect", "red", "db"], 1, ended);
+    fails(&lab, &["exec", "db", "--", "true"], 125, ended);
+    // What is hinted at works.
+    prints(&lab, &["network", "disconnect", "red", "web"]);
+    assert_eq!(prints(&lab, &["network", "rm", "red"]), "red\n");
+    lab.finish();
 }
 
 fn each_of_several_containers_has_its_turn() {
