@@ -62,11 +62,6 @@ fn bad_targets_addresses_and_names_are_told_with_a_hint() {
             "-h can not be used with --network container:web",
             "hint: the network is web's: what -h says is said where that is started\n",
         ),
-        (
-            &["--network-alias", "me"],
-            "--network-alias can not be used with --network bridge",
-            "hint: leave --network-alias out, or use it on a network that `pontoon network create` made\n",
-        ),
         (&["--ip", "10.0.0.1"], "network bridge: address 10.0.0.1 is not in the subnet 172.17.0.0/16", free_address),
         (&["--ip", "172.17.0.2"], "network bridge: address 172.17.0.2 is in use by another container", who_has_it),
         (
