@@ -34,6 +34,8 @@ pub(super) struct Handle {
     pub(super) pid: u32,
     /// Until it was closed at the other end.
     pub(super) channel: Option<Channel>,
+    /// Answers that were not waited for any longer, and may still come.
+    overdue: usize,
     pub(super) pidfd: OwnedFd,
     /// The container's init, once it runs.
     pub(super) init: Option<OwnedFd>,
@@ -70,6 +72,7 @@ impl Handle {
                         id,
                         pid,
                         channel: Some(channel),
+                        overdue: 0,
                         pidfd,
                         init: None,
                         command: None,
@@ -118,6 +121,7 @@ impl Handle {
                     id: id.clone(),
                     pid,
                     channel,
+                    overdue: 0,
                     pidfd,
                     init: None,
                     command: None,
@@ -130,12 +134,22 @@ impl Handle {
         }
     }
 
-    /// Sends a request and waits for what is said next, with the descriptors that come along.
+    /// Sends a request and waits for what is said to it, or that the container has ended, with the descriptors that come along.
+    /// Answers to earlier requests that took too long are passed over.
     pub(super) fn ask(&mut self, request: &Request, fds: &[OwnedFd]) -> Result<(Reply, Vec<OwnedFd>), WireError> {
         let channel = self.channel.as_mut().ok_or(WireError::Closed)?;
         channel.send(request, &fds.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
-        let (reply, fds) = channel.recv::<Reply>()?;
-        Ok((reply, fds))
+        loop {
+            match channel.recv::<Reply>() {
+                ended @ Ok((Reply::Ended { .. }, _)) => return ended,
+                Ok(_) | Err(WireError::NotJson(_)) if self.overdue > 0 => self.overdue -= 1,
+                Err(WireError::TimedOut) => {
+                    self.overdue += 1;
+                    return Err(WireError::TimedOut);
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// Sends a request that is not answered.
@@ -148,7 +162,8 @@ impl Handle {
         while let Some(channel) = &mut self.channel {
             match channel.try_recv::<Reply>() {
                 Ok(Some((Reply::Ended { status }, _))) => self.ended = Some(status),
-                Ok(Some(_)) | Err(WireError::NotJson(_)) => {}
+                // (What can not be read is an answer, too.)
+                Ok(Some(_)) | Err(WireError::NotJson(_)) => self.overdue = self.overdue.saturating_sub(1),
                 Ok(None) => return true,
                 Err(_) => self.channel = None,
             }
@@ -217,4 +232,36 @@ pub(super) fn is_over_within(pidfd: &OwnedFd, patience: Duration) -> io::Result<
 /// The exit status that a shim left.
 pub(super) fn status_left(paths: &Paths, id: &Id) -> Option<i32> {
     fs::read_to_string(paths.status(id)).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(10);
+
+    #[test]
+    fn an_answer_that_comes_too_late_is_not_taken_for_that_to_the_next_request() {
+        let (own, mut shim) = Channel::pair().expect("a pair");
+        own.set_timeouts(Some(MOMENT), None).expect("set");
+        let (id, pid) = ("0".repeat(64).try_into().expect("an id"), rustix::process::getpid());
+        let mut handle = Handle::of(&id, pid, Some(own)).expect("a handle").expect("this process lives");
+        let route = Request::DefaultRoute { route: None };
+        let removal = Request::RemoveInterface { name: "eth1".into() };
+
+        assert!(matches!(handle.ask(&route, &[]), Err(WireError::TimedOut)));
+        assert!(matches!(handle.ask(&route, &[]), Err(WireError::TimedOut)));
+        // Both answers come, and that to the next request behind them.
+        shim.send(&Reply::Changed, &[]).expect("sent");
+        shim.send(&Reply::Changed, &[]).expect("sent");
+        shim.send(&Reply::Added, &[]).expect("sent");
+        assert!(matches!(handle.ask(&removal, &[]), Ok((Reply::Added, _))));
+
+        // One that has been heard meanwhile is not waited for; an end is always news.
+        assert!(matches!(handle.ask(&route, &[]), Err(WireError::TimedOut)));
+        shim.send(&Reply::Changed, &[]).expect("sent");
+        assert!(handle.hear());
+        shim.send(&Reply::Ended { status: 7 }, &[]).expect("sent");
+        assert!(matches!(handle.ask(&removal, &[]), Ok((Reply::Ended { status: 7 }, _))));
+    }
 }
