@@ -244,7 +244,7 @@ impl Error {
             Error::NotRunning(_) => Some("`pontoon ps` lists those that run".into()),
             Error::JoinsItself(_) => Some("name one that runs: `pontoon ps` lists them".into()),
             Error::Conflict { option, mode } => Some(match mode.strip_prefix("container:") {
-                Some(target) => format!("the network is {target}'s: what {option} says is said where that is started"),
+                Some(target) => format!("the network is {target}'s: give {option} to {target}"),
                 None => format!("leave {option} out, or use it on a network that `pontoon network create` made"),
             }),
             Error::NetworkExists(network) => Some(format!("`pontoon network inspect {network}` shows it")),

@@ -301,7 +301,8 @@ fn modes_without_a_network_of_their_own_publish_nothing() {
         assert_eq!((said.status, said.stderr), (0, warning));
     }
     run_published(&lab, "web", &[]);
-    let refused = "pontoon: -p can not be used with --network container:web\n";
+    let refused =
+        "pontoon: -p can not be used with --network container:web\nhint: the network is web's: give -p to web\n";
     fails(&lab, &["run", "--network", "container:web", "-p", "8080:80", "--", "true"], 125, refused);
     let overlap = pontoon(&lab, &["run", "-p", "8080:80", "-p", "127.0.0.1:8080:81", "--", "true"]);
     assert_eq!(overlap.status, 125);

@@ -55,12 +55,12 @@ fn bad_targets_addresses_and_names_are_told_with_a_hint() {
         (
             &["--network", "container:web", "--ip", "172.17.0.9"],
             "--ip can not be used with --network container:web",
-            "hint: the network is web's: what --ip says is said where that is started\n",
+            "hint: the network is web's: give --ip to web\n",
         ),
         (
             &["--network", "container:web", "-h", "me"],
             "-h can not be used with --network container:web",
-            "hint: the network is web's: what -h says is said where that is started\n",
+            "hint: the network is web's: give -h to web\n",
         ),
         (&["--ip", "10.0.0.1"], "network bridge: address 10.0.0.1 is not in the subnet 172.17.0.0/16", free_address),
         (&["--ip", "172.17.0.2"], "network bridge: address 172.17.0.2 is in use by another container", who_has_it),
