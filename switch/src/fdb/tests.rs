@@ -215,6 +215,28 @@ fn a_new_ageing_time_holds_for_the_known_as_well() {
 }
 
 #[test]
+fn a_longer_ageing_time_brings_nobody_back() {
+    for short in [Duration::ZERO, Duration::from_secs(60)] {
+        let mut fdb = fdb();
+        fdb.learn(VLAN, mac(2), TWO, at(0));
+        fdb.learn(VLAN, mac(1), ONE, at(0));
+        fdb.set(VLAN, mac(3), ONE, EntryKind::Static, at(0)).unwrap();
+        events(&mut fdb);
+        fdb.set_ageing(short, at(100));
+        fdb.set_ageing(MINUTES_5, at(100));
+        assert_eq!((fdb.lookup(VLAN, mac(1), at(100)), fdb.lookup(VLAN, mac(3), at(100))), (None, Some(ONE)));
+        let expired = [(1, ONE), (2, TWO)].map(|(station, port)| (mac(station), port));
+        let expired = expired.map(|(station, port)| FdbEvent::Expired { vlan: VLAN, station, port });
+        assert_eq!(events(&mut fdb), expired, "in the order of the addresses");
+        assert_eq!((fdb.len(), fdb.counters().expired, fdb.poll_timeout()), (1, 2, None));
+    }
+    let mut fdb = fdb();
+    fdb.learn(VLAN, mac(1), ONE, at(0));
+    fdb.set_ageing(2 * MINUTES_5, at(300));
+    assert_eq!(fdb.lookup(VLAN, mac(1), at(300)), None, "it was silent for too long already");
+}
+
+#[test]
 fn the_queue_of_checks_stays_in_bounds_when_stations_come_and_go() {
     let mut fdb = fdb();
     for round in 0..10_000 {
