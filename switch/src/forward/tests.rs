@@ -104,6 +104,14 @@ fn a_port_that_goes_takes_its_stations_and_its_place_in_floods() {
 }
 
 #[test]
+fn a_vlan_without_members_is_forgotten() {
+    let mut switch = vlan_switch();
+    assert_eq!(switch.floods.iter().map(|(vlan, _)| vlan.get()).collect::<Vec<_>>(), [1, 10, 20]);
+    (0..4).for_each(|port| assert!(switch.unplug(PortId(port))));
+    assert_eq!(switch.floods.iter().map(|(vlan, _)| vlan.get()).collect::<Vec<_>>(), [10]);
+}
+
+#[test]
 fn a_port_is_plugged_in_once_and_not_without_room_for_its_address() {
     let mut switch = hub(1);
     let twice = switch.plug(PortId(0), PortConfig::default(), NOW);
