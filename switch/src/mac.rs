@@ -97,3 +97,51 @@ impl From<MacAddr> for String {
         mac.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_read_with_colons_or_dashes_and_printed_with_colons() {
+        let mac = MacAddr([0x02, 0x42, 0xac, 0x12, 0x00, 0xfe]);
+        assert_eq!("02:42:ac:12:00:fe".parse(), Ok(mac));
+        assert_eq!("02-42-AC-12-00-FE".parse(), Ok(mac));
+        assert_eq!((mac.to_string(), format!("{mac:?}")), ("02:42:ac:12:00:fe".into(), "02:42:ac:12:00:fe".into()));
+        assert_eq!(serde_json::to_string(&mac).unwrap(), r#""02:42:ac:12:00:fe""#);
+        assert_eq!(serde_json::from_str::<MacAddr>(r#""02:42:ac:12:00:fe""#).unwrap(), mac);
+        assert_eq!(mac.to_u64(), 0x0242_ac12_00fe);
+    }
+
+    #[test]
+    fn is_six_bytes_of_two_digits_each() {
+        for wrong in [
+            "",
+            "02:42:ac:12:00",
+            "02:42:ac:12:00:02:03",
+            "02:42:ac:12:00:2",
+            "02:42:ac:12:00:002",
+            "02:42:ac:12:00:0g",
+            "02:42:ac:12:00:+2",
+            "02:42-ac:12:00:02",
+            "0242ac120002",
+        ] {
+            assert_eq!(wrong.parse::<MacAddr>(), Err(ParseMacError(wrong.into())));
+        }
+    }
+
+    #[test]
+    fn a_group_has_the_lowest_bit_of_its_first_byte() {
+        assert!(MacAddr([1, 0, 0x5e, 0, 0, 1]).is_multicast() && MacAddr::BROADCAST.is_multicast());
+        assert!(!MacAddr([2, 1, 1, 1, 1, 1]).is_multicast() && !MacAddr::ZERO.is_multicast());
+        assert!(MacAddr::BROADCAST.is_broadcast());
+        assert!(!MacAddr([0xff, 0xff, 0xff, 0xff, 0xff, 0xfe]).is_broadcast());
+    }
+
+    #[test]
+    fn sixteen_addresses_are_not_to_be_forwarded() {
+        let is_reserved = |last| MacAddr([1, 0x80, 0xc2, 0, 0, last]).is_reserved();
+        assert_eq!((0..=255).filter(|last| is_reserved(*last)).collect::<Vec<u8>>(), (0..16).collect::<Vec<u8>>());
+        assert!(!MacAddr([1, 0x80, 0xc2, 0, 1, 0]).is_reserved());
+    }
+}

@@ -93,3 +93,33 @@ impl PortVlans {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_access_port_carries_one_vlan_untagged() {
+        let access = PortVlans::Access(vlan(5));
+        assert_eq!((access.tagging(vlan(5)), access.tagging(vlan(6))), (Some(Tagging::Untagged), None));
+        assert_eq!((access.native(), access.all()), (Some(vlan(5)), vec![vlan(5)]));
+        assert_eq!(access.clone().sorted(), access);
+    }
+
+    #[test]
+    fn a_trunk_carries_several_and_its_native_one_untagged() {
+        let trunk =
+            PortVlans::Trunk { native: Some(vlan(5)), tagged: vec![vlan(9), vlan(7), vlan(5), vlan(9)] }.sorted();
+        let tagged = vec![vlan(5), vlan(7), vlan(9)];
+        assert_eq!(trunk, PortVlans::Trunk { native: Some(vlan(5)), tagged: tagged.clone() });
+        let taggings = [5, 7, 9, 8].map(|id| trunk.tagging(vlan(id)));
+        assert_eq!(taggings, [Some(Tagging::Untagged), Some(Tagging::Tagged), Some(Tagging::Tagged), None]);
+        assert_eq!((trunk.native(), trunk.all()), (Some(vlan(5)), tagged));
+        let without_native = PortVlans::Trunk { native: None, tagged: vec![vlan(7)] };
+        assert_eq!((without_native.native(), without_native.all()), (None, vec![vlan(7)]));
+    }
+
+    fn vlan(id: u16) -> VlanId {
+        VlanId::new(id).unwrap()
+    }
+}

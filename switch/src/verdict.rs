@@ -194,3 +194,43 @@ impl fmt::Debug for PortSet {
         f.debug_set().entries(self.iter().map(|port| port.0)).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_has_one_name_wherever_it_is_told() {
+        for (index, reason) in DropReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index, "its counter's place");
+            assert_eq!(serde_json::to_string(&reason).unwrap(), format!("{:?}", reason.name()));
+            assert_eq!(reason.to_string(), reason.name());
+        }
+    }
+
+    #[test]
+    fn the_reasons_of_ingress_come_before_those_of_egress() {
+        let first_at_egress = DropReason::ALL.iter().position(|reason| !reason.is_ingress());
+        assert_eq!(first_at_egress.map(|at| DropReason::ALL[at]), Some(DropReason::ExceedsMtu));
+        assert!(!DropReason::LinkDown.is_ingress());
+    }
+
+    #[test]
+    fn a_port_set_says_who_is_in_it_and_why_others_are_not() {
+        let set = set(&[1, 2, 5], 2);
+        assert_eq!(set.iter().collect::<Vec<_>>(), [PortId(1), PortId(5)]);
+        let absences = [1, 2, 3, 5].map(|port| set.absence(PortId(port)));
+        assert_eq!(absences, [None, Some(Absence::Ingress), Some(Absence::NotInVlan), None]);
+        assert_eq!(format!("{set:?}"), "{1, 5}");
+    }
+
+    #[test]
+    fn port_sets_are_equal_if_the_same_ports_are_in_them() {
+        assert_eq!(set(&[1, 2, 5], 2), set(&[1, 5], 9));
+        assert_ne!(set(&[1, 2, 5], 2), set(&[1, 2, 5], 1));
+    }
+
+    fn set(members: &[u16], ingress: u16) -> PortSet {
+        PortSet::new(members.iter().copied().map(PortId).collect(), PortId(ingress))
+    }
+}

@@ -59,3 +59,15 @@ impl Default for PortVlans {
         PortVlans::Access(VlanId::DEFAULT)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vlan_is_a_number_from_1_to_4094() {
+        let numbers = (0..=u16::MAX).filter_map(VlanId::new).map(VlanId::get);
+        assert!(numbers.eq(1..=4094));
+        assert_eq!(VlanId::NONE.get(), 0);
+    }
+}

@@ -15,15 +15,18 @@ use crate::time::Instant;
 const SWEEP: usize = 4096;
 
 impl Fdb {
-    /// Sets the ageing time, for the entries that are there as well.
+    /// Sets the ageing time, for the entries that are there as well. Those that have expired, by the old time or by the new
+    /// one, are taken away at once: a longer time does not bring them back.
     #[expect(clippy::disallowed_methods, reason = "each entry for itself")]
     pub fn set_ageing(&mut self, ageing: Duration, now: Instant) {
+        self.expire_all(now);
         let before = std::mem::replace(&mut self.ageing, ageing.min(Fdb::MAX_AGEING));
         self.entries.values_mut().for_each(|entry| {
             let left = self.ageing.saturating_sub(entry.age(before, now));
             entry.expires = now + left;
             entry.check = if entry.kind.ages() { entry.expires } else { Instant::FAR_FUTURE };
         });
+        self.expire_all(now);
         self.rebuild_checks();
     }
 
@@ -44,6 +47,15 @@ impl Fdb {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.checks.peek().map(|Reverse((check, _))| *check)
+    }
+
+    /// Expires in the order of the keys, not of the map.
+    #[expect(clippy::disallowed_methods, reason = "sorted before anything is done")]
+    fn expire_all(&mut self, now: Instant) {
+        let expired = self.entries.iter().filter(|(_, entry)| !entry.is_alive(now));
+        let mut keys: Vec<u64> = expired.map(|(key, _)| *key).collect();
+        keys.sort_unstable();
+        keys.into_iter().for_each(|key| self.expire(key));
     }
 
     pub(super) fn expire(&mut self, key: u64) {

@@ -8,8 +8,10 @@ const VLAN: VlanId = VlanId::NONE;
 #[test]
 fn finds_a_station_where_it_was_heard() {
     let mut fdb = fdb();
+    assert!(fdb.is_empty());
     assert_eq!(fdb.lookup(VLAN, mac(1), at(0)), None);
     assert_eq!(fdb.learn(VLAN, mac(1), ONE, at(0)), Learned::New);
+    assert!(!fdb.is_empty());
     assert_eq!(fdb.lookup(VLAN, mac(1), at(0)), Some(ONE));
     assert_eq!(fdb.lookup(VLAN, mac(2), at(0)), None);
     assert_eq!(events(&mut fdb), [FdbEvent::Learned { vlan: VLAN, station: mac(1), port: ONE }]);
@@ -206,12 +208,35 @@ fn a_new_ageing_time_holds_for_the_known_as_well() {
     fdb.learn(VLAN, mac(1), ONE, at(0));
     fdb.learn(VLAN, mac(2), ONE, at(90));
     fdb.set_ageing(Duration::from_secs(60), at(100));
+    assert_eq!(fdb.ageing(), Duration::from_secs(60));
     assert_eq!((fdb.lookup(VLAN, mac(1), at(100)), fdb.lookup(VLAN, mac(2), at(100))), (None, Some(ONE)));
     assert_eq!(fdb.entries(at(100))[0].age, Duration::from_secs(10));
     fdb.handle_timeout(at(100));
     assert_eq!(fdb.poll_timeout(), Some(at(150)));
     fdb.set_ageing(MINUTES_5, at(100));
     assert_eq!(fdb.poll_timeout(), Some(at(390)));
+}
+
+#[test]
+fn a_longer_ageing_time_brings_nobody_back() {
+    for short in [Duration::ZERO, Duration::from_secs(60)] {
+        let mut fdb = fdb();
+        fdb.learn(VLAN, mac(2), TWO, at(0));
+        fdb.learn(VLAN, mac(1), ONE, at(0));
+        fdb.set(VLAN, mac(3), ONE, EntryKind::Static, at(0)).unwrap();
+        events(&mut fdb);
+        fdb.set_ageing(short, at(100));
+        fdb.set_ageing(MINUTES_5, at(100));
+        assert_eq!((fdb.lookup(VLAN, mac(1), at(100)), fdb.lookup(VLAN, mac(3), at(100))), (None, Some(ONE)));
+        let expired = [(1, ONE), (2, TWO)].map(|(station, port)| (mac(station), port));
+        let expired = expired.map(|(station, port)| FdbEvent::Expired { vlan: VLAN, station, port });
+        assert_eq!(events(&mut fdb), expired, "in the order of the addresses");
+        assert_eq!((fdb.len(), fdb.counters().expired, fdb.poll_timeout()), (1, 2, None));
+    }
+    let mut fdb = fdb();
+    fdb.learn(VLAN, mac(1), ONE, at(0));
+    fdb.set_ageing(2 * MINUTES_5, at(300));
+    assert_eq!(fdb.lookup(VLAN, mac(1), at(300)), None, "it was silent for too long already");
 }
 
 #[test]
@@ -267,6 +292,46 @@ fn a_snapshot_is_restored_under_another_clock() {
     assert_eq!((restored.stations(ONE), restored.stations(TWO)), (1, 1));
     assert_eq!(restored.counters(), fdb.counters());
     assert_eq!(restored.entries(at(1))[0], snapshot.entries[0]);
+}
+
+#[test]
+fn what_a_restored_table_has_no_room_for_counts_as_evicted() {
+    let row = |station, kind, age| FdbEntry {
+        vlan: VLAN,
+        station: mac(station),
+        port: ONE,
+        kind,
+        age: Duration::from_secs(age),
+    };
+    let snapshot = FdbSnapshot {
+        entries: vec![
+            row(1, EntryKind::Dynamic, 0),
+            row(1, EntryKind::Dynamic, 0),
+            row(2, EntryKind::Static, 999),
+            row(3, EntryKind::Static, 0),
+            row(4, EntryKind::Dynamic, 0),
+        ],
+        counters: FdbCounters { learned: 5, set: 4, expired: 1, evicted: 3, moved: 7, refused: 8 },
+    };
+    let mut fdb = Fdb::new(MINUTES_5, 1, 1);
+    fdb.restore(&snapshot, at(0));
+    assert_eq!(fdb.entries(at(0)), [row(1, EntryKind::Dynamic, 0), row(2, EntryKind::Static, 300)]);
+    assert_eq!(fdb.counters(), FdbCounters { evicted: 6, ..snapshot.counters });
+    // What had expired by then, or does by a shorter ageing time, does not come back.
+    let late =
+        FdbSnapshot { entries: vec![row(5, EntryKind::Dynamic, 300), row(6, EntryKind::Sticky, 299)], ..snapshot };
+    fdb.restore(&late, at(0));
+    assert_eq!((fdb.lookup(VLAN, mac(5), at(0)), fdb.lookup(VLAN, mac(6), at(0))), (None, Some(ONE)));
+    assert_eq!((fdb.len(), fdb.stations(ONE)), (1, 1));
+}
+
+#[test]
+fn an_entry_knows_its_age_before_and_after_it_has_expired() {
+    let mut fdb = fdb();
+    fdb.learn(VLAN, mac(1), ONE, at(100));
+    fdb.set(VLAN, mac(2), ONE, EntryKind::Static, at(100)).unwrap();
+    let ages = |now| fdb.entries(at(now)).iter().map(|entry| entry.age.as_secs()).collect::<Vec<_>>();
+    assert_eq!((ages(100), ages(250), ages(500)), (vec![0, 0], vec![150, 150], vec![400]));
 }
 
 #[test]

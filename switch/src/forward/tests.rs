@@ -104,6 +104,14 @@ fn a_port_that_goes_takes_its_stations_and_its_place_in_floods() {
 }
 
 #[test]
+fn a_vlan_without_members_is_forgotten() {
+    let mut switch = vlan_switch();
+    assert_eq!(switch.floods.iter().map(|(vlan, _)| vlan.get()).collect::<Vec<_>>(), [1, 10, 20]);
+    (0..4).for_each(|port| assert!(switch.unplug(PortId(port))));
+    assert_eq!(switch.floods.iter().map(|(vlan, _)| vlan.get()).collect::<Vec<_>>(), [10]);
+}
+
+#[test]
 fn a_port_is_plugged_in_once_and_not_without_room_for_its_address() {
     let mut switch = hub(1);
     let twice = switch.plug(PortId(0), PortConfig::default(), NOW);
@@ -240,6 +248,35 @@ fn a_super_frame_must_fit_segment_by_segment() {
     let egress = |vnet| switch.egress(PortId(1), &Frame::parse(&bytes, vnet).unwrap(), VlanId::NONE);
     assert_eq!(egress(gso(1448)), Ok(Retag::Keep));
     assert_eq!(egress(gso(1449)), Err(DropReason::ExceedsMtu));
+}
+
+#[test]
+fn tells_when_it_wants_to_forget_and_forgets() {
+    let mut switch = hub(2);
+    assert_eq!(switch.poll_timeout(), None);
+    send(&mut switch, 0, &frame(ALL, A));
+    assert_eq!(switch.poll_timeout(), Some(Instant::from_secs(300)));
+    switch.handle_timeout(Instant::from_secs(300));
+    assert_eq!((switch.fdb().len(), switch.poll_timeout()), (0, None));
+}
+
+#[test]
+fn says_what_it_was_told() {
+    let switch = vlan_switch();
+    assert_eq!(switch.config(), &Config { vlan_filtering: true, ..Config::default() });
+    assert_eq!(switch.ports().collect::<Vec<_>>(), [0, 1, 2, 3, 4].map(PortId));
+    assert_eq!(switch.port(PortId(2)).map(|port| &port.vlans), Some(&PortVlans::Access(vlan(20))));
+    assert_eq!(switch.port(PortId(5)), None);
+}
+
+#[test]
+fn a_switch_that_was_restored_has_no_news() {
+    let mut switch = hub(1);
+    plug(&mut switch, 9, PortConfig { local: Some(MacAddr(BRIDGE)), ..PortConfig::default() });
+    let mut snapshot = switch.snapshot(NOW);
+    assert_eq!(Switch::restore(snapshot.clone(), NOW).unwrap().fdb_mut().poll_event(), None);
+    snapshot.ports.push((PortId(9), PortConfig::default()));
+    assert_eq!(Switch::restore(snapshot, NOW).unwrap_err(), PlugError::Taken(PortId(9)));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Links on a real kernel. Each test lives in network namespaces of its own.
+//! Links on a real kernel, and the switch against the kernel's bridge. Each test lives in network namespaces of its own.
 //!
 //! Needs root, /dev/net/tun, `ip` and `nft`. Where these are not to be had the tests are ignored, and one line says so; with
 //! `PONTOON_REQUIRE_LINUX=1` they fail instead.
@@ -7,6 +7,7 @@
 extern crate pontoon_switch as switch;
 
 mod crossing;
+mod oracle;
 mod packets;
 mod scene;
 mod sys;
@@ -18,7 +19,7 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let tests = [crossing::ALL, packets::ALL, taps::ALL].concat();
+    let tests = [crossing::ALL, oracle::ALL, packets::ALL, taps::ALL].concat();
     let can_run = scene::can_run();
     let is_required = std::env::var("PONTOON_REQUIRE_LINUX").is_ok_and(|value| value == "1");
     let is_skipped = can_run.is_err() && !is_required;
