@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use switch::fdb::FdbCounters;
+use switch::fdb::{EntryKind, FdbCounters};
 use switch::forward::{Config, Switch};
 use switch::frame::Frame;
 use switch::mac::MacAddr;
@@ -117,6 +117,11 @@ impl Both {
 
     fn keeps_its_books(&self) {
         let fdb = self.switch.fdb();
+        let mut learned = fdb.entries(self.now);
+        learned.retain(|entry| entry.kind == EntryKind::Dynamic);
+        let mut learned: Vec<_> = learned.iter().map(|entry| (entry.vlan, entry.station, entry.port)).collect();
+        learned.sort();
+        assert_eq!(learned, self.model.stations(self.now), "what it has learned");
         let FdbCounters { learned, set, expired, evicted, .. } = fdb.counters();
         assert_eq!(learned + set, expired + evicted + fdb.len() as u64);
         for port in &self.plugged {

@@ -39,10 +39,10 @@ impl Model {
         self.heard.retain(|_, (behind, _)| *behind != port);
     }
 
-    /// The stations that are remembered, and the ports that they are behind.
-    pub fn stations(&self, now: Instant) -> Vec<(MacAddr, PortId)> {
+    /// The stations that are remembered, by VLAN and address, and the ports that they are behind.
+    pub fn stations(&self, now: Instant) -> Vec<(VlanId, MacAddr, PortId)> {
         let alive = self.heard.iter().filter(|(_, (_, at))| now.since(*at) < self.ageing);
-        alive.map(|((_, station), (behind, _))| (*station, *behind)).collect()
+        alive.map(|((vlan, station), (behind, _))| (*vlan, *station, *behind)).collect()
     }
 
     /// What becomes of a frame: `tag` is the VLAN in its C-tag, if it has one.

@@ -154,7 +154,7 @@ impl Switch {
     pub fn stations(&self, now: Instant) -> BTreeSet<(MacAddr, Sender)> {
         let whose = |port: PortId| self.ends.iter().find(|(_, end)| end.port == port).map(|(whose, _)| *whose);
         let heard = self.model.stations(now);
-        heard.into_iter().map(|(station, port)| (station, whose(port).expect("a live port"))).collect()
+        heard.into_iter().map(|(_, station, port)| (station, whose(port).expect("a live port"))).collect()
     }
 }
 
