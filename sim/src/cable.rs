@@ -110,10 +110,13 @@ impl CableEnd {
 impl Link for CableEnd {
     fn receive(&mut self, pool: &mut Pool, into: &mut Vec<Arc<Buffer>>, limit: usize) -> Received {
         let cable = &mut *self.0.borrow_mut();
-        if cable.gone {
-            return Received::Down;
-        }
-        let now = cable.clock.now();
+        // What the interface had sent before it went was with the switch long ago.
+        let is_empty = cable.to_switch.frames.is_empty();
+        let now = match (cable.gone, is_empty) {
+            (false, _) => cable.clock.now(),
+            (true, false) => Instant::FAR_FUTURE,
+            (true, true) => return Received::Down,
+        };
         for _ in 0..limit {
             if cable.to_switch.frames.front().is_none_or(|(arrival, _)| *arrival > now) {
                 return Received::WouldBlock;
@@ -168,6 +171,11 @@ impl Jack {
         // What piled up while nobody looked is seen by whoever looks now.
         cable.clock.wake_now(Wake::Port(cable.id));
         CableEnd(Rc::clone(&self.0))
+    }
+
+    /// Whether nothing is on its way to the switch.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.0.borrow().to_switch.frames.is_empty()
     }
 
     /// Sends a frame to the switch; it is lost and counted if too many wait.

@@ -27,6 +27,8 @@ pub(crate) enum Wake {
     Namespace(NamespaceId),
     /// The command of a container, by the container's process id: its time is over.
     Program(u32),
+    /// Tasks of programs: some are ready, or a timer has gone off.
+    Tasks,
     /// The manager: a deadline.
     Manager,
     /// The data plane: a timer.

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
+use std::task::Waker;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
@@ -17,11 +18,11 @@ use netns::lease::DEFAULT_MTU;
 use switch::mac::MacAddr;
 use switch::time::Instant;
 
-use crate::cable::Counters;
+use crate::cable::{CableId, Counters};
 use crate::clock::{Clock, Wake};
 use crate::interface::{Interface, Kind};
 use crate::neighbour::Due;
-use crate::socket::{Ports, Protocol, SocketError};
+use crate::socket::{Interest, Ports, Protocol, SocketError};
 use crate::stack::Stack;
 use crate::wire::{self, Arp, Echo, Packet};
 
@@ -51,6 +52,8 @@ pub(crate) struct Namespace {
     pub(crate) replies: Vec<(Ipv4Addr, Echo)>,
     /// Which process has which socket.
     pub(crate) owners: BTreeMap<u64, u32>,
+    /// Who is to be told that a call on a socket has something to say by now.
+    pub(crate) waiters: BTreeMap<(u64, Interest), Vec<Waker>>,
     /// When it was last found that nobody has an address.
     unreachable: BTreeMap<Ipv4Addr, Instant>,
     next_wake: Option<Instant>,
@@ -77,8 +80,21 @@ impl Namespace {
             ports: Ports::default(),
             replies: Vec::new(),
             owners: BTreeMap::new(),
+            waiters: BTreeMap::new(),
             unreachable: BTreeMap::new(),
             next_wake: None,
+        }
+    }
+
+    pub(crate) fn id(&self) -> NamespaceId {
+        self.id
+    }
+
+    /// The cable of an interface, if something is on its way from there to the switch.
+    pub(crate) fn busy_cable(&self, name: &str) -> Option<CableId> {
+        match &self.interfaces.iter().find(|interface| interface.name == name)?.kind {
+            Kind::Cable(jack) => (!jack.is_silent()).then(|| jack.switch_end().id()),
+            Kind::Loopback(_) | Kind::Dummy(_) => None,
         }
     }
 
@@ -223,6 +239,7 @@ impl Namespace {
             // TCP tries again, and gives up by itself.
             let _ = self.send(packet, now);
         }
+        self.tell_waiters();
         let timeouts = self.interfaces.iter().filter_map(|interface| interface.neighbours.poll_timeout());
         let looped = self.looped.front().map(|(at, _)| *at);
         let next = timeouts.chain(looped).chain(self.stack.poll_timeout(now)).min();

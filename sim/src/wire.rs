@@ -1,6 +1,6 @@
 //! Bytes on the wire, as far as a host looks at them below TCP and UDP: Ethernet, ARP (RFC 826), IPv4 and ICMP echo.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use switch::mac::MacAddr;
 
@@ -69,6 +69,20 @@ impl Packet {
     /// The destination port, of TCP and UDP.
     pub(crate) fn destination_port(&self) -> Option<u16> {
         self.payload().get(2..4).map(|port| u16::from_be_bytes([port[0], port[1]]))
+    }
+
+    /// Source and destination, of TCP and UDP.
+    pub(crate) fn ends(&self) -> Option<(SocketAddrV4, SocketAddrV4)> {
+        let source = self.payload().get(..2).map(|port| u16::from_be_bytes([port[0], port[1]]))?;
+        let destination = self.destination_port()?;
+        Some((SocketAddrV4::new(self.source(), source), SocketAddrV4::new(self.destination(), destination)))
+    }
+
+    /// Whether this is the first packet of a TCP connection.
+    pub(crate) fn is_syn(&self) -> bool {
+        const SYN: u8 = 0x02;
+        const ACK: u8 = 0x10;
+        self.protocol() == TCP && self.payload().get(13).is_some_and(|flags| flags & (SYN | ACK) == SYN)
     }
 
     pub(crate) fn into_frame(mut self, destination: MacAddr, source: MacAddr) -> Vec<u8> {

@@ -10,6 +10,7 @@ use netns::error::Error;
 
 use super::World;
 use crate::clock::{Clock, mix};
+use crate::context;
 use crate::machine::Machine;
 
 /// What a world is made with.
@@ -71,11 +72,14 @@ impl WorldBuilder {
     pub fn build(self) -> World {
         let clock = Clock::default();
         let machine = Machine::new(clock.clone(), mix(self.seed), self.latency, &self.host);
+        let world = machine.world;
+        let machine = Rc::new(RefCell::new(machine));
+        context::register(world, &machine);
         World {
             seed: self.seed,
             bip: self.bip,
             clock,
-            machine: Rc::new(RefCell::new(machine)),
+            machine,
             daemon: None,
             generation: 0,
             ended: Vec::new(),

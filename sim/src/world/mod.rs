@@ -23,11 +23,13 @@ mod containers;
 mod daemon;
 mod outside;
 mod places;
+mod programs;
 mod talk;
 
 pub use self::builder::WorldBuilder;
 use self::daemon::Daemon;
 pub use self::places::Place;
+pub use self::programs::{ProgramHandle, Stuck};
 pub use self::talk::Stream;
 
 /// When a world begins, in seconds since 1970.
@@ -207,12 +209,15 @@ impl World {
         let daemon = self.daemon.as_mut().ok_or_else(no_daemon)?;
         let answer = work(&mut daemon.manager, now);
         self.follow_up();
+        self.bury();
         // Whoever asked a daemon that was killed over it never hears the answer.
         if self.daemon.is_some() { answer } else { Err(no_daemon()) }
     }
 
     /// Everything that is due now.
     fn settle(&mut self) {
+        self.run_tasks();
+        self.see_ends();
         while let Some(wake) = self.clock.pop_due() {
             let now = self.clock.now();
             match wake {
@@ -226,14 +231,26 @@ impl World {
                 }
                 Wake::Port(cable) => self.serve(cable),
                 Wake::Program(pid) => self.machine().run_out(pid),
+                Wake::Tasks => self.machine().executor.handle_timeout(),
                 Wake::Manager => self.manager_timeout(),
                 Wake::Dataplane => self.dataplane_timeout(),
             }
-            // An end is seen at once, as the daemon sees it by the shim's pidfd.
-            if self.daemon.is_some() && self.machine().has_ended() {
-                self.reap();
-            }
+            self.run_tasks();
+            self.see_ends();
         }
+    }
+
+    /// An end is seen at once, as the daemon sees it by the shim's pidfd.
+    fn see_ends(&mut self) {
+        if self.daemon.is_some() && self.machine().has_ended() {
+            self.reap();
+        }
+    }
+
+    /// Takes what an interface had sent before it went, while there still is a port for it.
+    fn hear_last_words(&mut self) {
+        let cables = std::mem::take(&mut self.machine().last_words);
+        cables.into_iter().for_each(|cable| self.serve(cable));
     }
 
     fn serve(&mut self, cable: CableId) {
@@ -275,6 +292,7 @@ impl World {
         if self.machine().daemon == machine::Daemon::Killed {
             self.kill_daemon();
         }
+        self.hear_last_words();
         let now = self.clock.now();
         let Some(daemon) = &mut self.daemon else { return };
         while let Some(control) = daemon.manager.poll_control() {
@@ -292,6 +310,7 @@ impl World {
 impl Drop for World {
     /// A test that fails says how it can be repeated; one that passes says nothing.
     fn drop(&mut self) {
+        self.end_programs();
         if std::thread::panicking() {
             eprintln!("the simulator's seed is {}", self.seed);
         }

@@ -73,9 +73,7 @@ impl World {
 
     /// Lets the daemon see ends at once, as it sees them by pidfds.
     fn settle_ends(&mut self) {
-        if self.daemon.is_some() && self.machine().has_ended() {
-            self.reap();
-        }
+        self.see_ends();
         self.settle();
     }
 }
