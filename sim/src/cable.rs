@@ -1,20 +1,26 @@
 //! A cable: what joins an interface in a namespace to a port of the switch, as a TAP does on Linux.
 //!
-//! The rules it keeps, all of them a TAP's:
+//! The rules it keeps:
 //!
-//! * Each direction holds at most [`QUEUE`] frames. The sender in the namespace loses what is over (its `tx_dropped`); the
-//!   switch is told [`Transmit::Full`].
-//! * A frame counts as sent when the switch takes it, and as received when the switch has written it.
+//! * What each direction is like is its [`Cable`]'s to say. What is over its queue the sender loses: the interface counts
+//!   `tx_dropped`, the switch is told [`Transmit::Full`].
+//! * A frame counts as sent when the switch takes it, as a TAP has it, and as received when it has arrived.
 //! * To an interface that is switched off nothing can be written: `Full`.
 //! * When the interface is gone the port sees `Down`. When the switch is gone frames pile up, for its successor to take.
 //!
 //! It cuts no super-frame and finishes no checksum, having no hardware to do so: such a frame is `Refused`.
+//!
+//! `shape` says what a cable is like, `line` what that does to the frames in one direction, `statistics` what is counted,
+//! `handle` what tests hold of it.
+
+mod handle;
+mod line;
+mod shape;
+mod statistics;
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use switch::buffer::{Buffer, Pool};
 use switch::link::{Link, Received, Transmit};
@@ -22,11 +28,12 @@ use switch::time::Instant;
 use switch::vlan::Retag;
 use switch::vnet::VnetHeader;
 
+pub use self::handle::CableHandle;
+use self::line::Line;
+pub use self::shape::{Cable, QUEUE};
+pub use self::statistics::{CableDrop, CableStatistics, Direction};
 use crate::clock::{Clock, Wake};
 use crate::namespace::NamespaceId;
-
-/// How many frames wait in one direction: a TAP's `txqueuelen`.
-pub const QUEUE: usize = 1000;
 
 /// The number of a cable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,118 +50,135 @@ pub(crate) struct Counters {
     pub(crate) tx_dropped: u64,
 }
 
+/// What both ends of a cable hold.
 #[derive(Debug)]
-struct Cable {
+struct Body {
     id: CableId,
     clock: Clock,
     namespace: NamespaceId,
-    latency: Duration,
-    to_switch: Direction,
-    to_interface: Direction,
+    state: RefCell<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    to_switch: Path,
+    from_switch: Path,
     up: bool,
     gone: bool,
     counters: Counters,
 }
 
-/// What is on its way, the oldest first.
-#[derive(Debug, Default)]
-struct Direction {
-    frames: VecDeque<(Instant, Vec<u8>)>,
-    last_wake: Option<Instant>,
+/// A line, and when its receiver is to look.
+#[derive(Debug)]
+struct Path {
+    line: Line,
+    wake: Option<Instant>,
 }
 
 /// The switch's end of a cable, for the manager to plug in.
 #[derive(Debug)]
-pub struct CableEnd(Rc<RefCell<Cable>>);
+pub struct CableEnd(Rc<Body>);
 
 /// The interface's end. When it goes, the port goes.
 #[derive(Debug)]
-pub(crate) struct Jack(Rc<RefCell<Cable>>);
+pub(crate) struct Jack(Rc<Body>);
 
 /// A new cable's end in a namespace; the interface is not switched on yet.
-pub(crate) fn cable(id: CableId, clock: &Clock, namespace: NamespaceId, latency: Duration) -> Jack {
-    Jack(Rc::new(RefCell::new(Cable {
-        id,
-        clock: clock.clone(),
-        namespace,
-        latency,
-        to_switch: Direction::default(),
-        to_interface: Direction::default(),
-        up: false,
-        gone: false,
-        counters: Counters::default(),
-    })))
+pub(crate) fn cable(id: CableId, clock: &Clock, namespace: NamespaceId, shape: Cable) -> Jack {
+    let path = || Path { line: Line::new(shape), wake: None };
+    let state = State { to_switch: path(), from_switch: path(), up: false, gone: false, counters: Counters::default() };
+    Jack(Rc::new(Body { id, clock: clock.clone(), namespace, state: RefCell::new(state) }))
 }
 
-impl Direction {
-    /// Puts a frame on the way, and sees to it that its receiver looks when it arrives.
-    fn push(&mut self, frame: Vec<u8>, arrival: Instant, clock: &Clock, receiver: Wake) {
-        self.frames.push_back((arrival, frame));
-        if self.last_wake != Some(arrival) {
-            self.last_wake = Some(arrival);
-            clock.wake_at(arrival, receiver);
+impl Body {
+    /// Who takes what comes in a direction.
+    fn receiver(&self, direction: Direction) -> Wake {
+        match direction {
+            Direction::ToSwitch => Wake::Port(self.id),
+            Direction::FromSwitch => Wake::Namespace(self.namespace),
         }
     }
 
-    fn pop(&mut self, now: Instant) -> Option<Vec<u8>> {
-        self.frames.pop_front_if(|(arrival, _)| *arrival <= now).map(|(_, frame)| frame)
+    /// Sees to it that the receiver looks when the next frame arrives.
+    fn arm(&self, state: &mut State, direction: Direction) {
+        let now = self.clock.now();
+        let path = state.path(direction);
+        let Some(at) = path.line.next_arrival().map(|at| at.max(now)) else { return };
+        // A wake-up of the past came when nobody was there to look.
+        if path.wake.is_none_or(|wake| at < wake || wake < now) {
+            path.wake = Some(at);
+            self.clock.wake_at(at, self.receiver(direction));
+        }
+    }
+
+    /// The receiver has looked.
+    fn disarm(&self, state: &mut State, direction: Direction) {
+        let now = self.clock.now();
+        state.path(direction).wake.take_if(|wake| *wake <= now);
+    }
+}
+
+impl State {
+    fn path(&mut self, direction: Direction) -> &mut Path {
+        match direction {
+            Direction::ToSwitch => &mut self.to_switch,
+            Direction::FromSwitch => &mut self.from_switch,
+        }
     }
 }
 
 impl CableEnd {
     pub(crate) fn id(&self) -> CableId {
-        self.0.borrow().id
+        self.0.id
     }
 }
 
 impl Link for CableEnd {
     fn receive(&mut self, pool: &mut Pool, into: &mut Vec<Arc<Buffer>>, limit: usize) -> Received {
-        let cable = &mut *self.0.borrow_mut();
-        if cable.gone {
+        let (body, state) = (&*self.0, &mut *self.0.state.borrow_mut());
+        if state.gone {
             return Received::Down;
         }
-        let now = cable.clock.now();
+        let now = body.clock.now();
+        body.disarm(state, Direction::ToSwitch);
         for _ in 0..limit {
-            if cable.to_switch.frames.front().is_none_or(|(arrival, _)| *arrival > now) {
+            if !state.to_switch.line.has_arrived(now) {
+                body.arm(state, Direction::ToSwitch);
                 return Received::WouldBlock;
             }
             // Copied, not shared: the pool gets back what it gave, and its buffers are all of full size.
             let Some(mut shared) = pool.take() else { return Received::More };
             let Some(buffer) = Arc::get_mut(&mut shared) else { return Received::More };
-            let Some(frame) = cable.to_switch.pop(now) else { return Received::WouldBlock };
+            let Some(flight) = state.to_switch.line.deliver(now) else { return Received::WouldBlock };
+            let frame = &flight.frame;
             let len = frame.len().min(buffer.room().len());
             buffer.room()[..len].copy_from_slice(&frame[..len]);
             buffer.set_len(len);
             buffer.set_vnet(VnetHeader::default());
-            cable.counters.tx_packets += 1;
-            cable.counters.tx_bytes += frame.len() as u64;
-            cable.clock.note(u64::from(cable.id.0) << 8, &frame);
+            state.counters.tx_packets += 1;
+            state.counters.tx_bytes += frame.len() as u64;
+            body.clock.note(u64::from(body.id.0) << 8, frame);
             into.push(shared);
         }
         Received::More
     }
 
     fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit {
-        let cable = &mut *self.0.borrow_mut();
-        let outcome = if cable.gone {
+        let (body, state) = (&*self.0, &mut *self.0.state.borrow_mut());
+        let outcome = if state.gone {
             Transmit::Down
         } else if frame.vnet().is_gso() || frame.vnet().needs_checksum() {
             Transmit::Refused
-        } else if !cable.up || cable.to_interface.frames.len() >= QUEUE {
+        } else if !state.up {
+            state.from_switch.line.refuse(CableDrop::Off);
             Transmit::Full
         } else {
-            Transmit::Sent
+            let sent = state.from_switch.line.send(retagged(frame.frame(), retag), body.clock.now());
+            body.arm(state, Direction::FromSwitch);
+            sent.map_or(Transmit::Full, |()| Transmit::Sent)
         };
-        if outcome != Transmit::Sent {
-            cable.clock.note(u64::from(cable.id.0) << 8 | 2, frame.frame());
-            return outcome;
-        }
-        let frame = retagged(frame.frame(), retag);
-        cable.counters.rx_packets += 1;
-        cable.counters.rx_bytes += frame.len() as u64;
-        cable.clock.note(u64::from(cable.id.0) << 8 | 1, &frame);
-        let arrival = cable.clock.now() + cable.latency;
-        cable.to_interface.push(frame, arrival, &cable.clock, Wake::Namespace(cable.namespace));
+        let what = if outcome == Transmit::Sent { 1 } else { 2 };
+        body.clock.note(u64::from(body.id.0) << 8 | what, frame.frame());
         outcome
     }
 
@@ -164,55 +188,69 @@ impl Link for CableEnd {
 impl Jack {
     /// Another end for the switch, as a shim hands out another descriptor of the same TAP.
     pub(crate) fn switch_end(&self) -> CableEnd {
-        let cable = self.0.borrow();
         // What piled up while nobody looked is seen by whoever looks now.
-        cable.clock.wake_now(Wake::Port(cable.id));
+        self.0.clock.wake_now(Wake::Port(self.0.id));
         CableEnd(Rc::clone(&self.0))
     }
 
-    /// Sends a frame to the switch; it is lost and counted if too many wait.
+    /// What tests hold of it.
+    pub(crate) fn handle(&self) -> CableHandle {
+        CableHandle(Rc::clone(&self.0))
+    }
+
+    /// Sends a frame to the switch; it is lost and counted if there is no room for it.
     pub(crate) fn send(&self, frame: Vec<u8>) {
-        let cable = &mut *self.0.borrow_mut();
-        if !cable.up || cable.to_switch.frames.len() >= QUEUE {
-            cable.counters.tx_dropped += 1;
-            return;
+        let (body, state) = (&*self.0, &mut *self.0.state.borrow_mut());
+        let line = &mut state.to_switch.line;
+        let sent = if state.up {
+            line.send(frame, body.clock.now())
+        } else {
+            line.refuse(CableDrop::Off);
+            Err(CableDrop::Off)
+        };
+        match sent {
+            Ok(()) => body.arm(state, Direction::ToSwitch),
+            Err(_) => state.counters.tx_dropped += 1,
         }
-        let arrival = cable.clock.now() + cable.latency;
-        cable.to_switch.push(frame, arrival, &cable.clock, Wake::Port(cable.id));
     }
 
     /// The next frame that has arrived. One that arrives at an interface that is switched off meanwhile is lost.
     pub(crate) fn receive(&self) -> Option<Vec<u8>> {
-        let cable = &mut *self.0.borrow_mut();
-        let now = cable.clock.now();
-        while let Some(frame) = cable.to_interface.pop(now) {
-            if cable.up {
-                return Some(frame);
+        let (body, state) = (&*self.0, &mut *self.0.state.borrow_mut());
+        let now = body.clock.now();
+        body.disarm(state, Direction::FromSwitch);
+        if !state.up {
+            while state.from_switch.line.discard(CableDrop::Off, now).is_some() {
+                state.counters.rx_dropped += 1;
             }
-            cable.counters.rx_dropped += 1;
         }
-        None
+        let Some(flight) = state.from_switch.line.deliver(now) else {
+            body.arm(state, Direction::FromSwitch);
+            return None;
+        };
+        state.counters.rx_packets += 1;
+        state.counters.rx_bytes += flight.frame.len() as u64;
+        Some(flight.frame)
     }
 
     pub(crate) fn set_up(&self, up: bool) {
-        self.0.borrow_mut().up = up;
+        self.0.state.borrow_mut().up = up;
     }
 
     pub(crate) fn counters(&self) -> Counters {
-        self.0.borrow().counters
+        self.0.state.borrow().counters
     }
 
     /// A frame came that nothing on this machine understands.
     pub(crate) fn count_unknown(&self) {
-        self.0.borrow_mut().counters.rx_dropped += 1;
+        self.0.state.borrow_mut().counters.rx_dropped += 1;
     }
 }
 
 impl Drop for Jack {
     fn drop(&mut self) {
-        let cable = &mut *self.0.borrow_mut();
-        cable.gone = true;
-        cable.clock.wake_now(Wake::Port(cable.id));
+        self.0.state.borrow_mut().gone = true;
+        self.0.clock.wake_now(Wake::Port(self.0.id));
     }
 }
 
@@ -231,6 +269,8 @@ fn retagged(frame: &[u8], retag: Retag) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -246,7 +286,8 @@ mod tests {
     #[test]
     fn a_full_cable_loses_the_newest_and_counts_it() {
         let clock = Clock::default();
-        let jack = cable(CableId(1), &clock, NamespaceId(0), Duration::from_micros(1));
+        let shape = Cable { latency: Duration::from_micros(1), ..Cable::default() };
+        let jack = cable(CableId(1), &clock, NamespaceId(0), shape);
         jack.set_up(true);
         (0..QUEUE + 3).for_each(|_| jack.send(vec![0; 60]));
         assert_eq!(jack.counters().tx_dropped, 3);
@@ -258,11 +299,25 @@ mod tests {
 
     #[test]
     fn the_port_sees_that_the_interface_is_gone() {
-        let jack = cable(CableId(1), &Clock::default(), NamespaceId(0), Duration::ZERO);
+        let jack = cable(CableId(1), &Clock::default(), NamespaceId(0), Cable::default());
         let mut end = jack.switch_end();
         assert_eq!(end.transmit(&Arc::new(Buffer::new()), Retag::Keep), Transmit::Full);
         drop(jack);
         assert_eq!(end.transmit(&Arc::new(Buffer::new()), Retag::Keep), Transmit::Down);
         assert_eq!(end.receive(&mut Pool::new(1), &mut Vec::new(), 1), Received::Down);
+    }
+
+    #[test]
+    fn a_frame_that_arrives_in_a_moment_that_was_looked_at_already_wakes_again() {
+        let clock = Clock::default();
+        let jack = cable(CableId(1), &clock, NamespaceId(0), Cable { latency: Duration::ZERO, ..Cable::default() });
+        jack.set_up(true);
+        let (mut end, mut pool, mut taken) = (CableEnd(Rc::clone(&jack.0)), Pool::new(9), Vec::new());
+        for sent in 1..=2 {
+            jack.send(vec![0; 60]);
+            assert_eq!(clock.pop_due(), Some(Wake::Port(CableId(1))));
+            assert_eq!(end.receive(&mut pool, &mut taken, 9), Received::WouldBlock);
+            assert_eq!((taken.len(), clock.pop_due()), (sent, None));
+        }
     }
 }

@@ -15,15 +15,16 @@
 //! The map, from the bottom:
 //!
 //! * `clock`: virtual time, the events to come, and the trace of those that were;
-//! * `cable`: what joins an interface to a port of the switch ([`CableEnd`], a [`switch::link::Link`]);
+//! * `cable`: what joins an interface to a port of the switch ([`CableEnd`], a [`switch::link::Link`]); it has a latency, a
+//!   rate and a queue in each direction ([`Cable`]), which can be changed at any time ([`CableHandle`]);
 //! * `wire`, `neighbour`, `interface`, `namespace`: IPv4 on Ethernet, as Linux does it; `stack`: TCP and UDP, by smoltcp, which
 //!   nothing else knows; `socket` and `calls`: ports and the calls of programs;
 //! * `program`: what the command of a container does; `machine`: all that outlives a daemon; `backend`: what the manager
 //!   asks of it ([`SimBackend`], a [`netns::backend::Backend`]);
 //! * `world`: [`World`], the loop around all of it and the verbs of scenarios.
 //!
-//! What it does not do: IPv6, fragments, forwarding between interfaces, congestion on a cable. A cable has a latency and a
-//! queue, but no speed: TCP runs as fast as its windows allow.
+//! What it does not do: IPv6, fragments, forwarding between interfaces. A cable has no rate unless it is given one: then TCP
+//! runs as fast as its windows allow.
 
 mod backend;
 mod cable;
@@ -40,7 +41,7 @@ mod wire;
 mod world;
 
 pub use crate::backend::SimBackend;
-pub use crate::cable::{CableEnd, QUEUE};
+pub use crate::cable::{Cable, CableDrop, CableEnd, CableHandle, CableStatistics, Direction, QUEUE};
 pub use crate::program::Program;
 pub use crate::socket::{SocketError, SocketId};
 pub use crate::world::{Place, Stream, World, WorldBuilder};

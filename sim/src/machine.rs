@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use netns::backend::{self, BackendError, Links, Spec, StartError};
@@ -14,7 +13,7 @@ use netns::lease::Lease;
 use netns::name::Id;
 use netns::names::{NameTable, Response, Transport, unavailable};
 
-use crate::cable::{CableEnd, CableId, cable};
+use crate::cable::{Cable, CableEnd, CableId, cable};
 use crate::clock::{Clock, Wake, mix};
 use crate::interface::{Interface, Kind};
 use crate::namespace::{Namespace, NamespaceId};
@@ -31,7 +30,8 @@ const SIGKILL: i32 = 9;
 pub(crate) struct Machine {
     pub(crate) clock: Clock,
     seed: u64,
-    latency: Duration,
+    /// What new cables are like.
+    shape: Cable,
     pub(crate) namespaces: BTreeMap<NamespaceId, Namespace>,
     pub(crate) containers: BTreeMap<Id, Container>,
     /// The host's interfaces that are gateways of ours.
@@ -113,11 +113,11 @@ pub(crate) enum State {
 }
 
 impl Machine {
-    pub(crate) fn new(clock: Clock, seed: u64, latency: Duration, host: &[(String, Ipv4Net)]) -> Self {
+    pub(crate) fn new(clock: Clock, seed: u64, shape: Cable, host: &[(String, Ipv4Net)]) -> Self {
         let mut machine = Machine {
             clock,
             seed,
-            latency,
+            shape,
             namespaces: BTreeMap::new(),
             containers: BTreeMap::new(),
             gateways: Vec::new(),
@@ -471,7 +471,7 @@ impl Machine {
 
     fn plug_in(&mut self, namespace: NamespaceId, name: &str, lease: &Lease, gateway: Option<Ipv4Addr>) -> CableEnd {
         self.next_cable += 1;
-        let jack = cable(CableId(self.next_cable), &self.clock, namespace, self.latency);
+        let jack = cable(CableId(self.next_cable), &self.clock, namespace, self.shape);
         let link = jack.switch_end();
         let namespace = self.namespace(namespace);
         namespace.add(Interface::new(name, lease.mac, lease.mtu, Kind::Cable(jack)), lease.ip);

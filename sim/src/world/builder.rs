@@ -9,22 +9,17 @@ use ipnet::Ipv4Net;
 use netns::error::Error;
 
 use super::World;
+use crate::cable::Cable;
 use crate::clock::{Clock, mix};
 use crate::machine::Machine;
 
 /// What a world is made with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct WorldBuilder {
     seed: u64,
-    latency: Duration,
+    cable: Cable,
     bip: Option<Ipv4Net>,
     host: Vec<(String, Ipv4Net)>,
-}
-
-impl Default for WorldBuilder {
-    fn default() -> Self {
-        WorldBuilder { seed: 0, latency: Duration::from_micros(10), bip: None, host: Vec::new() }
-    }
 }
 
 impl WorldBuilder {
@@ -35,10 +30,24 @@ impl WorldBuilder {
         self
     }
 
+    /// What cables are like, unless they are told otherwise: see [`Cable::default`].
+    #[must_use]
+    pub fn cable(mut self, cable: Cable) -> Self {
+        self.cable = cable;
+        self
+    }
+
     /// How long a frame is on its way through a cable.
     #[must_use]
     pub fn latency(mut self, latency: Duration) -> Self {
-        self.latency = latency;
+        self.cable.latency = latency;
+        self
+    }
+
+    /// How fast a cable is, in bits per second.
+    #[must_use]
+    pub fn rate(mut self, bits_per_second: u64) -> Self {
+        self.cable.rate = Some(bits_per_second);
         self
     }
 
@@ -70,7 +79,7 @@ impl WorldBuilder {
     #[must_use]
     pub fn build(self) -> World {
         let clock = Clock::default();
-        let machine = Machine::new(clock.clone(), mix(self.seed), self.latency, &self.host);
+        let machine = Machine::new(clock.clone(), mix(self.seed), self.cable, &self.host);
         World {
             seed: self.seed,
             bip: self.bip,

@@ -19,6 +19,7 @@ use crate::clock::{Clock, Wake, mix};
 use crate::machine::{self, Crash, Machine};
 
 mod builder;
+mod cables;
 mod containers;
 mod daemon;
 mod outside;

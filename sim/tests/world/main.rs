@@ -6,6 +6,7 @@ use netns::manager::{RunRequest, Started};
 use netns::mode::NetworkMode;
 use pontoon_sim::{Place, Program, World};
 
+mod cables;
 mod containers;
 mod daemon;
 mod network;
