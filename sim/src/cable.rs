@@ -32,8 +32,10 @@ pub use self::handle::CableHandle;
 use self::line::Line;
 pub use self::shape::{Cable, QUEUE};
 pub use self::statistics::{CableDrop, CableStatistics, Direction};
-use crate::clock::{Clock, Wake};
+use crate::clock::Wake;
 use crate::namespace::NamespaceId;
+use crate::plant::Plant;
+use crate::rule::{Judgement, LineId};
 
 /// The number of a cable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,8 +56,10 @@ pub(crate) struct Counters {
 #[derive(Debug)]
 struct Body {
     id: CableId,
-    clock: Clock,
+    plant: Rc<Plant>,
     namespace: NamespaceId,
+    /// What people call the port.
+    port: RefCell<String>,
     state: RefCell<State>,
 }
 
@@ -84,10 +88,11 @@ pub struct CableEnd(Rc<Body>);
 pub(crate) struct Jack(Rc<Body>);
 
 /// A new cable's end in a namespace; the interface is not switched on yet.
-pub(crate) fn cable(id: CableId, clock: &Clock, namespace: NamespaceId, shape: Cable) -> Jack {
+pub(crate) fn cable(id: CableId, plant: &Rc<Plant>, namespace: NamespaceId, shape: Cable) -> Jack {
     let path = || Path { line: Line::new(shape), wake: None };
     let state = State { to_switch: path(), from_switch: path(), up: false, gone: false, counters: Counters::default() };
-    Jack(Rc::new(Body { id, clock: clock.clone(), namespace, state: RefCell::new(state) }))
+    let (plant, port) = (Rc::clone(plant), RefCell::default());
+    Jack(Rc::new(Body { id, plant, namespace, port, state: RefCell::new(state) }))
 }
 
 impl Body {
@@ -99,21 +104,49 @@ impl Body {
         }
     }
 
+    /// A frame is handed over, and is on its way as the rules have it: of what they do to it the sender knows nothing.
+    fn hand_over(&self, direction: Direction, frame: Vec<u8>) -> Result<(), CableDrop> {
+        let judgement = self.judge(direction, frame);
+        let state = &mut *self.state.borrow_mut();
+        let line = &mut state.path(direction).line;
+        if let Some(name) = judgement.dropped_by {
+            line.refuse(CableDrop::Rule(name));
+            if direction == Direction::ToSwitch {
+                state.counters.count_tx(judgement.frame.len());
+            }
+            return Ok(());
+        }
+        let Judgement { frame, delay, copies, .. } = judgement;
+        line.send(frame, delay, &copies, self.plant.clock.now())?;
+        self.arm(state, direction);
+        Ok(())
+    }
+
+    fn judge(&self, direction: Direction, frame: Vec<u8>) -> Judgement {
+        let rules = &self.plant.rules;
+        if rules.is_empty() {
+            return Judgement::of(frame);
+        }
+        let line = LineId { cable: self.id, direction };
+        let now = self.plant.clock.now().since(Instant::ZERO);
+        rules.judge(now, line, Some(self.namespace), &self.port.borrow(), frame)
+    }
+
     /// Sees to it that the receiver looks when the next frame arrives.
     fn arm(&self, state: &mut State, direction: Direction) {
-        let now = self.clock.now();
+        let now = self.plant.clock.now();
         let path = state.path(direction);
         let Some(at) = path.line.next_arrival().map(|at| at.max(now)) else { return };
         // A wake-up of the past came when nobody was there to look.
         if path.wake.is_none_or(|wake| at < wake || wake < now) {
             path.wake = Some(at);
-            self.clock.wake_at(at, self.receiver(direction));
+            self.plant.clock.wake_at(at, self.receiver(direction));
         }
     }
 
     /// The receiver has looked.
     fn disarm(&self, state: &mut State, direction: Direction) {
-        let now = self.clock.now();
+        let now = self.plant.clock.now();
         state.path(direction).wake.take_if(|wake| *wake <= now);
     }
 }
@@ -127,9 +160,26 @@ impl State {
     }
 }
 
+impl Counters {
+    fn count_rx(&mut self, bytes: usize) {
+        self.rx_packets += 1;
+        self.rx_bytes += bytes as u64;
+    }
+
+    fn count_tx(&mut self, bytes: usize) {
+        self.tx_packets += 1;
+        self.tx_bytes += bytes as u64;
+    }
+}
+
 impl CableEnd {
     pub(crate) fn id(&self) -> CableId {
         self.0.id
+    }
+
+    /// Says what people call the port that this is plugged into.
+    pub(crate) fn set_port(&self, name: &str) {
+        name.clone_into(&mut self.0.port.borrow_mut());
     }
 }
 
@@ -139,7 +189,7 @@ impl Link for CableEnd {
         if state.gone {
             return Received::Down;
         }
-        let now = body.clock.now();
+        let now = body.plant.clock.now();
         body.disarm(state, Direction::ToSwitch);
         for _ in 0..limit {
             if !state.to_switch.line.has_arrived(now) {
@@ -155,30 +205,31 @@ impl Link for CableEnd {
             buffer.room()[..len].copy_from_slice(&frame[..len]);
             buffer.set_len(len);
             buffer.set_vnet(VnetHeader::default());
-            state.counters.tx_packets += 1;
-            state.counters.tx_bytes += frame.len() as u64;
-            body.clock.note(u64::from(body.id.0) << 8, frame);
+            // The interface has sent one, however many of it arrive.
+            if !flight.is_copy {
+                state.counters.count_tx(frame.len());
+            }
+            body.plant.clock.note(u64::from(body.id.0) << 8, frame);
             into.push(shared);
         }
         Received::More
     }
 
     fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit {
-        let (body, state) = (&*self.0, &mut *self.0.state.borrow_mut());
-        let outcome = if state.gone {
+        let body = &*self.0;
+        let outcome = if body.state.borrow().gone {
             Transmit::Down
         } else if frame.vnet().is_gso() || frame.vnet().needs_checksum() {
             Transmit::Refused
-        } else if !state.up {
-            state.from_switch.line.refuse(CableDrop::Off);
+        } else if !body.state.borrow().up {
+            body.state.borrow_mut().from_switch.line.refuse(CableDrop::Off);
             Transmit::Full
         } else {
-            let sent = state.from_switch.line.send(retagged(frame.frame(), retag), body.clock.now());
-            body.arm(state, Direction::FromSwitch);
+            let sent = body.hand_over(Direction::FromSwitch, retagged(frame.frame(), retag));
             sent.map_or(Transmit::Full, |()| Transmit::Sent)
         };
         let what = if outcome == Transmit::Sent { 1 } else { 2 };
-        body.clock.note(u64::from(body.id.0) << 8 | what, frame.frame());
+        body.plant.clock.note(u64::from(body.id.0) << 8 | what, frame.frame());
         outcome
     }
 
@@ -189,8 +240,12 @@ impl Jack {
     /// Another end for the switch, as a shim hands out another descriptor of the same TAP.
     pub(crate) fn switch_end(&self) -> CableEnd {
         // What piled up while nobody looked is seen by whoever looks now.
-        self.0.clock.wake_now(Wake::Port(self.0.id));
+        self.0.plant.clock.wake_now(Wake::Port(self.0.id));
         CableEnd(Rc::clone(&self.0))
+    }
+
+    pub(crate) fn id(&self) -> CableId {
+        self.0.id
     }
 
     /// What tests hold of it.
@@ -200,24 +255,22 @@ impl Jack {
 
     /// Sends a frame to the switch; it is lost and counted if there is no room for it.
     pub(crate) fn send(&self, frame: Vec<u8>) {
-        let (body, state) = (&*self.0, &mut *self.0.state.borrow_mut());
-        let line = &mut state.to_switch.line;
-        let sent = if state.up {
-            line.send(frame, body.clock.now())
+        let body = &*self.0;
+        let sent = if body.state.borrow().up {
+            body.hand_over(Direction::ToSwitch, frame)
         } else {
-            line.refuse(CableDrop::Off);
+            body.state.borrow_mut().to_switch.line.refuse(CableDrop::Off);
             Err(CableDrop::Off)
         };
-        match sent {
-            Ok(()) => body.arm(state, Direction::ToSwitch),
-            Err(_) => state.counters.tx_dropped += 1,
+        if sent.is_err() {
+            body.state.borrow_mut().counters.tx_dropped += 1;
         }
     }
 
     /// The next frame that has arrived. One that arrives at an interface that is switched off meanwhile is lost.
     pub(crate) fn receive(&self) -> Option<Vec<u8>> {
         let (body, state) = (&*self.0, &mut *self.0.state.borrow_mut());
-        let now = body.clock.now();
+        let now = body.plant.clock.now();
         body.disarm(state, Direction::FromSwitch);
         if !state.up {
             while state.from_switch.line.discard(CableDrop::Off, now).is_some() {
@@ -228,8 +281,7 @@ impl Jack {
             body.arm(state, Direction::FromSwitch);
             return None;
         };
-        state.counters.rx_packets += 1;
-        state.counters.rx_bytes += flight.frame.len() as u64;
+        state.counters.count_rx(flight.frame.len());
         Some(flight.frame)
     }
 
@@ -250,7 +302,7 @@ impl Jack {
 impl Drop for Jack {
     fn drop(&mut self) {
         self.0.state.borrow_mut().gone = true;
-        self.0.clock.wake_now(Wake::Port(self.0.id));
+        self.0.plant.clock.wake_now(Wake::Port(self.0.id));
     }
 }
 
@@ -272,6 +324,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::clock::Clock;
 
     #[test]
     fn a_tag_is_pushed_replaced_and_popped_behind_the_addresses() {
@@ -286,8 +339,9 @@ mod tests {
     #[test]
     fn a_full_cable_loses_the_newest_and_counts_it() {
         let clock = Clock::default();
+        let plant = Rc::new(Plant::new(clock.clone(), 0));
         let shape = Cable { latency: Duration::from_micros(1), ..Cable::default() };
-        let jack = cable(CableId(1), &clock, NamespaceId(0), shape);
+        let jack = cable(CableId(1), &plant, NamespaceId(0), shape);
         jack.set_up(true);
         (0..QUEUE + 3).for_each(|_| jack.send(vec![0; 60]));
         assert_eq!(jack.counters().tx_dropped, 3);
@@ -299,7 +353,7 @@ mod tests {
 
     #[test]
     fn the_port_sees_that_the_interface_is_gone() {
-        let jack = cable(CableId(1), &Clock::default(), NamespaceId(0), Cable::default());
+        let jack = cable(CableId(1), &Rc::new(Plant::new(Clock::default(), 0)), NamespaceId(0), Cable::default());
         let mut end = jack.switch_end();
         assert_eq!(end.transmit(&Arc::new(Buffer::new()), Retag::Keep), Transmit::Full);
         drop(jack);
@@ -310,7 +364,8 @@ mod tests {
     #[test]
     fn a_frame_that_arrives_in_a_moment_that_was_looked_at_already_wakes_again() {
         let clock = Clock::default();
-        let jack = cable(CableId(1), &clock, NamespaceId(0), Cable { latency: Duration::ZERO, ..Cable::default() });
+        let plant = Rc::new(Plant::new(clock.clone(), 0));
+        let jack = cable(CableId(1), &plant, NamespaceId(0), Cable { latency: Duration::ZERO, ..Cable::default() });
         jack.set_up(true);
         let (mut end, mut pool, mut taken) = (CableEnd(Rc::clone(&jack.0)), Pool::new(9), Vec::new());
         for sent in 1..=2 {

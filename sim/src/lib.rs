@@ -16,7 +16,10 @@
 //!
 //! * `clock`: virtual time, the events to come, and the trace of those that were;
 //! * `cable`: what joins an interface to a port of the switch ([`CableEnd`], a [`switch::link::Link`]); it has a latency, a
-//!   rate and a queue in each direction ([`Cable`]), which can be changed at any time ([`CableHandle`]);
+//!   rate and a queue in each direction ([`Cable`]), which can be changed at any time ([`CableHandle`]); `plant`: what
+//!   all cables of a world share;
+//! * [`rule`]: what is to become of frames on a cable ([`Rule`], [`Fate`]), and [`fault`]: rules ready made, from loss to
+//!   partition; `chance`: where they take it from;
 //! * `wire`, `neighbour`, `interface`, `namespace`: IPv4 on Ethernet, as Linux does it; `stack`: TCP and UDP, by smoltcp, which
 //!   nothing else knows; `socket` and `calls`: ports and the calls of programs;
 //! * `program`: what the command of a container does; `machine`: all that outlives a daemon; `backend`: what the manager
@@ -29,12 +32,16 @@
 mod backend;
 mod cable;
 mod calls;
+mod chance;
 mod clock;
+pub mod fault;
 mod interface;
 mod machine;
 mod namespace;
 mod neighbour;
+mod plant;
 mod program;
+pub mod rule;
 mod socket;
 mod stack;
 mod wire;
@@ -42,6 +49,8 @@ mod world;
 
 pub use crate::backend::SimBackend;
 pub use crate::cable::{Cable, CableDrop, CableEnd, CableHandle, CableStatistics, Direction, QUEUE};
+pub use crate::chance::Chance;
 pub use crate::program::Program;
+pub use crate::rule::{Fate, LineId, Passage, Rule, RuleGuard, Scope};
 pub use crate::socket::{SocketError, SocketId};
 pub use crate::world::{Place, Stream, World, WorldBuilder};

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::rc::Rc;
 
 use ipnet::Ipv4Net;
 use netns::backend::{self, BackendError, Links, Spec, StartError};
@@ -17,6 +18,7 @@ use crate::cable::{Cable, CableEnd, CableId, cable};
 use crate::clock::{Clock, Wake, mix};
 use crate::interface::{Interface, Kind};
 use crate::namespace::{Namespace, NamespaceId};
+use crate::plant::Plant;
 use crate::program::Program;
 
 /// The host's namespace, which is always there.
@@ -29,6 +31,7 @@ const SIGKILL: i32 = 9;
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(crate) clock: Clock,
+    plant: Rc<Plant>,
     seed: u64,
     /// What new cables are like.
     shape: Cable,
@@ -113,9 +116,10 @@ pub(crate) enum State {
 }
 
 impl Machine {
-    pub(crate) fn new(clock: Clock, seed: u64, shape: Cable, host: &[(String, Ipv4Net)]) -> Self {
+    pub(crate) fn new(plant: &Rc<Plant>, seed: u64, shape: Cable, host: &[(String, Ipv4Net)]) -> Self {
         let mut machine = Machine {
-            clock,
+            clock: plant.clock.clone(),
+            plant: Rc::clone(plant),
             seed,
             shape,
             namespaces: BTreeMap::new(),
@@ -471,7 +475,7 @@ impl Machine {
 
     fn plug_in(&mut self, namespace: NamespaceId, name: &str, lease: &Lease, gateway: Option<Ipv4Addr>) -> CableEnd {
         self.next_cable += 1;
-        let jack = cable(CableId(self.next_cable), &self.clock, namespace, self.shape);
+        let jack = cable(CableId(self.next_cable), &self.plant, namespace, self.shape);
         let link = jack.switch_end();
         let namespace = self.namespace(namespace);
         namespace.add(Interface::new(name, lease.mac, lease.mtu, Kind::Cable(jack)), lease.ip);

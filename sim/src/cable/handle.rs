@@ -25,7 +25,7 @@ impl CableHandle {
     pub fn set_direction(&self, direction: Direction, cable: Cable) {
         let body = &self.0;
         let state = &mut *body.state.borrow_mut();
-        state.path(direction).line.reshape(cable, body.clock.now());
+        state.path(direction).line.reshape(cable, body.plant.clock.now());
         body.arm(state, direction);
     }
 

@@ -24,6 +24,8 @@ pub enum CableDrop {
     QueueFull,
     /// The interface is switched off. Counted as the one above; a frame that comes to it, as its `rx_dropped`.
     Off,
+    /// A [rule](crate::rule) of this name dropped it. Who sent it knows nothing of it.
+    Rule(&'static str),
 }
 
 impl fmt::Display for CableDrop {
@@ -31,6 +33,7 @@ impl fmt::Display for CableDrop {
         match self {
             CableDrop::QueueFull => f.write_str("queue full"),
             CableDrop::Off => f.write_str("interface off"),
+            CableDrop::Rule(name) => f.write_str(name),
         }
     }
 }

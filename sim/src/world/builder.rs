@@ -12,6 +12,7 @@ use super::World;
 use crate::cable::Cable;
 use crate::clock::{Clock, mix};
 use crate::machine::Machine;
+use crate::plant::Plant;
 
 /// What a world is made with.
 #[derive(Clone, Debug, Default)]
@@ -79,11 +80,14 @@ impl WorldBuilder {
     #[must_use]
     pub fn build(self) -> World {
         let clock = Clock::default();
-        let machine = Machine::new(clock.clone(), mix(self.seed), self.cable, &self.host);
+        // (Other chance than that of ids and names.)
+        let plant = Rc::new(Plant::new(clock.clone(), mix(!self.seed)));
+        let machine = Machine::new(&plant, mix(self.seed), self.cable, &self.host);
         World {
             seed: self.seed,
             bip: self.bip,
             clock,
+            plant,
             machine: Rc::new(RefCell::new(machine)),
             daemon: None,
             generation: 0,

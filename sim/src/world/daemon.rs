@@ -26,7 +26,8 @@ impl Daemon {
     /// # Panics
     /// If the manager asks for what can not be: a port twice, or one that is not there.
     pub(super) fn obey(&mut self, control: Control<CableEnd>, now: Instant) {
-        if let Control::Plug { port, link, .. } = &control {
+        if let Control::Plug { port, link, config, .. } = &control {
+            link.set_port(&config.name);
             self.ports.insert(link.id(), *port);
         }
         if let Control::Unplug { port } = &control {

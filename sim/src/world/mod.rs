@@ -17,6 +17,7 @@ use crate::backend::SimBackend;
 use crate::cable::CableId;
 use crate::clock::{Clock, Wake, mix};
 use crate::machine::{self, Crash, Machine};
+use crate::plant::Plant;
 
 mod builder;
 mod cables;
@@ -24,6 +25,7 @@ mod containers;
 mod daemon;
 mod outside;
 mod places;
+mod rules;
 mod talk;
 
 pub use self::builder::WorldBuilder;
@@ -40,6 +42,7 @@ pub struct World {
     seed: u64,
     bip: Option<Ipv4Net>,
     clock: Clock,
+    plant: Rc<Plant>,
     machine: Rc<RefCell<Machine>>,
     daemon: Option<Daemon>,
     /// How many daemons there have been: each has chance of its own.

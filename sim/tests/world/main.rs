@@ -9,6 +9,7 @@ use pontoon_sim::{Place, Program, World};
 mod cables;
 mod containers;
 mod daemon;
+mod faults;
 mod network;
 
 const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
