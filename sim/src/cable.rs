@@ -23,8 +23,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use switch::buffer::{Buffer, Pool};
+use switch::forward::Switch;
 use switch::link::{Link, Received, Transmit};
 use switch::time::Instant;
+use switch::verdict::Verdict;
 use switch::vlan::Retag;
 use switch::vnet::VnetHeader;
 
@@ -36,6 +38,7 @@ use crate::clock::Wake;
 use crate::namespace::NamespaceId;
 use crate::plant::Plant;
 use crate::rule::{Judgement, LineId};
+use crate::trace::{What, Where};
 
 /// The number of a cable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +86,10 @@ struct Path {
 #[derive(Debug)]
 pub struct CableEnd(Rc<Body>);
 
+/// What is told of the switch's decisions.
+#[derive(Debug)]
+pub(crate) struct Observer(Rc<Body>);
+
 /// The interface's end. When it goes, the port goes.
 #[derive(Debug)]
 pub(crate) struct Jack(Rc<Body>);
@@ -106,20 +113,39 @@ impl Body {
 
     /// A frame is handed over, and is on its way as the rules have it: of what they do to it the sender knows nothing.
     fn hand_over(&self, direction: Direction, frame: Vec<u8>) -> Result<(), CableDrop> {
-        let judgement = self.judge(direction, frame);
+        let Judgement { frame, delay, copies, dropped_by, by } = self.judge(direction, frame);
         let state = &mut *self.state.borrow_mut();
-        let line = &mut state.path(direction).line;
-        if let Some(name) = judgement.dropped_by {
-            line.refuse(CableDrop::Rule(name));
+        if let Some(name) = dropped_by {
+            self.refuse(state, direction, CableDrop::Rule(name), &frame);
             if direction == Direction::ToSwitch {
-                state.counters.count_tx(judgement.frame.len());
+                state.counters.count_tx(frame.len());
             }
             return Ok(());
         }
-        let Judgement { frame, delay, copies, .. } = judgement;
+        let line = &mut state.path(direction).line;
+        if let Err(why) = line.room(frame.len()) {
+            self.refuse(state, direction, why, &frame);
+            return Err(why);
+        }
+        self.note(direction, What::Sent(&by), &frame);
         line.send(frame, delay, &copies, self.plant.clock.now())?;
         self.arm(state, direction);
         Ok(())
+    }
+
+    /// A frame is handed over and lost at once.
+    fn refuse(&self, state: &mut State, direction: Direction, why: CableDrop, frame: &[u8]) {
+        state.path(direction).line.refuse(why);
+        self.note(direction, What::Lost(why), frame);
+    }
+
+    fn note(&self, direction: Direction, what: What<'_>, frame: &[u8]) {
+        let port = &self.port.borrow();
+        self.plant.trace.frame(self.plant.clock.now(), self.place(direction, port), what, frame);
+    }
+
+    fn place<'a>(&self, direction: Direction, port: &'a str) -> Where<'a> {
+        Where { line: LineId { cable: self.id, direction }, namespace: Some(self.namespace), port }
     }
 
     fn judge(&self, direction: Direction, frame: Vec<u8>) -> Judgement {
@@ -177,9 +203,22 @@ impl CableEnd {
         self.0.id
     }
 
+    /// What is told of the decisions about the frames that come out of it.
+    pub(crate) fn observer(&self) -> Observer {
+        Observer(Rc::clone(&self.0))
+    }
+
     /// Says what people call the port that this is plugged into.
     pub(crate) fn set_port(&self, name: &str) {
         name.clone_into(&mut self.0.port.borrow_mut());
+    }
+}
+
+impl Observer {
+    pub(crate) fn decided(&self, switch: &Switch, frame: &Buffer, verdict: &Verdict) {
+        let (body, port) = (&*self.0, &self.0.port.borrow());
+        let at = body.place(Direction::ToSwitch, port);
+        body.plant.trace.decision(body.plant.clock.now(), at, switch, frame.frame(), verdict);
     }
 }
 
@@ -209,7 +248,7 @@ impl Link for CableEnd {
             if !flight.is_copy {
                 state.counters.count_tx(frame.len());
             }
-            body.plant.clock.note(u64::from(body.id.0) << 8, frame);
+            body.note(Direction::ToSwitch, What::Arrived, frame);
             into.push(shared);
         }
         Received::More
@@ -217,20 +256,17 @@ impl Link for CableEnd {
 
     fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit {
         let body = &*self.0;
-        let outcome = if body.state.borrow().gone {
+        if body.state.borrow().gone {
             Transmit::Down
         } else if frame.vnet().is_gso() || frame.vnet().needs_checksum() {
             Transmit::Refused
         } else if !body.state.borrow().up {
-            body.state.borrow_mut().from_switch.line.refuse(CableDrop::Off);
+            body.refuse(&mut body.state.borrow_mut(), Direction::FromSwitch, CableDrop::Off, frame.frame());
             Transmit::Full
         } else {
             let sent = body.hand_over(Direction::FromSwitch, retagged(frame.frame(), retag));
             sent.map_or(Transmit::Full, |()| Transmit::Sent)
-        };
-        let what = if outcome == Transmit::Sent { 1 } else { 2 };
-        body.plant.clock.note(u64::from(body.id.0) << 8 | what, frame.frame());
-        outcome
+        }
     }
 
     fn flush(&mut self, _results: &mut Vec<Transmit>) {}
@@ -259,7 +295,7 @@ impl Jack {
         let sent = if body.state.borrow().up {
             body.hand_over(Direction::ToSwitch, frame)
         } else {
-            body.state.borrow_mut().to_switch.line.refuse(CableDrop::Off);
+            body.refuse(&mut body.state.borrow_mut(), Direction::ToSwitch, CableDrop::Off, &frame);
             Err(CableDrop::Off)
         };
         if sent.is_err() {
@@ -273,8 +309,9 @@ impl Jack {
         let now = body.plant.clock.now();
         body.disarm(state, Direction::FromSwitch);
         if !state.up {
-            while state.from_switch.line.discard(CableDrop::Off, now).is_some() {
+            while let Some(flight) = state.from_switch.line.discard(CableDrop::Off, now) {
                 state.counters.rx_dropped += 1;
+                body.note(Direction::FromSwitch, What::Lost(CableDrop::Off), &flight.frame);
             }
         }
         let Some(flight) = state.from_switch.line.deliver(now) else {
@@ -282,6 +319,7 @@ impl Jack {
             return None;
         };
         state.counters.count_rx(flight.frame.len());
+        body.note(Direction::FromSwitch, What::Arrived, &flight.frame);
         Some(flight.frame)
     }
 

@@ -14,7 +14,8 @@
 //!
 //! The map, from the bottom:
 //!
-//! * `clock`: virtual time, the events to come, and the trace of those that were;
+//! * `clock`: virtual time, and the events to come; `trace`: what happened, as a hash, in words ([`World::trace`]) and for
+//!   Wireshark ([`Capture`]);
 //! * `cable`: what joins an interface to a port of the switch ([`CableEnd`], a [`switch::link::Link`]); it has a latency, a
 //!   rate and a queue in each direction ([`Cable`]), which can be changed at any time ([`CableHandle`]); `plant`: what
 //!   all cables of a world share;
@@ -44,6 +45,7 @@ mod program;
 pub mod rule;
 mod socket;
 mod stack;
+mod trace;
 mod wire;
 mod world;
 
@@ -53,4 +55,5 @@ pub use crate::chance::Chance;
 pub use crate::program::Program;
 pub use crate::rule::{Fate, LineId, Passage, Rule, RuleGuard, Scope};
 pub use crate::socket::{SocketError, SocketId};
+pub use crate::trace::Capture;
 pub use crate::world::{Place, Stream, World, WorldBuilder};

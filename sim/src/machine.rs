@@ -324,7 +324,9 @@ impl Machine {
             container.log.push_str(program.output());
         }
         container.state = State::Running(program);
-        Ok(container.pid)
+        let pid = container.pid;
+        self.plant.trace.event(clock.now(), &format!("container {} runs", id.short()));
+        Ok(pid)
     }
 
     pub(crate) fn signal(&mut self, id: &Id, signal: i32) -> Result<(), BackendError> {
@@ -431,6 +433,8 @@ impl Machine {
     fn end(&mut self, id: &Id, status: Option<i32>) {
         let Some(container) = self.containers.get_mut(id) else { return };
         container.state = State::Ended(status);
+        let status_in_words = status.map_or_else(String::new, |status| format!(" with status {status}"));
+        self.plant.trace.event(self.clock.now(), &format!("container {} ends{status_in_words}", id.short()));
         let (namespace, interfaces, pid) =
             (container.namespace, std::mem::take(&mut container.interfaces), container.pid);
         let now = self.clock.now();

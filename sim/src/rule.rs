@@ -36,7 +36,7 @@ use std::time::Duration;
 pub use self::list::RuleGuard;
 pub(crate) use self::list::{Judgement, Rules};
 pub use self::scope::Scope;
-pub(crate) use self::scope::{Applies, Extent};
+pub(crate) use self::scope::{Applies, Extent, Resolved};
 use crate::cable::{CableId, Direction};
 use crate::chance::Chance;
 

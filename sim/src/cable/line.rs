@@ -77,6 +77,13 @@ impl Line {
         Ok(())
     }
 
+    /// Whether there is room for a frame of this length.
+    pub(super) fn room(&self, len: usize) -> Result<(), CableDrop> {
+        let bytes = self.bytes.saturating_add(len);
+        let is_full = self.frames.len() >= self.shape.queue_frames || bytes > self.shape.queue_bytes;
+        if is_full { Err(CableDrop::QueueFull) } else { Ok(()) }
+    }
+
     /// A frame is lost before or behind the wire.
     pub(super) fn lose(&mut self, why: CableDrop) {
         *self.statistics.dropped.entry(why).or_default() += 1;
@@ -135,12 +142,8 @@ impl Line {
     }
 
     fn put(&mut self, frame: Vec<u8>, delay: Duration, is_copy: bool, now: Instant) -> Result<(), CableDrop> {
-        let bytes = self.bytes.saturating_add(frame.len());
-        if self.frames.len() >= self.shape.queue_frames || bytes > self.shape.queue_bytes {
-            self.lose(CableDrop::QueueFull);
-            return Err(CableDrop::QueueFull);
-        }
-        self.bytes = bytes;
+        self.room(frame.len()).inspect_err(|why| self.lose(*why))?;
+        self.bytes += frame.len();
         self.sent += 1;
         let (number, never) = (self.sent, Instant::FAR_FUTURE);
         self.place(Flight { number, begins: never, ends: never, arrival: never, delay, is_copy, frame }, now);

@@ -21,6 +21,7 @@ pub struct WorldBuilder {
     cable: Cable,
     bip: Option<Ipv4Net>,
     host: Vec<(String, Ipv4Net)>,
+    trace: bool,
 }
 
 impl WorldBuilder {
@@ -66,6 +67,13 @@ impl WorldBuilder {
         self
     }
 
+    /// Whether to write down in words what happens, for [`World::trace`].
+    #[must_use]
+    pub fn trace(mut self, trace: bool) -> Self {
+        self.trace = trace;
+        self
+    }
+
     /// The world, with a daemon on its host.
     ///
     /// # Errors
@@ -82,6 +90,9 @@ impl WorldBuilder {
         let clock = Clock::default();
         // (Other chance than that of ids and names.)
         let plant = Rc::new(Plant::new(clock.clone(), mix(!self.seed)));
+        if self.trace {
+            plant.trace.write_down();
+        }
         let machine = Machine::new(&plant, mix(self.seed), self.cable, &self.host);
         World {
             seed: self.seed,

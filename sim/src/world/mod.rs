@@ -14,7 +14,7 @@ use switch::dataplane::{self, BridgeStatistics, Control, Dataplane, FdbRow, Serv
 use switch::time::Instant;
 
 use crate::backend::SimBackend;
-use crate::cable::CableId;
+use crate::cable::{CableEnd, CableId};
 use crate::clock::{Clock, Wake, mix};
 use crate::machine::{self, Crash, Machine};
 use crate::plant::Plant;
@@ -27,6 +27,7 @@ mod outside;
 mod places;
 mod rules;
 mod talk;
+mod tracing;
 
 pub use self::builder::WorldBuilder;
 use self::daemon::Daemon;
@@ -34,7 +35,7 @@ pub use self::places::Place;
 pub use self::talk::Stream;
 
 /// When a world begins, in seconds since 1970.
-const EPOCH: u64 = 1_700_000_000;
+pub(crate) const EPOCH: u64 = 1_700_000_000;
 
 /// A simulated host.
 #[derive(Debug)]
@@ -69,6 +70,7 @@ impl World {
             return Ok(Vec::new());
         }
         self.generation += 1;
+        self.note("the daemon starts");
         self.machine().daemon_starts();
         let settings = Settings { seed: mix(self.seed ^ self.generation), bip: self.bip };
         let opened = Manager::open(SimBackend::new(&self.machine), &settings, self.both_clocks());
@@ -87,12 +89,15 @@ impl World {
 
     /// Kills the daemon, as `kill -9` does: containers go on without a switch.
     pub fn kill_daemon(&mut self) {
-        self.daemon = None;
+        if self.daemon.take().is_some() {
+            self.note("the daemon is killed");
+        }
         self.machine().daemon_ends();
     }
 
     /// Starts the machine anew: daemon and containers are gone, and the host's interfaces that they made; the disk stays.
     pub fn reboot(&mut self) {
+        self.note("the machine starts anew");
         self.daemon = None;
         self.machine().reboot();
     }
@@ -173,12 +178,6 @@ impl World {
         self.daemon.as_ref().map_or_else(Vec::new, |daemon| daemon.dataplane.fdb(now))
     }
 
-    /// A hash over every frame that passed a cable: when, where, and what became of it. Equal runs have equal hashes.
-    #[must_use]
-    pub fn trace_hash(&self) -> u64 {
-        self.clock.trace_hash()
-    }
-
     /// The containers that were seen to end, since this was last asked.
     pub fn ended(&mut self) -> Vec<Ended> {
         std::mem::take(&mut self.ended)
@@ -244,11 +243,17 @@ impl World {
         let now = self.clock.now();
         let Some(daemon) = &mut self.daemon else { return };
         let Some(port) = daemon.ports.get(&cable) else { return };
-        match daemon.dataplane.service(*port, now) {
+        let observer = daemon.dataplane.link(*port).map(CableEnd::observer);
+        let observe = |switch: &_, frame: &_, verdict: &_| {
+            if let Some(observer) = &observer {
+                observer.decided(switch, frame, verdict);
+            }
+        };
+        match daemon.dataplane.service_observed(*port, now, observe) {
             Serviced::More => self.clock.wake_now(Wake::Port(cable)),
             Serviced::Idle | Serviced::Gone => {}
         }
-        daemon.take_events();
+        daemon.take_events(now, &self.plant.trace);
         self.follow_up();
     }
 
@@ -270,7 +275,7 @@ impl World {
         let Some(daemon) = &mut self.daemon else { return };
         daemon.dataplane_wakes = None;
         daemon.dataplane.handle_timeout(now);
-        daemon.take_events();
+        daemon.take_events(now, &self.plant.trace);
         daemon.schedule(&self.clock);
     }
 
@@ -286,9 +291,9 @@ impl World {
                 // What came before there was a port waits in the cable.
                 self.clock.wake_now(Wake::Port(link.id()));
             }
-            daemon.obey(control, now);
+            daemon.obey(control, now, &self.plant.trace);
         }
-        daemon.take_events();
+        daemon.take_events(now, &self.plant.trace);
         daemon.schedule(&self.clock);
     }
 }

@@ -64,7 +64,7 @@ impl World {
         self.add_rule(Scope::world().from_switch(), partition)
     }
 
-    fn resolve(&mut self, scope: &Scope) -> Result<Applies, SocketError> {
+    pub(super) fn resolve(&mut self, scope: &Scope) -> Result<Applies, SocketError> {
         match &scope.extent {
             Extent::World => Ok(Applies::Everywhere),
             Extent::Place(place) => {

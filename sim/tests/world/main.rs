@@ -11,6 +11,7 @@ mod containers;
 mod daemon;
 mod faults;
 mod network;
+mod traces;
 
 const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
