@@ -4,7 +4,7 @@ use ipnet::Ipv4Net;
 use netns::interface::InterfaceInfo;
 use switch::mac::MacAddr;
 
-use crate::cable::{Counters, Jack};
+use crate::cable::{CableId, Counters, Jack};
 use crate::neighbour::Neighbours;
 
 /// How many frames a sniffer that nobody reads keeps.
@@ -33,6 +33,16 @@ pub(crate) enum Kind {
     Cable(Jack),
     /// Nothing: what is sent is counted and lost.
     Dummy(Counters),
+}
+
+impl Kind {
+    /// The number of the cable that is behind it, if one is.
+    pub(crate) fn cable(&self) -> Option<CableId> {
+        match self {
+            Kind::Cable(jack) => Some(jack.id()),
+            Kind::Loopback(_) | Kind::Dummy(_) => None,
+        }
+    }
 }
 
 impl Interface {

@@ -7,7 +7,6 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::rc::Rc;
-use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use netns::backend::{self, BackendError, Links, Spec, StartError};
@@ -16,12 +15,13 @@ use netns::lease::Lease;
 use netns::name::Id;
 use netns::names::{NameTable, Response, Transport, unavailable};
 
-use crate::cable::{CableEnd, CableId, cable};
+use crate::cable::{Cable, CableEnd, CableId, cable};
 use crate::clock::{Clock, Wake, mix};
 use crate::context::WorldId;
 use crate::executor::Executor;
 use crate::interface::{Interface, Kind};
 use crate::namespace::{Namespace, NamespaceId};
+use crate::plant::Plant;
 use crate::processes::{Process, Processes};
 use crate::program::{self, Code, Command, Program};
 
@@ -38,8 +38,10 @@ pub(crate) struct Machine {
     pub(crate) clock: Clock,
     pub(crate) executor: Executor,
     pub(crate) processes: Processes,
+    plant: Rc<Plant>,
     seed: u64,
-    latency: Duration,
+    /// What new cables are like.
+    shape: Cable,
     pub(crate) namespaces: BTreeMap<NamespaceId, Namespace>,
     pub(crate) containers: BTreeMap<Id, Container>,
     /// The host's interfaces that are gateways of ours.
@@ -125,14 +127,15 @@ pub(crate) enum State {
 }
 
 impl Machine {
-    pub(crate) fn new(clock: Clock, seed: u64, latency: Duration, host: &[(String, Ipv4Net)]) -> Self {
+    pub(crate) fn new(plant: &Rc<Plant>, seed: u64, shape: Cable, host: &[(String, Ipv4Net)]) -> Self {
         let mut machine = Machine {
             world: WorldId::new(),
-            executor: Executor::new(&clock),
+            executor: Executor::new(&plant.clock),
             processes: Processes::new(),
-            clock,
+            clock: plant.clock.clone(),
+            plant: Rc::clone(plant),
             seed,
-            latency,
+            shape,
             namespaces: BTreeMap::new(),
             containers: BTreeMap::new(),
             gateways: Vec::new(),
@@ -357,7 +360,9 @@ impl Machine {
             container.log.push_str(program.output());
         }
         container.state = State::Running(program);
-        Ok(container.pid)
+        let pid = container.pid;
+        self.plant.trace.event(clock.now(), &format!("container {} runs", id.short()));
+        Ok(pid)
     }
 
     pub(crate) fn signal(&mut self, id: &Id, signal: i32) -> Result<(), BackendError> {
@@ -472,6 +477,8 @@ impl Machine {
         let Some(container) = self.containers.get_mut(id).filter(|container| container.is_alive()) else { return };
         container.state = State::Ended(status);
         container.exit.set(Some(status.unwrap_or(SIGNALLED + SIGKILL)));
+        let status_in_words = status.map_or_else(String::new, |status| format!(" with status {status}"));
+        self.plant.trace.event(self.clock.now(), &format!("container {} ends{status_in_words}", id.short()));
         let (home, interfaces, pid) = (container.namespace, std::mem::take(&mut container.interfaces), container.pid);
         let now = self.clock.now();
         self.end_processes(Some(id));
@@ -517,7 +524,7 @@ impl Machine {
 
     fn plug_in(&mut self, namespace: NamespaceId, name: &str, lease: &Lease, gateway: Option<Ipv4Addr>) -> CableEnd {
         self.next_cable += 1;
-        let jack = cable(CableId(self.next_cable), &self.clock, namespace, self.latency);
+        let jack = cable(CableId(self.next_cable), &self.plant, namespace, self.shape);
         let link = jack.switch_end();
         let namespace = self.namespace(namespace);
         namespace.add(Interface::new(name, lease.mac, lease.mtu, Kind::Cable(jack)), lease.ip);

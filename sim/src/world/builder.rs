@@ -9,23 +9,20 @@ use ipnet::Ipv4Net;
 use netns::error::Error;
 
 use super::World;
+use crate::cable::Cable;
 use crate::clock::{Clock, mix};
 use crate::context;
 use crate::machine::Machine;
+use crate::plant::Plant;
 
 /// What a world is made with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct WorldBuilder {
     seed: u64,
-    latency: Duration,
+    cable: Cable,
     bip: Option<Ipv4Net>,
     host: Vec<(String, Ipv4Net)>,
-}
-
-impl Default for WorldBuilder {
-    fn default() -> Self {
-        WorldBuilder { seed: 0, latency: Duration::from_micros(10), bip: None, host: Vec::new() }
-    }
+    trace: bool,
 }
 
 impl WorldBuilder {
@@ -36,10 +33,24 @@ impl WorldBuilder {
         self
     }
 
+    /// What cables are like, unless they are told otherwise: see [`Cable::default`].
+    #[must_use]
+    pub fn cable(mut self, cable: Cable) -> Self {
+        self.cable = cable;
+        self
+    }
+
     /// How long a frame is on its way through a cable.
     #[must_use]
     pub fn latency(mut self, latency: Duration) -> Self {
-        self.latency = latency;
+        self.cable.latency = latency;
+        self
+    }
+
+    /// How fast a cable is, in bits per second.
+    #[must_use]
+    pub fn rate(mut self, bits_per_second: u64) -> Self {
+        self.cable.rate = Some(bits_per_second);
         self
     }
 
@@ -57,6 +68,13 @@ impl WorldBuilder {
         self
     }
 
+    /// Whether to write down in words what happens, for [`World::trace`].
+    #[must_use]
+    pub fn trace(mut self, trace: bool) -> Self {
+        self.trace = trace;
+        self
+    }
+
     /// The world, with a daemon on its host.
     ///
     /// # Errors
@@ -71,7 +89,12 @@ impl WorldBuilder {
     #[must_use]
     pub fn build(self) -> World {
         let clock = Clock::default();
-        let machine = Machine::new(clock.clone(), mix(self.seed), self.latency, &self.host);
+        // (Other chance than that of ids and names.)
+        let plant = Rc::new(Plant::new(clock.clone(), mix(!self.seed)));
+        if self.trace {
+            plant.trace.write_down();
+        }
+        let machine = Machine::new(&plant, mix(self.seed), self.cable, &self.host);
         let world = machine.world;
         let machine = Rc::new(RefCell::new(machine));
         context::register(world, &machine);
@@ -79,6 +102,7 @@ impl WorldBuilder {
             seed: self.seed,
             bip: self.bip,
             clock,
+            plant,
             machine,
             daemon: None,
             generation: 0,

@@ -14,17 +14,21 @@ use switch::dataplane::{self, BridgeStatistics, Control, Dataplane, FdbRow, Serv
 use switch::time::Instant;
 
 use crate::backend::SimBackend;
-use crate::cable::CableId;
+use crate::cable::{CableEnd, CableId};
 use crate::clock::{Clock, Wake, mix};
 use crate::machine::{self, Crash, Machine};
+use crate::plant::Plant;
 
 mod builder;
+mod cables;
 mod containers;
 mod daemon;
 mod outside;
 mod places;
 mod programs;
+mod rules;
 mod talk;
+mod tracing;
 
 pub use self::builder::WorldBuilder;
 use self::daemon::Daemon;
@@ -33,7 +37,7 @@ pub use self::programs::{ProgramHandle, Stuck};
 pub use self::talk::Stream;
 
 /// When a world begins, in seconds since 1970.
-const EPOCH: u64 = 1_700_000_000;
+pub(crate) const EPOCH: u64 = 1_700_000_000;
 
 /// A simulated host.
 #[derive(Debug)]
@@ -41,6 +45,7 @@ pub struct World {
     seed: u64,
     bip: Option<Ipv4Net>,
     clock: Clock,
+    plant: Rc<Plant>,
     machine: Rc<RefCell<Machine>>,
     daemon: Option<Daemon>,
     /// How many daemons there have been: each has chance of its own.
@@ -67,6 +72,7 @@ impl World {
             return Ok(Vec::new());
         }
         self.generation += 1;
+        self.note("the daemon starts");
         self.machine().daemon_starts();
         let settings = Settings { seed: mix(self.seed ^ self.generation), bip: self.bip };
         let opened = Manager::open(SimBackend::new(&self.machine), &settings, self.both_clocks());
@@ -85,12 +91,15 @@ impl World {
 
     /// Kills the daemon, as `kill -9` does: containers go on without a switch.
     pub fn kill_daemon(&mut self) {
-        self.daemon = None;
+        if self.daemon.take().is_some() {
+            self.note("the daemon is killed");
+        }
         self.machine().daemon_ends();
     }
 
     /// Starts the machine anew: daemon and containers are gone, and the host's interfaces that they made; the disk stays.
     pub fn reboot(&mut self) {
+        self.note("the machine starts anew");
         self.daemon = None;
         self.machine().reboot();
     }
@@ -171,12 +180,6 @@ impl World {
         self.daemon.as_ref().map_or_else(Vec::new, |daemon| daemon.dataplane.fdb(now))
     }
 
-    /// A hash over every frame that passed a cable: when, where, and what became of it. Equal runs have equal hashes.
-    #[must_use]
-    pub fn trace_hash(&self) -> u64 {
-        self.clock.trace_hash()
-    }
-
     /// The containers that were seen to end, since this was last asked.
     pub fn ended(&mut self) -> Vec<Ended> {
         std::mem::take(&mut self.ended)
@@ -216,8 +219,9 @@ impl World {
 
     /// Everything that is due now.
     fn settle(&mut self) {
-        self.run_tasks();
-        self.see_ends();
+        if self.run_tasks() {
+            self.see_ends();
+        }
         while let Some(wake) = self.clock.pop_due() {
             let now = self.clock.now();
             match wake {
@@ -229,7 +233,11 @@ impl World {
                         self.machine().answer_names();
                     }
                 }
-                Wake::Port(cable) => self.serve(cable),
+                Wake::Port(cable) => {
+                    if self.serve(cable) == Serviced::More {
+                        self.clock.wake_now(Wake::Port(cable));
+                    }
+                }
                 Wake::Program(pid) => self.machine().run_out(pid),
                 Wake::Tasks => self.machine().executor.handle_timeout(),
                 Wake::Manager => self.manager_timeout(),
@@ -250,19 +258,25 @@ impl World {
     /// Takes what an interface had sent before it went, while there still is a port for it.
     fn hear_last_words(&mut self) {
         let cables = std::mem::take(&mut self.machine().last_words);
-        cables.into_iter().for_each(|cable| self.serve(cable));
+        for cable in cables {
+            while self.serve(cable) == Serviced::More {}
+        }
     }
 
-    fn serve(&mut self, cable: CableId) {
+    fn serve(&mut self, cable: CableId) -> Serviced {
         let now = self.clock.now();
-        let Some(daemon) = &mut self.daemon else { return };
-        let Some(port) = daemon.ports.get(&cable) else { return };
-        match daemon.dataplane.service(*port, now) {
-            Serviced::More => self.clock.wake_now(Wake::Port(cable)),
-            Serviced::Idle | Serviced::Gone => {}
-        }
-        daemon.take_events();
+        let Some(daemon) = &mut self.daemon else { return Serviced::Gone };
+        let Some(port) = daemon.ports.get(&cable) else { return Serviced::Gone };
+        let observer = daemon.dataplane.link(*port).map(CableEnd::observer);
+        let observe = |switch: &_, frame: &_, verdict: &_| {
+            if let Some(observer) = &observer {
+                observer.decided(switch, frame, verdict);
+            }
+        };
+        let serviced = daemon.dataplane.service_observed(*port, now, observe);
+        daemon.take_events(now, &self.plant.trace);
         self.follow_up();
+        serviced
     }
 
     fn reap(&mut self) {
@@ -283,7 +297,7 @@ impl World {
         let Some(daemon) = &mut self.daemon else { return };
         daemon.dataplane_wakes = None;
         daemon.dataplane.handle_timeout(now);
-        daemon.take_events();
+        daemon.take_events(now, &self.plant.trace);
         daemon.schedule(&self.clock);
     }
 
@@ -300,9 +314,9 @@ impl World {
                 // What came before there was a port waits in the cable.
                 self.clock.wake_now(Wake::Port(link.id()));
             }
-            daemon.obey(control, now);
+            daemon.obey(control, now, &self.plant.trace);
         }
-        daemon.take_events();
+        daemon.take_events(now, &self.plant.trace);
         daemon.schedule(&self.clock);
     }
 }

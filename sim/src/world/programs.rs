@@ -175,11 +175,13 @@ impl World {
         if done { Ok(()) } else { Err(self.stuck(limit)) }
     }
 
-    /// Gives every task that is ready its turn.
-    pub(super) fn run_tasks(&mut self) {
+    /// Gives every task that is ready its turn. Returns whether there was one.
+    pub(super) fn run_tasks(&mut self) -> bool {
+        let mut some = false;
         loop {
             self.bury();
-            let Some(mut turn) = self.machine().executor.next_turn() else { return };
+            let Some(mut turn) = self.machine().executor.next_turn() else { return some };
+            some = true;
             let context = self.context(turn.pid);
             context::enter(context, || {
                 let mut cx = std::task::Context::from_waker(&turn.waker);

@@ -9,13 +9,16 @@ use pontoon_sim::net::TcpListener;
 use pontoon_sim::{Exit, Place, Program, ProgramHandle, World};
 use tokio::io::AsyncWriteExt;
 
+mod cables;
 mod containers;
 mod daemon;
+mod faults;
 mod http;
 mod network;
 mod programs;
 mod sockets;
 mod time;
+mod traces;
 
 const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;

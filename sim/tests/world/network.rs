@@ -167,10 +167,13 @@ fn equal_seeds_give_equal_traces_and_others_do_not() {
 }
 
 #[test]
-fn an_idle_day_changes_nothing() {
+fn an_idle_day_of_a_hundred_containers_is_a_handful_of_events() {
     let mut world = world();
-    (0..20).for_each(|number| drop(start(&mut world, &format!("c{number}"), "bridge")));
-    assert!(world.ping(&Place::container("c0"), Ipv4Addr::new(172, 17, 0, 21)));
+    (0..100).for_each(|number| drop(start(&mut world, &format!("c{number}"), "bridge")));
+    let last = Ipv4Addr::new(172, 17, 0, 101);
+    assert!(world.ping(&Place::container("c0"), last));
+    let before = world.events();
     world.advance(Duration::from_secs(24 * 60 * 60));
-    assert!(world.ping(&Place::container("c0"), Ipv4Addr::new(172, 17, 0, 21)));
+    assert_eq!(world.events() - before, 4, "the FDB forgets, and that is all");
+    assert!(world.ping(&Place::container("c0"), last));
 }
