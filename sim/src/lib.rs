@@ -18,7 +18,7 @@
 //!   Wireshark ([`Capture`]);
 //! * `cable`: what joins an interface to a port of the switch ([`CableEnd`], a [`switch::link::Link`]); it has a latency, a
 //!   rate and a queue in each direction ([`Cable`]), which can be changed at any time ([`CableHandle`]); `plant`: what
-//!   all cables of a world share;
+//!   all cables of a world share; `hops`: how a loop of switches is found;
 //! * [`rule`]: what is to become of frames on a cable ([`Rule`], [`Fate`]), and [`fault`]: rules ready made, from loss to
 //!   partition; `chance`: where they take it from;
 //! * `wire`, `neighbour`, `interface`, `namespace`: IPv4 on Ethernet, as Linux does it; `stack`: TCP and UDP, by smoltcp, which
@@ -36,6 +36,7 @@ mod calls;
 mod chance;
 mod clock;
 pub mod fault;
+mod hops;
 mod interface;
 mod machine;
 mod namespace;
@@ -56,4 +57,4 @@ pub use crate::program::Program;
 pub use crate::rule::{Fate, LineId, Passage, Rule, RuleGuard, Scope};
 pub use crate::socket::{SocketError, SocketId};
 pub use crate::trace::Capture;
-pub use crate::world::{Place, Stream, World, WorldBuilder};
+pub use crate::world::{Place, Runaway, Stream, World, WorldBuilder};

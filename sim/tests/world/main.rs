@@ -10,6 +10,7 @@ mod cables;
 mod containers;
 mod daemon;
 mod faults;
+mod loops;
 mod network;
 mod traces;
 
