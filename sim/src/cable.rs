@@ -10,35 +10,32 @@
 //!
 //! It cuts no super-frame and finishes no checksum, having no hardware to do so: such a frame is `Refused`.
 //!
-//! `shape` says what a cable is like, `line` what that does to the frames in one direction, `statistics` what is counted,
-//! `handle` what tests hold of it.
+//! `shape` says what a cable is like, `line` what that does to the frames in one direction, `body` how they get in and out,
+//! `statistics` what is counted; `handle` is what tests hold of it. A cable may also join two switches ([`trunk`]).
 
+mod body;
 mod handle;
 mod line;
 mod shape;
 mod statistics;
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use switch::buffer::{Buffer, Pool};
 use switch::forward::Switch;
 use switch::link::{Link, Received, Transmit};
-use switch::time::Instant;
 use switch::verdict::Verdict;
 use switch::vlan::Retag;
 use switch::vnet::VnetHeader;
 
+use self::body::{Body, Far};
 pub use self::handle::CableHandle;
-use self::line::Line;
 pub use self::shape::{Cable, QUEUE};
 pub use self::statistics::{CableDrop, CableStatistics, Direction};
 use crate::clock::Wake;
 use crate::namespace::NamespaceId;
 use crate::plant::Plant;
-use crate::rule::{Judgement, LineId};
-use crate::trace::{What, Where};
 
 /// The number of a cable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,40 +52,20 @@ pub(crate) struct Counters {
     pub(crate) tx_dropped: u64,
 }
 
-/// What both ends of a cable hold.
+/// A port's end of a cable, to be plugged into a switch.
 #[derive(Debug)]
-struct Body {
-    id: CableId,
-    plant: Rc<Plant>,
-    namespace: NamespaceId,
-    /// What people call the port.
-    port: RefCell<String>,
-    state: RefCell<State>,
+pub struct CableEnd {
+    body: Rc<Body>,
+    /// What this end takes; the other way it sends.
+    takes: Direction,
 }
 
+/// What is told of the decisions about the frames that came out of an end.
 #[derive(Debug)]
-struct State {
-    to_switch: Path,
-    from_switch: Path,
-    up: bool,
-    gone: bool,
-    counters: Counters,
+pub(crate) struct Observer {
+    body: Rc<Body>,
+    takes: Direction,
 }
-
-/// A line, and when its receiver is to look.
-#[derive(Debug)]
-struct Path {
-    line: Line,
-    wake: Option<Instant>,
-}
-
-/// The switch's end of a cable, for the manager to plug in.
-#[derive(Debug)]
-pub struct CableEnd(Rc<Body>);
-
-/// What is told of the switch's decisions.
-#[derive(Debug)]
-pub(crate) struct Observer(Rc<Body>);
 
 /// The interface's end. When it goes, the port goes.
 #[derive(Debug)]
@@ -96,94 +73,14 @@ pub(crate) struct Jack(Rc<Body>);
 
 /// A new cable's end in a namespace; the interface is not switched on yet.
 pub(crate) fn cable(id: CableId, plant: &Rc<Plant>, namespace: NamespaceId, shape: Cable) -> Jack {
-    let path = || Path { line: Line::new(shape), wake: None };
-    let state = State { to_switch: path(), from_switch: path(), up: false, gone: false, counters: Counters::default() };
-    let (plant, port) = (Rc::clone(plant), RefCell::default());
-    Jack(Rc::new(Body { id, plant, namespace, port, state: RefCell::new(state) }))
+    Jack(Body::new(id, plant, Far::Interface(namespace), shape))
 }
 
-impl Body {
-    /// Who takes what comes in a direction.
-    fn receiver(&self, direction: Direction) -> Wake {
-        match direction {
-            Direction::ToSwitch => Wake::Port(self.id),
-            Direction::FromSwitch => Wake::Namespace(self.namespace),
-        }
-    }
-
-    /// A frame is handed over, and is on its way as the rules have it: of what they do to it the sender knows nothing.
-    fn hand_over(&self, direction: Direction, frame: Vec<u8>) -> Result<(), CableDrop> {
-        let Judgement { frame, delay, copies, dropped_by, by } = self.judge(direction, frame);
-        let state = &mut *self.state.borrow_mut();
-        if let Some(name) = dropped_by {
-            self.refuse(state, direction, CableDrop::Rule(name), &frame);
-            if direction == Direction::ToSwitch {
-                state.counters.count_tx(frame.len());
-            }
-            return Ok(());
-        }
-        let line = &mut state.path(direction).line;
-        if let Err(why) = line.room(frame.len()) {
-            self.refuse(state, direction, why, &frame);
-            return Err(why);
-        }
-        self.note(direction, What::Sent(&by), &frame);
-        line.send(frame, delay, &copies, self.plant.clock.now())?;
-        self.arm(state, direction);
-        Ok(())
-    }
-
-    /// A frame is handed over and lost at once.
-    fn refuse(&self, state: &mut State, direction: Direction, why: CableDrop, frame: &[u8]) {
-        state.path(direction).line.refuse(why);
-        self.note(direction, What::Lost(why), frame);
-    }
-
-    fn note(&self, direction: Direction, what: What<'_>, frame: &[u8]) {
-        let port = &self.port.borrow();
-        self.plant.trace.frame(self.plant.clock.now(), self.place(direction, port), what, frame);
-    }
-
-    fn place<'a>(&self, direction: Direction, port: &'a str) -> Where<'a> {
-        Where { line: LineId { cable: self.id, direction }, namespace: Some(self.namespace), port }
-    }
-
-    fn judge(&self, direction: Direction, frame: Vec<u8>) -> Judgement {
-        let rules = &self.plant.rules;
-        if rules.is_empty() {
-            return Judgement::of(frame);
-        }
-        let line = LineId { cable: self.id, direction };
-        let now = self.plant.clock.now().since(Instant::ZERO);
-        rules.judge(now, line, Some(self.namespace), &self.port.borrow(), frame)
-    }
-
-    /// Sees to it that the receiver looks when the next frame arrives.
-    fn arm(&self, state: &mut State, direction: Direction) {
-        let now = self.plant.clock.now();
-        let path = state.path(direction);
-        let Some(at) = path.line.next_arrival().map(|at| at.max(now)) else { return };
-        // A wake-up of the past came when nobody was there to look.
-        if path.wake.is_none_or(|wake| at < wake || wake < now) {
-            path.wake = Some(at);
-            self.plant.clock.wake_at(at, self.receiver(direction));
-        }
-    }
-
-    /// The receiver has looked.
-    fn disarm(&self, state: &mut State, direction: Direction) {
-        let now = self.plant.clock.now();
-        state.path(direction).wake.take_if(|wake| *wake <= now);
-    }
-}
-
-impl State {
-    fn path(&mut self, direction: Direction) -> &mut Path {
-        match direction {
-            Direction::ToSwitch => &mut self.to_switch,
-            Direction::FromSwitch => &mut self.from_switch,
-        }
-    }
+/// A new cable between two switches. Each end has a number.
+pub(crate) fn trunk(ids: [CableId; 2], plant: &Rc<Plant>, shape: Cable) -> CableHandle {
+    let body = Body::new(ids[0], plant, Far::Port(ids[1]), shape);
+    body.state.borrow_mut().up = true;
+    CableHandle(body)
 }
 
 impl Counters {
@@ -199,48 +96,60 @@ impl Counters {
 }
 
 impl CableEnd {
+    fn new(body: &Rc<Body>, takes: Direction) -> Self {
+        CableEnd { body: Rc::clone(body), takes }
+    }
+
     pub(crate) fn id(&self) -> CableId {
-        self.0.id
+        match (self.takes, self.body.far) {
+            (Direction::FromSwitch, Far::Port(far)) => far,
+            (Direction::ToSwitch, _) | (Direction::FromSwitch, Far::Interface(_)) => self.body.id,
+        }
     }
 
     /// What is told of the decisions about the frames that come out of it.
     pub(crate) fn observer(&self) -> Observer {
-        Observer(Rc::clone(&self.0))
+        Observer { body: Rc::clone(&self.body), takes: self.takes }
     }
 
     /// Says what people call the port that this is plugged into.
     pub(crate) fn set_port(&self, name: &str) {
-        name.clone_into(&mut self.0.port.borrow_mut());
+        name.clone_into(&mut self.body.ports.borrow_mut()[port_at(self.takes)]);
     }
 }
 
 impl Observer {
     pub(crate) fn decided(&self, switch: &Switch, frame: &Buffer, verdict: &Verdict) {
-        let (body, port) = (&*self.0, &self.0.port.borrow());
-        let at = body.place(Direction::ToSwitch, port);
+        let (body, port) = (&*self.body, &self.body.ports.borrow()[port_at(self.takes)]);
+        body.plant.hops.decide(port);
+        let at = body.place(self.takes, port);
         body.plant.trace.decision(body.plant.clock.now(), at, switch, frame.frame(), verdict);
+    }
+}
+
+/// Which of the two ports takes what comes in a direction.
+fn port_at(takes: Direction) -> usize {
+    match takes {
+        Direction::ToSwitch => 0,
+        Direction::FromSwitch => 1,
     }
 }
 
 impl Link for CableEnd {
     fn receive(&mut self, pool: &mut Pool, into: &mut Vec<Arc<Buffer>>, limit: usize) -> Received {
-        let (body, state) = (&*self.0, &mut *self.0.state.borrow_mut());
-        // What the interface had sent before it went was with the switch long ago.
-        let now = match (state.gone, state.to_switch.line.next_arrival()) {
-            (false, _) => body.plant.clock.now(),
-            (true, Some(_)) => Instant::FAR_FUTURE,
-            (true, None) => return Received::Down,
-        };
-        body.disarm(state, Direction::ToSwitch);
+        let (body, state) = (&*self.body, &mut *self.body.state.borrow_mut());
+        if body.is_over(state, self.takes) {
+            return Received::Down;
+        }
+        body.plant.hops.begin();
         for _ in 0..limit {
-            if !state.to_switch.line.has_arrived(now) {
-                body.arm(state, Direction::ToSwitch);
-                return Received::WouldBlock;
-            }
             // Copied, not shared: the pool gets back what it gave, and its buffers are all of full size.
             let Some(mut shared) = pool.take() else { return Received::More };
             let Some(buffer) = Arc::get_mut(&mut shared) else { return Received::More };
-            let Some(flight) = state.to_switch.line.deliver(now) else { return Received::WouldBlock };
+            let Some(flight) = body.take(state, self.takes) else {
+                pool.give(shared);
+                return Received::WouldBlock;
+            };
             let frame = &flight.frame;
             let len = frame.len().min(buffer.room().len());
             buffer.room()[..len].copy_from_slice(&frame[..len]);
@@ -250,25 +159,30 @@ impl Link for CableEnd {
             if !flight.is_copy {
                 state.counters.count_tx(frame.len());
             }
-            body.note(Direction::ToSwitch, What::Arrived, frame);
+            body.plant.hops.take(flight.hops);
             into.push(shared);
         }
         Received::More
     }
 
     fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit {
-        let body = &*self.0;
-        if body.state.borrow().gone {
-            Transmit::Down
-        } else if frame.vnet().is_gso() || frame.vnet().needs_checksum() {
-            Transmit::Refused
-        } else if !body.state.borrow().up {
-            body.refuse(&mut body.state.borrow_mut(), Direction::FromSwitch, CableDrop::Off, frame.frame());
-            Transmit::Full
-        } else {
-            let sent = body.hand_over(Direction::FromSwitch, retagged(frame.frame(), retag));
-            sent.map_or(Transmit::Full, |()| Transmit::Sent)
+        let (body, sends) = (&*self.body, self.takes.back());
+        let (gone, up) = (body.state.borrow().gone, body.state.borrow().up);
+        if gone {
+            return Transmit::Down;
         }
+        if frame.vnet().is_gso() || frame.vnet().needs_checksum() {
+            return Transmit::Refused;
+        }
+        let hops = if up { body.plant.hops.leave().ok_or(CableDrop::Loop) } else { Err(CableDrop::Off) };
+        let sent = match hops {
+            Ok(hops) => body.hand_over(sends, retagged(frame.frame(), retag), hops),
+            Err(why) => {
+                body.refuse(&mut body.state.borrow_mut(), sends, why, frame.frame());
+                Err(why)
+            }
+        };
+        sent.map_or(Transmit::Full, |()| Transmit::Sent)
     }
 
     fn flush(&mut self, _results: &mut Vec<Transmit>) {}
@@ -279,7 +193,7 @@ impl Jack {
     pub(crate) fn switch_end(&self) -> CableEnd {
         // What piled up while nobody looked is seen by whoever looks now.
         self.0.plant.clock.wake_now(Wake::Port(self.0.id));
-        CableEnd(Rc::clone(&self.0))
+        CableEnd::new(&self.0, Direction::ToSwitch)
     }
 
     pub(crate) fn id(&self) -> CableId {
@@ -288,7 +202,7 @@ impl Jack {
 
     /// Whether nothing is on its way to the switch.
     pub(crate) fn is_silent(&self) -> bool {
-        self.0.state.borrow().to_switch.line.next_arrival().is_none()
+        self.0.state.borrow_mut().path(Direction::ToSwitch).line.next_arrival().is_none()
     }
 
     /// What tests hold of it.
@@ -298,35 +212,18 @@ impl Jack {
 
     /// Sends a frame to the switch; it is lost and counted if there is no room for it.
     pub(crate) fn send(&self, frame: Vec<u8>) {
-        let body = &*self.0;
-        let sent = if body.state.borrow().up {
-            body.hand_over(Direction::ToSwitch, frame)
-        } else {
-            body.refuse(&mut body.state.borrow_mut(), Direction::ToSwitch, CableDrop::Off, &frame);
-            Err(CableDrop::Off)
-        };
-        if sent.is_err() {
-            body.state.borrow_mut().counters.tx_dropped += 1;
-        }
+        // (Those who ask for no answer find the loss in the counters.)
+        let _ = self.handle().inject(frame);
     }
 
     /// The next frame that has arrived. One that arrives at an interface that is switched off meanwhile is lost.
     pub(crate) fn receive(&self) -> Option<Vec<u8>> {
         let (body, state) = (&*self.0, &mut *self.0.state.borrow_mut());
-        let now = body.plant.clock.now();
-        body.disarm(state, Direction::FromSwitch);
         if !state.up {
-            while let Some(flight) = state.from_switch.line.discard(CableDrop::Off, now) {
-                state.counters.rx_dropped += 1;
-                body.note(Direction::FromSwitch, What::Lost(CableDrop::Off), &flight.frame);
-            }
+            state.counters.rx_dropped += body.discard(state, Direction::FromSwitch, CableDrop::Off);
         }
-        let Some(flight) = state.from_switch.line.deliver(now) else {
-            body.arm(state, Direction::FromSwitch);
-            return None;
-        };
+        let flight = body.take(state, Direction::FromSwitch)?;
         state.counters.count_rx(flight.frame.len());
-        body.note(Direction::FromSwitch, What::Arrived, &flight.frame);
         Some(flight.frame)
     }
 
@@ -412,7 +309,7 @@ mod tests {
         let plant = Rc::new(Plant::new(clock.clone(), 0));
         let jack = cable(CableId(1), &plant, NamespaceId(0), Cable { latency: Duration::ZERO, ..Cable::default() });
         jack.set_up(true);
-        let (mut end, mut pool, mut taken) = (CableEnd(Rc::clone(&jack.0)), Pool::new(9), Vec::new());
+        let (mut end, mut pool, mut taken) = (CableEnd::new(&jack.0, Direction::ToSwitch), Pool::new(9), Vec::new());
         for sent in 1..=2 {
             jack.send(vec![0; 60]);
             assert_eq!(clock.pop_due(), Some(Wake::Port(CableId(1))));

@@ -52,7 +52,7 @@
 //!   Wireshark ([`Capture`]);
 //! * `cable`: what joins an interface to a port of the switch ([`CableEnd`], a [`switch::link::Link`]); it has a latency, a
 //!   rate and a queue in each direction ([`Cable`]), which can be changed at any time ([`CableHandle`]); `plant`: what
-//!   all cables of a world share;
+//!   all cables of a world share; `hops`: how a loop of switches is found;
 //! * [`rule`]: what is to become of frames on a cable ([`Rule`], [`Fate`]), and [`fault`]: rules ready made, from loss to
 //!   partition; `chance`: where they take it from;
 //! * `wire`, `neighbour`, `interface`, `namespace`: IPv4 on Ethernet, as Linux does it; `stack`: TCP and UDP, by smoltcp, which
@@ -84,6 +84,7 @@ mod context;
 mod executor;
 mod exit;
 pub mod fault;
+mod hops;
 mod interface;
 mod machine;
 mod namespace;
@@ -111,4 +112,4 @@ pub use crate::program::{Command, Program, print};
 pub use crate::rule::{Fate, LineId, Passage, Rule, RuleGuard, Scope};
 pub use crate::socket::{SocketError, SocketId};
 pub use crate::trace::Capture;
-pub use crate::world::{Place, ProgramHandle, Stream, Stuck, World, WorldBuilder};
+pub use crate::world::{Place, ProgramHandle, Runaway, Stream, Stuck, World, WorldBuilder};

@@ -522,9 +522,18 @@ impl Machine {
         id
     }
 
-    fn plug_in(&mut self, namespace: NamespaceId, name: &str, lease: &Lease, gateway: Option<Ipv4Addr>) -> CableEnd {
+    pub(crate) fn new_cable(&mut self) -> CableId {
         self.next_cable += 1;
-        let jack = cable(CableId(self.next_cable), &self.plant, namespace, self.shape);
+        CableId(self.next_cable)
+    }
+
+    /// What new cables are like.
+    pub(crate) fn shape(&self) -> Cable {
+        self.shape
+    }
+
+    fn plug_in(&mut self, namespace: NamespaceId, name: &str, lease: &Lease, gateway: Option<Ipv4Addr>) -> CableEnd {
+        let jack = cable(self.new_cable(), &self.plant, namespace, self.shape);
         let link = jack.switch_end();
         let namespace = self.namespace(namespace);
         namespace.add(Interface::new(name, lease.mac, lease.mtu, Kind::Cable(jack)), lease.ip);

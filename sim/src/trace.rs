@@ -9,7 +9,7 @@
 //! * `sends`: the interface hands it to its cable;
 //! * `unicast to …`, `flood to …`, `local to …`, `drop: …`: the switch takes it, and this is its verdict. Copies that do not fit
 //!   a port say so behind its name;
-//! * `receives`: it has arrived at the interface, or at the port at the far end of a cable between two networks;
+//! * `receives`: it has arrived at the interface;
 //! * `loses (…)`: it is lost on a cable, or for want of room on one, and why;
 //! * `changes (…)`: rules delay, double or spoil it.
 //!
@@ -34,7 +34,8 @@ pub use self::capture::Capture;
 use self::capture::Recording;
 use self::describe::describe;
 use self::hash::Hash;
-use crate::cable::{CableDrop, Direction};
+use self::pcapng::Way;
+use crate::cable::CableDrop;
 use crate::namespace::NamespaceId;
 use crate::rule::{LineId, Resolved};
 
@@ -59,6 +60,8 @@ pub(crate) struct Where<'a> {
     pub(crate) line: LineId,
     pub(crate) namespace: Option<NamespaceId>,
     pub(crate) port: &'a str,
+    /// Whether a switch sends it there, not an interface.
+    pub(crate) by_switch: bool,
 }
 
 /// What happened to it.
@@ -120,13 +123,12 @@ impl Trace {
         if state.words.is_none() && state.captures.is_empty() {
             return;
         }
-        let direction = at.line.direction;
         match what {
             What::Sent(by) => {
-                if direction == Direction::ToSwitch {
-                    state.write(now, at.port, "sends", Some(frame));
+                if at.by_switch {
+                    state.record(now, at, Way::Out, &by.join(", "), frame);
                 } else {
-                    state.record(now, at, &by.join(", "), frame);
+                    state.write(now, at.port, "sends", Some(frame));
                 }
                 if !by.is_empty() {
                     state.write(now, at.port, &format!("changes ({})", by.join(", ")), Some(frame));
@@ -134,9 +136,10 @@ impl Trace {
             }
             What::Lost(why) => {
                 state.write(now, at.port, &format!("loses ({why})"), Some(frame));
-                state.record(now, at, &format!("lost: {why}"), frame);
+                let way = if at.by_switch { Way::Out } else { Way::In };
+                state.record(now, at, way, &format!("lost: {why}"), frame);
             }
-            What::Arrived if direction == Direction::FromSwitch => state.write(now, at.port, "receives", Some(frame)),
+            What::Arrived if at.is_for_interface() => state.write(now, at.port, "receives", Some(frame)),
             // The switch's verdict says so.
             What::Arrived => {}
         }
@@ -151,7 +154,7 @@ impl Trace {
         }
         let decision = in_words(switch, frame, verdict);
         state.write(now, at.port, &decision, Some(frame));
-        state.record(now, at, &decision, frame);
+        state.record(now, at, Way::In, &decision, frame);
     }
 }
 
@@ -171,16 +174,20 @@ impl State {
         words.push(line);
     }
 
-    fn record(&mut self, now: Instant, at: Where<'_>, comment: &str, frame: &[u8]) {
+    fn record(&mut self, now: Instant, at: Where<'_>, way: Way, comment: &str, frame: &[u8]) {
         self.captures.retain(|capture| {
             let Some(recording) = capture.upgrade() else { return false };
-            recording.borrow_mut().add(now, at, comment, frame);
+            recording.borrow_mut().add(now, at, way, comment, frame);
             true
         });
     }
 }
 
 impl Where<'_> {
+    fn is_for_interface(&self) -> bool {
+        self.namespace.is_some() && self.by_switch
+    }
+
     fn code(&self) -> u64 {
         u64::from(self.line.cable.0) << 1 | (self.line.direction as u64)
     }

@@ -40,6 +40,8 @@ pub(super) struct Flight {
     delay: Duration,
     /// Whether it is one more than was sent.
     pub(super) is_copy: bool,
+    /// How many switches it has crossed.
+    pub(super) hops: u8,
     /// The frame.
     pub(super) frame: Vec<u8>,
 }
@@ -62,17 +64,18 @@ impl Line {
     pub(super) fn send(
         &mut self,
         frame: Vec<u8>,
+        hops: u8,
         delay: Duration,
         copies: &[Duration],
         now: Instant,
     ) -> Result<(), CableDrop> {
         self.statistics.sent += 1;
         let copied: Vec<Vec<u8>> = copies.iter().map(|_| frame.clone()).collect();
-        self.put(frame, delay, false, now)?;
+        self.put(frame, hops, delay, false, now)?;
         for (copy, after) in copied.into_iter().zip(copies) {
             self.statistics.duplicated += 1;
             // It is counted as lost.
-            let _ = self.put(copy, delay.saturating_add(*after), true, now);
+            let _ = self.put(copy, hops, delay.saturating_add(*after), true, now);
         }
         Ok(())
     }
@@ -141,12 +144,12 @@ impl Line {
         waiting.into_iter().for_each(|flight| self.place(flight, now));
     }
 
-    fn put(&mut self, frame: Vec<u8>, delay: Duration, is_copy: bool, now: Instant) -> Result<(), CableDrop> {
+    fn put(&mut self, frame: Vec<u8>, hops: u8, delay: Duration, is_copy: bool, now: Instant) -> Result<(), CableDrop> {
         self.room(frame.len()).inspect_err(|why| self.lose(*why))?;
         self.bytes += frame.len();
         self.sent += 1;
         let (number, never) = (self.sent, Instant::FAR_FUTURE);
-        self.place(Flight { number, begins: never, ends: never, arrival: never, delay, is_copy, frame }, now);
+        self.place(Flight { number, begins: never, ends: never, arrival: never, delay, is_copy, hops, frame }, now);
         Ok(())
     }
 
@@ -194,7 +197,7 @@ mod tests {
     }
 
     fn send(line: &mut Line, frame: Vec<u8>) -> Result<(), CableDrop> {
-        line.send(frame, Duration::ZERO, &[], NOW)
+        line.send(frame, 0, Duration::ZERO, &[], NOW)
     }
 
     fn arrivals(line: &mut Line) -> Vec<(u8, u64)> {
@@ -254,7 +257,7 @@ mod tests {
     fn a_frame_that_takes_longer_is_overtaken_and_its_copies_come_after_it() {
         let mut line = slow();
         let (long, copies) = (Duration::from_micros(100), [Duration::ZERO, Duration::from_micros(1000)]);
-        line.send(frame(0), long, &copies, NOW).expect("room");
+        line.send(frame(0), 0, long, &copies, NOW).expect("room");
         send(&mut line, frame(1)).expect("room");
         assert_eq!(arrivals(&mut line), [(0, 1184), (0, 1268), (1, 1336), (0, 2352)]);
         let seen = line.statistics();
@@ -264,7 +267,7 @@ mod tests {
     #[test]
     fn a_copy_without_room_is_lost_and_counted() {
         let mut line = Line::new(Cable { queue_frames: 2, ..Cable::default() });
-        assert_eq!(line.send(frame(0), Duration::ZERO, &[Duration::ZERO; 2], NOW), Ok(()));
+        assert_eq!(line.send(frame(0), 0, Duration::ZERO, &[Duration::ZERO; 2], NOW), Ok(()));
         let seen = line.statistics();
         assert_eq!((seen.sent, seen.duplicated, seen.dropped_for(CableDrop::QueueFull)), (1, 2, 1));
         assert!(seen.adds_up());
@@ -283,7 +286,7 @@ mod tests {
                         sent += 1;
                         let mut frame = sent.to_be_bytes().to_vec();
                         frame.resize(len + 5, u8::from(delay.is_zero()));
-                        let _ = line.send(frame, delay, &copies, now);
+                        let _ = line.send(frame, 0, delay, &copies, now);
                     }
                     Step::Refuse(why) => line.refuse(why),
                     Step::Wait(time) => now = now + time,

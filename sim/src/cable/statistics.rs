@@ -6,15 +6,22 @@ use std::fmt;
 /// One of the two directions of a cable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
-    /// What the interface sends.
+    /// What the interface sends; on a cable between two networks, what the second one sends.
     ToSwitch,
-    /// What the switch sends.
+    /// What the switch sends; on a cable between two networks, what the first one sends.
     FromSwitch,
 }
 
 impl Direction {
     /// Both.
     pub const ALL: [Direction; 2] = [Direction::ToSwitch, Direction::FromSwitch];
+
+    pub(crate) const fn back(self) -> Self {
+        match self {
+            Direction::ToSwitch => Direction::FromSwitch,
+            Direction::FromSwitch => Direction::ToSwitch,
+        }
+    }
 }
 
 /// Why a frame was lost in a cable.
@@ -24,6 +31,9 @@ pub enum CableDrop {
     QueueFull,
     /// The interface is switched off. Counted as the one above; a frame that comes to it, as its `rx_dropped`.
     Off,
+    /// It has crossed so many switches that it goes round in a loop: see [`Runaway`](crate::Runaway). Its port counts it as
+    /// `link_full`.
+    Loop,
     /// A [rule](crate::rule) of this name dropped it. Who sent it knows nothing of it.
     Rule(&'static str),
 }
@@ -33,6 +43,7 @@ impl fmt::Display for CableDrop {
         match self {
             CableDrop::QueueFull => f.write_str("queue full"),
             CableDrop::Off => f.write_str("interface off"),
+            CableDrop::Loop => f.write_str("loop"),
             CableDrop::Rule(name) => f.write_str(name),
         }
     }

@@ -1,6 +1,6 @@
 //! [`Scope`]: which frames a rule is asked about.
 
-use crate::cable::{CableId, Direction};
+use crate::cable::{CableHandle, CableId, Direction};
 use crate::namespace::NamespaceId;
 use crate::rule::LineId;
 use crate::world::Place;
@@ -18,6 +18,7 @@ pub(crate) enum Extent {
     World,
     Place(Place),
     Cable(Place, String),
+    Number(CableId),
 }
 
 /// Which cables, as the world knows them.
@@ -45,6 +46,12 @@ impl Scope {
     #[must_use]
     pub fn cable(place: &Place, interface: &str) -> Self {
         Scope { extent: Extent::Cable(place.clone(), interface.to_owned()), direction: None }
+    }
+
+    /// A cable that one has in hand, such as one between two networks.
+    #[must_use]
+    pub fn on(cable: &CableHandle) -> Self {
+        Scope { extent: Extent::Number(cable.id()), direction: None }
     }
 
     /// Only what the interface sends.

@@ -8,7 +8,6 @@ use switch::time::Instant;
 
 use super::Where;
 use super::pcapng::{self, Way};
-use crate::cable::{CableId, Direction};
 use crate::rule::Resolved;
 use crate::world::EPOCH;
 
@@ -32,7 +31,8 @@ pub struct Capture(Rc<RefCell<Recording>>);
 pub(super) struct Recording {
     scope: Resolved,
     bytes: Vec<u8>,
-    interfaces: BTreeMap<CableId, u32>,
+    /// The numbers of those that there are by now, by their names.
+    interfaces: BTreeMap<String, u32>,
     missed: u64,
 }
 
@@ -59,7 +59,7 @@ impl Capture {
 }
 
 impl Recording {
-    pub(super) fn add(&mut self, now: Instant, at: Where<'_>, comment: &str, frame: &[u8]) {
+    pub(super) fn add(&mut self, now: Instant, at: Where<'_>, way: Way, comment: &str, frame: &[u8]) {
         if !self.scope.has(at.line, at.namespace) {
             return;
         }
@@ -69,14 +69,10 @@ impl Recording {
         }
         let next = self.interfaces.len() as u32;
         let bytes = &mut self.bytes;
-        let interface = *self.interfaces.entry(at.line.cable).or_insert_with(|| {
+        let interface = *self.interfaces.entry(at.port.to_owned()).or_insert_with(|| {
             pcapng::interface(bytes, at.port);
             next
         });
-        let way = match at.line.direction {
-            Direction::ToSwitch => Way::In,
-            Direction::FromSwitch => Way::Out,
-        };
         let nanos = EPOCH * 1_000_000_000 + now.as_nanos();
         pcapng::packet(bytes, interface, nanos, way, comment, frame);
     }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use netns::error::Error;
 
+#[cfg(doc)]
+use super::Runaway;
 use super::World;
 use crate::cable::Cable;
 use crate::clock::{Clock, mix};
@@ -16,13 +18,21 @@ use crate::machine::Machine;
 use crate::plant::Plant;
 
 /// What a world is made with.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct WorldBuilder {
     seed: u64,
     cable: Cable,
     bip: Option<Ipv4Net>,
     host: Vec<(String, Ipv4Net)>,
     trace: bool,
+    budget: u64,
+}
+
+impl Default for WorldBuilder {
+    fn default() -> Self {
+        let (cable, host) = (Cable::default(), Vec::new());
+        WorldBuilder { seed: 0, cable, bip: None, host, trace: false, budget: 10_000_000 }
+    }
 }
 
 impl WorldBuilder {
@@ -75,6 +85,14 @@ impl WorldBuilder {
         self
     }
 
+    /// How many events a single moment may have, before the world is said to be stuck in it ([`Runaway::Stuck`]): ten million,
+    /// unless this says otherwise.
+    #[must_use]
+    pub fn event_budget(mut self, events: u64) -> Self {
+        self.budget = events;
+        self
+    }
+
     /// The world, with a daemon on its host.
     ///
     /// # Errors
@@ -107,6 +125,9 @@ impl WorldBuilder {
             daemon: None,
             generation: 0,
             ended: Vec::new(),
+            joins: Vec::new(),
+            budget: self.budget,
+            runaway: None,
             next_echo: 0,
             known: BTreeMap::new(),
         }

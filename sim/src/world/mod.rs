@@ -23,17 +23,21 @@ mod builder;
 mod cables;
 mod containers;
 mod daemon;
+mod join;
 mod outside;
 mod places;
 mod programs;
 mod rules;
+mod runaway;
 mod talk;
 mod tracing;
 
 pub use self::builder::WorldBuilder;
 use self::daemon::Daemon;
+use self::join::Join;
 pub use self::places::Place;
 pub use self::programs::{ProgramHandle, Stuck};
+pub use self::runaway::Runaway;
 pub use self::talk::Stream;
 
 /// When a world begins, in seconds since 1970.
@@ -52,6 +56,12 @@ pub struct World {
     generation: u64,
     ended: Vec<Ended>,
     next_echo: u16,
+    /// The cables between networks.
+    joins: Vec<Join>,
+    /// How many events one moment may have.
+    budget: u64,
+    /// Why the world can not go on, until somebody is told.
+    runaway: Option<Runaway>,
     /// Containers by the names that places were given, so that a place is found without a daemon.
     known: BTreeMap<String, Id>,
 }
@@ -85,6 +95,7 @@ impl World {
             dataplane_wakes: None,
         });
         self.follow_up();
+        self.plug_joins();
         self.settle();
         if self.daemon.is_some() { Ok(warnings) } else { Err(no_daemon()) }
     }
@@ -144,29 +155,6 @@ impl World {
         self.clock.now().since(Instant::ZERO)
     }
 
-    /// Lets time go by, and everything happen that is due in it.
-    pub fn advance(&mut self, time: Duration) {
-        self.run_until(time, |_| false);
-    }
-
-    /// Lets time go by until `done`, but for no longer than `limit`. Returns whether it was done.
-    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut World) -> bool) -> bool {
-        let deadline = self.clock.now() + limit;
-        loop {
-            self.settle();
-            if done(self) {
-                return true;
-            }
-            match self.clock.next().filter(|at| *at <= deadline) {
-                Some(at) => self.clock.jump_to(at),
-                None => {
-                    self.clock.jump_to(deadline);
-                    return false;
-                }
-            }
-        }
-    }
-
     /// The counters of all bridges; none without a daemon.
     #[must_use]
     pub fn statistics(&self) -> Vec<BridgeStatistics> {
@@ -217,44 +205,6 @@ impl World {
         if self.daemon.is_some() { answer } else { Err(no_daemon()) }
     }
 
-    /// Everything that is due now.
-    fn settle(&mut self) {
-        if self.run_tasks() {
-            self.see_ends();
-        }
-        while let Some(wake) = self.clock.pop_due() {
-            let now = self.clock.now();
-            match wake {
-                Wake::Namespace(id) => {
-                    if let Some(namespace) = self.machine().namespaces.get_mut(&id) {
-                        namespace.wake(now);
-                    }
-                    if id == machine::HOST {
-                        self.machine().answer_names();
-                    }
-                }
-                Wake::Port(cable) => {
-                    if self.serve(cable) == Serviced::More {
-                        self.clock.wake_now(Wake::Port(cable));
-                    }
-                }
-                Wake::Program(pid) => self.machine().run_out(pid),
-                Wake::Tasks => self.machine().executor.handle_timeout(),
-                Wake::Manager => self.manager_timeout(),
-                Wake::Dataplane => self.dataplane_timeout(),
-            }
-            self.run_tasks();
-            self.see_ends();
-        }
-    }
-
-    /// An end is seen at once, as the daemon sees it by the shim's pidfd.
-    fn see_ends(&mut self) {
-        if self.daemon.is_some() && self.machine().has_ended() {
-            self.reap();
-        }
-    }
-
     /// Takes what an interface had sent before it went, while there still is a port for it.
     fn hear_last_words(&mut self) {
         let cables = std::mem::take(&mut self.machine().last_words);
@@ -263,6 +213,7 @@ impl World {
         }
     }
 
+    /// Lets the switch take a batch from a cable.
     fn serve(&mut self, cable: CableId) -> Serviced {
         let now = self.clock.now();
         let Some(daemon) = &mut self.daemon else { return Serviced::Gone };

@@ -71,6 +71,7 @@ impl World {
                 let (namespace, _) = self.locate(place).ok_or(SocketError::NoSuchDevice)?;
                 Ok(Applies::In(namespace))
             }
+            Extent::Number(cable) => Ok(Applies::On(*cable)),
             Extent::Cable(place, interface) => Ok(Applies::On(self.cable_behind(place, interface)?)),
         }
     }

@@ -16,6 +16,11 @@ impl World {
     /// What happened, a line each, if [`WorldBuilder::trace`](crate::WorldBuilder::trace) has asked for it: the first million
     /// lines, and how many more there are.
     ///
+    /// A line is `TIME PORT EVENT: FRAME`, the time in seconds since the world began, the port as the switch names it. The
+    /// events of a frame are `sends` and `receives`, which is the interface behind the port; the verdict when the switch takes
+    /// it, such as `flood to pontoon0, db.eth0` or `drop: hairpin`; and on its way `changes (…)` and `loses (…)`, with the rules
+    /// or the reason. Lines of the world itself are `TIME - EVENT`: ports, stations, containers, the daemon.
+    ///
     /// ```
     /// # use netns::manager::RunRequest;
     /// # use pontoon_sim::{Place, Program, World};

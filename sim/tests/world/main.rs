@@ -14,6 +14,7 @@ mod containers;
 mod daemon;
 mod faults;
 mod http;
+mod loops;
 mod network;
 mod programs;
 mod sockets;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::process::Command;
 use std::time::Duration;
 
+use netns::manager::NetworkRequest;
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::{Block, PcapNgReader};
 use pontoon_sim::fault::{Cut, Jitter, Loss};
@@ -51,6 +52,38 @@ fn containers_and_ports_are_part_of_the_story() {
         "1.000000000 - 02:42:ac:11:00:02 is forgotten",
     ];
     assert_eq!(of_the_world, expected);
+}
+
+#[test]
+fn a_copy_that_does_not_fit_a_port_says_so_behind_its_name() {
+    let mut world = World::builder().seed(1).trace(true).up().expect("a world");
+    let (web, _) = (start(&mut world, "web", "bridge"), start(&mut world, "db", "bridge"));
+    world.advance(Duration::from_secs(1));
+    let long = [&[0xff; 6][..], &[2, 0x42, 172, 17, 0, 2], &[0x88, 0xb5], &[0; 1501]].concat();
+    world.cable(&web, "eth0").expect("a cable").inject(long).expect("injected");
+    world.advance(Duration::from_millis(1));
+    let flood = "web.eth0 flood to pontoon0 (exceeds_mtu), db.eth0 (exceeds_mtu): ";
+    let trace = world.trace();
+    assert_eq!(trace.iter().filter(|line| line.contains(flood)).count(), 1, "{}", trace.join("\n"));
+    assert!(trace.last().expect("lines").contains(flood), "and nobody receives it");
+}
+
+#[test]
+fn both_ports_of_a_cable_between_networks_are_captured() {
+    let mut world = world();
+    world.create_network(NetworkRequest::new("back".parse().expect("a name"))).expect("a network");
+    world.join("bridge", "back").expect("joined");
+    let far = start(&mut world, "far", "back");
+    world.advance(Duration::from_secs(1));
+    let capture = world.capture(&Scope::world()).expect("a capture");
+    world.inject(&far, "eth0", &[&[0xff; 6][..], &[2; 6], &[0x88, 0xb5]].concat()).expect("injected");
+    world.advance(Duration::from_secs(1));
+    let seen = read(&capture);
+    let story: Vec<(&str, u32)> = seen.iter().map(|packet| (packet.port.as_str(), packet.way)).collect();
+    assert_eq!(story.len(), 5, "{story:?}");
+    assert_eq!(story[0], ("far.eth0", 1));
+    assert!(story[1..3].contains(&("bridge.1", 2)), "{story:?}");
+    assert_eq!(story[3..], [("back.1", 1), ("pontoon0", 2)]);
 }
 
 #[test]
