@@ -8,7 +8,9 @@
 //! * To an interface that is switched off nothing can be written: `Full`.
 //! * When the interface is gone the port sees `Down`. When the switch is gone frames pile up, for its successor to take.
 //!
-//! It cuts no super-frame and finishes no checksum, having no hardware to do so: such a frame is `Refused`.
+//! * It carries super-frames with unfinished checksums as they are, unless its interface takes none, it has a rate, or there is a
+//!   rule that may look at them: then they are cut and finished, as on a real wire. (Linux' `netem` does so before it corrupts
+//!   a frame.)
 //!
 //! `shape` says what a cable is like, `line` what that does to the frames in one direction, `body` how they get in and out,
 //! `statistics` what is counted; `handle` is what tests hold of it. A cable may also join two switches ([`trunk`]).
@@ -35,6 +37,7 @@ pub use self::shape::{Cable, QUEUE};
 pub use self::statistics::{CableDrop, CableStatistics, Direction};
 use crate::clock::Wake;
 use crate::namespace::NamespaceId;
+use crate::offload::Frame;
 use crate::plant::Plant;
 
 /// The number of a cable.
@@ -150,11 +153,11 @@ impl Link for CableEnd {
                 pool.give(shared);
                 return Received::WouldBlock;
             };
-            let frame = &flight.frame;
+            let frame = &flight.frame.bytes;
             let len = frame.len().min(buffer.room().len());
             buffer.room()[..len].copy_from_slice(&frame[..len]);
             buffer.set_len(len);
-            buffer.set_vnet(VnetHeader::default());
+            buffer.set_vnet(flight.frame.vnet);
             // The interface has sent one, however many of it arrive.
             if !flight.is_copy {
                 state.counters.count_tx(frame.len());
@@ -171,12 +174,11 @@ impl Link for CableEnd {
         if gone {
             return Transmit::Down;
         }
-        if frame.vnet().is_gso() || frame.vnet().needs_checksum() {
-            return Transmit::Refused;
-        }
+        let retagged = Frame { bytes: retagged(frame.frame(), retag), vnet: retagged_header(frame.vnet(), retag) };
+        let Ok(frames) = body.on_the_wire(sends, retagged) else { return Transmit::NotSegmentable };
         let hops = if up { body.plant.hops.leave().ok_or(CableDrop::Loop) } else { Err(CableDrop::Off) };
         let sent = match hops {
-            Ok(hops) => body.hand_over(sends, retagged(frame.frame(), retag), hops),
+            Ok(hops) => frames.into_iter().try_for_each(|frame| body.hand_over(sends, frame, hops)),
             Err(why) => {
                 body.refuse(&mut body.state.borrow_mut(), sends, why, frame.frame());
                 Err(why)
@@ -211,19 +213,32 @@ impl Jack {
     }
 
     /// Sends a frame to the switch; it is lost and counted if there is no room for it.
-    pub(crate) fn send(&self, frame: Vec<u8>) {
-        // (Those who ask for no answer find the loss in the counters.)
-        let _ = self.handle().inject(frame);
+    pub(crate) fn send(&self, frame: impl Into<Frame>) {
+        // (Those who ask for no answer find the loss in the counters. What a host has made of one can be cut.)
+        let frames = self.0.on_the_wire(Direction::ToSwitch, frame.into()).unwrap_or_default();
+        for frame in frames {
+            let _ = self.handle().send(frame);
+        }
+    }
+
+    /// Whether super-frames can be sent, and checksums left to others.
+    pub(crate) fn offloads(&self) -> bool {
+        self.0.state.borrow().offloads
+    }
+
+    /// Says whether they can.
+    pub(crate) fn set_offload(&self, offloads: bool) {
+        self.0.state.borrow_mut().offloads = offloads;
     }
 
     /// The next frame that has arrived. One that arrives at an interface that is switched off meanwhile is lost.
-    pub(crate) fn receive(&self) -> Option<Vec<u8>> {
+    pub(crate) fn receive(&self) -> Option<Frame> {
         let (body, state) = (&*self.0, &mut *self.0.state.borrow_mut());
         if !state.up {
             state.counters.rx_dropped += body.discard(state, Direction::FromSwitch, CableDrop::Off);
         }
         let flight = body.take(state, Direction::FromSwitch)?;
-        state.counters.count_rx(flight.frame.len());
+        state.counters.count_rx(flight.frame.bytes.len());
         Some(flight.frame)
     }
 
@@ -258,6 +273,15 @@ fn retagged(frame: &[u8], retag: Retag) -> Vec<u8> {
         Retag::Push(control) => [addresses, &TPID, &control.to_be_bytes(), rest].concat(),
         Retag::Pop => [addresses, untagged].concat(),
         Retag::Replace(control) => [addresses, &rest[..2.min(rest.len())], &control.to_be_bytes(), untagged].concat(),
+    }
+}
+
+/// The offload header of the same frame then.
+fn retagged_header(vnet: VnetHeader, retag: Retag) -> VnetHeader {
+    match retag {
+        Retag::Keep | Retag::Replace(_) => vnet,
+        Retag::Push(_) => vnet.shifted(4),
+        Retag::Pop => vnet.shifted(-4),
     }
 }
 

@@ -6,6 +6,7 @@ use switch::mac::MacAddr;
 
 use crate::cable::{CableId, Counters, Jack};
 use crate::neighbour::Neighbours;
+use crate::offload::Frame;
 
 /// How many frames a sniffer that nobody reads keeps.
 const SNIFFED: usize = 10_000;
@@ -78,22 +79,31 @@ impl Interface {
     }
 
     /// Sends a frame.
-    pub(crate) fn send(&mut self, frame: Vec<u8>) {
+    pub(crate) fn send(&mut self, frame: impl Into<Frame>) {
+        let frame = frame.into();
         match &mut self.kind {
             Kind::Cable(jack) => jack.send(frame),
             Kind::Loopback(counters) | Kind::Dummy(counters) => {
                 counters.tx_packets += 1;
-                counters.tx_bytes += frame.len() as u64;
+                counters.tx_bytes += frame.bytes.len() as u64;
             }
         }
     }
 
+    /// Whether super-frames can be sent, and checksums left to others.
+    pub(crate) fn offloads(&self) -> bool {
+        match &self.kind {
+            Kind::Cable(jack) => jack.offloads(),
+            Kind::Loopback(_) | Kind::Dummy(_) => false,
+        }
+    }
+
     /// The next frame that has arrived.
-    pub(crate) fn receive(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn receive(&mut self) -> Option<Frame> {
         let Kind::Cable(jack) = &self.kind else { return None };
         let frame = jack.receive()?;
         if let Some(sniffed) = self.sniffed.as_mut().filter(|sniffed| sniffed.len() < SNIFFED) {
-            sniffed.push(frame.clone());
+            sniffed.push(frame.bytes.clone());
         }
         Some(frame)
     }

@@ -56,7 +56,7 @@
 //! * [`rule`]: what is to become of frames on a cable ([`Rule`], [`Fate`]), and [`fault`]: rules ready made, from loss to
 //!   partition; `chance`: where they take it from;
 //! * `wire`, `neighbour`, `interface`, `namespace`: IPv4 on Ethernet, as Linux does it; `stack`: TCP and UDP, by smoltcp, which
-//!   nothing else knows; `socket` and `calls`: ports and the calls of programs;
+//!   nothing else knows; `offload`: super-frames; `socket` and `calls`: ports and the calls of programs;
 //! * `program`: what the command of a container does, as plain data or as code; `machine`: all that outlives a daemon;
 //!   `backend`: what the manager asks of it ([`SimBackend`], a [`netns::backend::Backend`]);
 //! * `executor`, `context`, `processes`: who runs when, who calls, and what a process owns; `process`: programs as state
@@ -90,6 +90,7 @@ mod machine;
 mod namespace;
 mod neighbour;
 pub mod net;
+mod offload;
 mod plant;
 mod process;
 mod processes;

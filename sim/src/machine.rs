@@ -40,6 +40,8 @@ pub(crate) struct Machine {
     pub(crate) processes: Processes,
     plant: Rc<Plant>,
     seed: u64,
+    /// Whether interfaces send and take super-frames, unless a container is told otherwise.
+    pub(crate) offload: bool,
     /// What new cables are like.
     shape: Cable,
     pub(crate) namespaces: BTreeMap<NamespaceId, Namespace>,
@@ -135,6 +137,7 @@ impl Machine {
             clock: plant.clock.clone(),
             plant: Rc::clone(plant),
             seed,
+            offload: true,
             shape,
             namespaces: BTreeMap::new(),
             containers: BTreeMap::new(),
@@ -182,7 +185,7 @@ impl Machine {
             };
         }
         self.gateways.push(name.to_owned());
-        Ok(self.plug_in(HOST, name, lease, None))
+        Ok(self.plug_in(HOST, name, lease, None, self.offload))
     }
 
     /// Answers for names at a gateway's address from now on, or from another table.
@@ -297,7 +300,7 @@ impl Machine {
             container.interfaces.insert(name, bridge);
         }
         let gateway = interface.is_default.then_some(interface.lease.gateway);
-        let link = self.plug_in(namespace, interface.name, interface.lease, gateway);
+        let link = self.plug_in(namespace, interface.name, interface.lease, gateway, self.offload && interface.offload);
         self.namespace(namespace).announce(interface.name);
         Ok(link)
     }
@@ -532,8 +535,16 @@ impl Machine {
         self.shape
     }
 
-    fn plug_in(&mut self, namespace: NamespaceId, name: &str, lease: &Lease, gateway: Option<Ipv4Addr>) -> CableEnd {
+    fn plug_in(
+        &mut self,
+        namespace: NamespaceId,
+        name: &str,
+        lease: &Lease,
+        gateway: Option<Ipv4Addr>,
+        offload: bool,
+    ) -> CableEnd {
         let jack = cable(self.new_cable(), &self.plant, namespace, self.shape);
+        jack.set_offload(offload);
         let link = jack.switch_end();
         let namespace = self.namespace(namespace);
         namespace.add(Interface::new(name, lease.mac, lease.mtu, Kind::Cable(jack)), lease.ip);

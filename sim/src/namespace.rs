@@ -22,6 +22,7 @@ use crate::cable::{CableId, Counters};
 use crate::clock::{Clock, Wake};
 use crate::interface::{Interface, Kind};
 use crate::neighbour::Due;
+use crate::offload::Frame;
 use crate::socket::{Interest, Ports, Protocol, SocketError};
 use crate::stack::Stack;
 use crate::wire::{self, Arp, Echo, Packet};
@@ -186,14 +187,17 @@ impl Namespace {
     }
 
     /// Sends a packet on its way.
-    pub(crate) fn send(&mut self, packet: Packet, now: Instant) -> Result<(), SocketError> {
+    pub(crate) fn send(&mut self, mut packet: Packet, now: Instant) -> Result<(), SocketError> {
         let to = packet.destination();
         let route = self.route(to)?;
         let len = packet.ip().len();
         let is_broadcast = to.is_broadcast() || self.addresses().any(|(_, own)| is_broadcast_of(own, to));
         let interface = &mut self.interfaces[route.interface];
-        if len > interface.mtu as usize {
+        if packet.wire_len() > interface.mtu as usize {
             return Err(SocketError::MessageSize);
+        }
+        if interface.offloads() {
+            packet.begin_checksum();
         }
         if matches!(interface.kind, Kind::Loopback(_)) {
             interface.count_loop(len);
@@ -235,7 +239,7 @@ impl Namespace {
     /// Lets the stack work, and sends what it has to say. To be called after every call on a socket.
     pub(crate) fn run_stack(&mut self, now: Instant) {
         self.stack.poll(now);
-        while let Some(packet) = self.stack.pop() {
+        for packet in self.joined_output() {
             // TCP tries again, and gives up by itself.
             let _ = self.send(packet, now);
         }
@@ -247,6 +251,23 @@ impl Namespace {
             // Never at once: what could be done now is done.
             self.wake_at(at.max(now + LOOP));
         }
+    }
+
+    /// What the stack has to say, in super-frames where they can be sent.
+    fn joined_output(&mut self) -> Vec<Packet> {
+        let mut output: Vec<Packet> = Vec::new();
+        while let Some(packet) = self.stack.pop() {
+            let last = output.iter_mut().rev().find(|other| other.is_of_stream(&packet));
+            let joins = |last: &mut Packet| self.offloads_to(packet.destination()) && last.join(&packet);
+            if !last.is_some_and(joins) {
+                output.push(packet);
+            }
+        }
+        output
+    }
+
+    fn offloads_to(&self, ip: Ipv4Addr) -> bool {
+        self.route(ip).is_ok_and(|route| self.interfaces[route.interface].offloads())
     }
 
     /// When it was found last, and after `since`, that nobody has this address or the router on the way to it.
@@ -261,7 +282,8 @@ impl Namespace {
         }
     }
 
-    fn take_frame(&mut self, index: usize, mut frame: Vec<u8>, now: Instant) {
+    fn take_frame(&mut self, index: usize, frame: Frame, now: Instant) {
+        let Frame { bytes: mut frame, mut vnet } = frame;
         let interface = &self.interfaces[index];
         if frame.len() < wire::ETHERNET {
             return;
@@ -276,11 +298,12 @@ impl Namespace {
             }
             ethertype = u16::from_be_bytes([frame[16], frame[17]]);
             frame.drain(12..16);
+            vnet = vnet.shifted(-4);
         }
         match ethertype {
             wire::TYPE_ARP if is_ours => self.take_arp(index, &frame, now),
             wire::TYPE_IPV4 if is_ours => {
-                let Some(packet) = Packet::from_frame(frame) else { return };
+                let Some(packet) = Packet::from_frame(Frame { bytes: frame, vnet }) else { return };
                 if !packet.source().is_loopback() && !packet.destination().is_loopback() {
                     self.take_packet(packet, now);
                 }

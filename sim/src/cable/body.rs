@@ -3,12 +3,14 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use switch::offload::segment::SegmentError;
 use switch::time::Instant;
 
 use super::line::{Flight, Line};
 use super::{Cable, CableDrop, CableId, Counters, Direction};
 use crate::clock::Wake;
 use crate::namespace::NamespaceId;
+use crate::offload::Frame;
 use crate::plant::Plant;
 use crate::rule::{Judgement, LineId};
 use crate::trace::{What, Where};
@@ -39,6 +41,8 @@ pub(super) struct State {
     from_switch: Path,
     pub(super) up: bool,
     pub(super) gone: bool,
+    /// Whether the interface takes super-frames and unfinished checksums.
+    pub(super) offloads: bool,
     pub(super) counters: Counters,
 }
 
@@ -53,14 +57,28 @@ impl Body {
     pub(super) fn new(id: CableId, plant: &Rc<Plant>, far: Far, shape: Cable) -> Rc<Self> {
         let path = || Path { line: Line::new(shape), wake: None };
         let (to_switch, from_switch, counters) = (path(), path(), Counters::default());
-        let state = State { to_switch, from_switch, up: false, gone: false, counters };
+        let state = State { to_switch, from_switch, up: false, gone: false, offloads: false, counters };
         Rc::new(Body { id, plant: Rc::clone(plant), far, ports: RefCell::default(), state: RefCell::new(state) })
+    }
+
+    /// What a frame is on its way in a direction: itself, or what a real wire would carry instead, where the cable is one since
+    /// it has a rate, its receiver takes no other, or a rule may look at it.
+    pub(super) fn on_the_wire(&self, direction: Direction, frame: Frame) -> Result<Vec<Frame>, SegmentError> {
+        let to_interface = direction == Direction::FromSwitch && self.namespace().is_some();
+        let state = &mut *self.state.borrow_mut();
+        let takes_all = !to_interface || state.offloads;
+        let is_wire = state.path(direction).line.shape().rate.is_some() || !self.plant.rules.is_empty();
+        if frame.is_finished() || (takes_all && !is_wire) {
+            return Ok(vec![frame]);
+        }
+        Ok(frame.cut()?.into_iter().map(Frame::from).collect())
     }
 
     /// A frame that has crossed so many switches is handed over, and is on its way as the rules have it: of what they do to it
     /// the sender knows nothing.
-    pub(super) fn hand_over(&self, direction: Direction, frame: Vec<u8>, hops: u8) -> Result<(), CableDrop> {
-        let Judgement { frame, delay, copies, dropped_by, by } = self.judge(direction, frame);
+    pub(super) fn hand_over(&self, direction: Direction, frame: Frame, hops: u8) -> Result<(), CableDrop> {
+        let Frame { bytes, vnet } = frame;
+        let Judgement { frame, delay, copies, dropped_by, by } = self.judge(direction, bytes);
         let state = &mut *self.state.borrow_mut();
         if let Some(name) = dropped_by {
             self.refuse(state, direction, CableDrop::Rule(name), &frame);
@@ -75,7 +93,7 @@ impl Body {
             return Err(why);
         }
         self.note(direction, What::Sent(&by), &frame);
-        line.send(frame, hops, delay, &copies, self.plant.clock.now())?;
+        line.send(Frame { bytes: frame, vnet }, hops, delay, &copies, self.plant.clock.now())?;
         self.arm(state, direction);
         Ok(())
     }
@@ -93,7 +111,7 @@ impl Body {
         let until = if state.gone { Instant::FAR_FUTURE } else { now };
         let flight = state.path(direction).line.deliver(until);
         match &flight {
-            Some(flight) => self.note(direction, What::Arrived, &flight.frame),
+            Some(flight) => self.note(direction, What::Arrived, &flight.frame.bytes),
             None => self.arm(state, direction),
         }
         flight
@@ -112,7 +130,7 @@ impl Body {
         let now = self.plant.clock.now();
         let mut lost = 0;
         while let Some(flight) = state.path(direction).line.discard(why, now) {
-            self.note(direction, What::Lost(why), &flight.frame);
+            self.note(direction, What::Lost(why), &flight.frame.bytes);
             lost += 1;
         }
         lost

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::body::{Body, Path};
 use super::{Cable, CableDrop, CableEnd, CableId, CableStatistics, Direction};
+use crate::offload::Frame;
 
 /// A cable of a world, from [`World::cable`](crate::World::cable). It stays valid when the cable is gone: then nothing
 /// moves in it any more.
@@ -42,12 +43,16 @@ impl CableHandle {
     /// # Errors
     /// If the interface is switched off, or there is no room for it. What a rule drops is no error.
     pub fn inject(&self, frame: Vec<u8>) -> Result<(), CableDrop> {
+        self.send(frame.into())
+    }
+
+    pub(super) fn send(&self, frame: Frame) -> Result<(), CableDrop> {
         let (body, direction) = (&*self.0, Direction::ToSwitch);
         let up = body.state.borrow().up;
         let sent = if up {
             body.hand_over(direction, frame, 0)
         } else {
-            body.refuse(&mut body.state.borrow_mut(), direction, CableDrop::Off, &frame);
+            body.refuse(&mut body.state.borrow_mut(), direction, CableDrop::Off, &frame.bytes);
             Err(CableDrop::Off)
         };
         sent.inspect_err(|_| body.state.borrow_mut().counters.tx_dropped += 1)

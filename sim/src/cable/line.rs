@@ -14,6 +14,7 @@ use switch::time::Instant;
 
 use super::shape::Cable;
 use super::statistics::{CableDrop, CableStatistics};
+use crate::offload::Frame;
 
 /// One direction of a cable, and what is in it.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ pub(super) struct Flight {
     /// How many switches it has crossed.
     pub(super) hops: u8,
     /// The frame.
-    pub(super) frame: Vec<u8>,
+    pub(super) frame: Frame,
 }
 
 impl Line {
@@ -63,14 +64,15 @@ impl Line {
     /// of its copies so much longer than that; a copy for which there is no room is nobody's loss but the line's.
     pub(super) fn send(
         &mut self,
-        frame: Vec<u8>,
+        frame: impl Into<Frame>,
         hops: u8,
         delay: Duration,
         copies: &[Duration],
         now: Instant,
     ) -> Result<(), CableDrop> {
         self.statistics.sent += 1;
-        let copied: Vec<Vec<u8>> = copies.iter().map(|_| frame.clone()).collect();
+        let frame = frame.into();
+        let copied: Vec<Frame> = copies.iter().map(|_| frame.clone()).collect();
         self.put(frame, hops, delay, false, now)?;
         for (copy, after) in copied.into_iter().zip(copies) {
             self.statistics.duplicated += 1;
@@ -144,9 +146,9 @@ impl Line {
         waiting.into_iter().for_each(|flight| self.place(flight, now));
     }
 
-    fn put(&mut self, frame: Vec<u8>, hops: u8, delay: Duration, is_copy: bool, now: Instant) -> Result<(), CableDrop> {
-        self.room(frame.len()).inspect_err(|why| self.lose(*why))?;
-        self.bytes += frame.len();
+    fn put(&mut self, frame: Frame, hops: u8, delay: Duration, is_copy: bool, now: Instant) -> Result<(), CableDrop> {
+        self.room(frame.bytes.len()).inspect_err(|why| self.lose(*why))?;
+        self.bytes += frame.bytes.len();
         self.sent += 1;
         let (number, never) = (self.sent, Instant::FAR_FUTURE);
         self.place(Flight { number, begins: never, ends: never, arrival: never, delay, is_copy, hops, frame }, now);
@@ -155,7 +157,7 @@ impl Line {
 
     /// Says when a frame leaves and arrives, and puts it where its arrival belongs.
     fn place(&mut self, mut flight: Flight, now: Instant) {
-        let serialisation = self.shape.serialisation(flight.frame.len());
+        let serialisation = self.shape.serialisation(flight.frame.bytes.len());
         flight.begins = self.free_at.max(now);
         flight.ends = serialisation.map_or(Instant::FAR_FUTURE, |time| flight.begins + time);
         self.free_at = flight.ends;
@@ -174,7 +176,7 @@ impl Line {
             return None;
         }
         let flight = self.frames.pop_front()?;
-        self.bytes -= flight.frame.len();
+        self.bytes -= flight.frame.bytes.len();
         Some(flight)
     }
 }
@@ -204,7 +206,7 @@ mod tests {
         let mut seen = Vec::new();
         while let Some(at) = line.next_arrival() {
             while let Some(flight) = line.deliver(at) {
-                seen.push((flight.frame[0], at.since(NOW).as_micros() as u64));
+                seen.push((flight.frame.bytes[0], at.since(NOW).as_micros() as u64));
             }
         }
         seen
@@ -293,8 +295,8 @@ mod tests {
                     Step::Reshape(shape) => line.reshape(shape, now),
                     Step::Deliver => while let Some(flight) = line.deliver(now) {
                         prop_assert!(flight.arrival <= now);
-                        if flight.frame[4] == 1 && !flight.is_copy {
-                            let number = Some(flight.frame[..4].to_vec());
+                        if flight.frame.bytes[4] == 1 && !flight.is_copy {
+                            let number = Some(flight.frame.bytes[..4].to_vec());
                             prop_assert!(number > last);
                             last = number;
                         }
@@ -303,7 +305,7 @@ mod tests {
                 }
                 let seen = line.statistics();
                 prop_assert!(seen.adds_up(), "{seen:?}");
-                prop_assert_eq!(line.bytes, line.frames.iter().map(|flight| flight.frame.len()).sum::<usize>());
+                prop_assert_eq!(line.bytes, line.frames.iter().map(|flight| flight.frame.bytes.len()).sum::<usize>());
             }
         }
     }

@@ -26,12 +26,13 @@ pub struct WorldBuilder {
     host: Vec<(String, Ipv4Net)>,
     trace: bool,
     budget: u64,
+    offload: bool,
 }
 
 impl Default for WorldBuilder {
     fn default() -> Self {
         let (cable, host) = (Cable::default(), Vec::new());
-        WorldBuilder { seed: 0, cable, bip: None, host, trace: false, budget: 10_000_000 }
+        WorldBuilder { seed: 0, cable, bip: None, host, trace: false, budget: 10_000_000, offload: true }
     }
 }
 
@@ -61,6 +62,15 @@ impl WorldBuilder {
     #[must_use]
     pub fn rate(mut self, bits_per_second: u64) -> Self {
         self.cable.rate = Some(bits_per_second);
+        self
+    }
+
+    /// Whether hosts send and take super-frames with unfinished checksums, as Linux' do by their TAPs. They do, unless a
+    /// container is told otherwise by its [`RunRequest`](netns::manager::RunRequest); where a cable has a rate or there is a rule,
+    /// frames are those of a real wire all the same.
+    #[must_use]
+    pub fn offload(mut self, offload: bool) -> Self {
+        self.offload = offload;
         self
     }
 
@@ -112,7 +122,8 @@ impl WorldBuilder {
         if self.trace {
             plant.trace.write_down();
         }
-        let machine = Machine::new(&plant, mix(self.seed), self.cable, &self.host);
+        let mut machine = Machine::new(&plant, mix(self.seed), self.cable, &self.host);
+        machine.offload = self.offload;
         let world = machine.world;
         let machine = Rc::new(RefCell::new(machine));
         context::register(world, &machine);
