@@ -16,7 +16,7 @@ use switch::mac::MacAddr;
 
 use crate::cable::CableEnd;
 use crate::machine::{Container, Crash, Daemon, HOST, Machine, State};
-use crate::program::Program;
+use crate::program::Command;
 
 /// A daemon's access to a simulated machine. It ends with the daemon; the machine does not.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ fn failed(operation: &'static str, object: &str, cause: &str) -> BackendError {
 
 impl Backend for SimBackend {
     type Link = CableEnd;
-    type Command = Program;
+    type Command = Command;
 
     fn host_prefixes(&mut self, except: Option<(&str, MacAddr)>) -> Result<Vec<Ipv4Net>, BackendError> {
         let mut machine = self.machine()?;
@@ -98,7 +98,7 @@ impl Backend for SimBackend {
         Ok(Created { pid, links })
     }
 
-    fn start(&mut self, id: &Id, command: Program) -> Result<u32, StartError> {
+    fn start(&mut self, id: &Id, command: Command) -> Result<u32, StartError> {
         self.change(&Change::Other, |machine| machine.start(id, command))?
     }
 

@@ -1,32 +1,44 @@
 //! A cable: what joins an interface in a namespace to a port of the switch, as a TAP does on Linux.
 //!
-//! The rules it keeps, all of them a TAP's:
+//! The rules it keeps:
 //!
-//! * Each direction holds at most [`QUEUE`] frames. The sender in the namespace loses what is over (its `tx_dropped`); the
-//!   switch is told [`Transmit::Full`].
-//! * A frame counts as sent when the switch takes it, and as received when the switch has written it.
+//! * What each direction is like is its [`Cable`]'s to say. What is over its queue the sender loses: the interface counts
+//!   `tx_dropped`, the switch is told [`Transmit::Full`].
+//! * A frame counts as sent when the switch takes it, as a TAP has it, and as received when it has arrived.
 //! * To an interface that is switched off nothing can be written: `Full`.
 //! * When the interface is gone the port sees `Down`. When the switch is gone frames pile up, for its successor to take.
 //!
-//! It cuts no super-frame and finishes no checksum, having no hardware to do so: such a frame is `Refused`.
+//! * It carries super-frames with unfinished checksums as they are, unless its interface takes none, it has a rate, or there is a
+//!   rule that may look at them: then they are cut and finished, as on a real wire. (Linux' `netem` does so before it corrupts
+//!   a frame.)
+//!
+//! `shape` says what a cable is like, `line` what that does to the frames in one direction, `body` how they get in and out,
+//! `statistics` what is counted; `handle` is what tests hold of it. A cable may also join two switches ([`trunk`]).
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
+mod body;
+mod handle;
+mod line;
+mod shape;
+mod statistics;
+
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use switch::buffer::{Buffer, Pool};
+use switch::forward::Switch;
 use switch::link::{Link, Received, Transmit};
-use switch::time::Instant;
+use switch::verdict::Verdict;
 use switch::vlan::Retag;
 use switch::vnet::VnetHeader;
 
-use crate::clock::{Clock, Wake};
+use self::body::{Body, Far};
+pub use self::handle::CableHandle;
+pub use self::shape::{Cable, QUEUE};
+pub use self::statistics::{CableDrop, CableStatistics, Direction};
+use crate::clock::Wake;
 use crate::namespace::NamespaceId;
-
-/// How many frames wait in one direction: a TAP's `txqueuelen`.
-pub const QUEUE: usize = 1000;
+use crate::offload::Frame;
+use crate::plant::Plant;
 
 /// The number of a cable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,119 +55,136 @@ pub(crate) struct Counters {
     pub(crate) tx_dropped: u64,
 }
 
+/// A port's end of a cable, to be plugged into a switch.
 #[derive(Debug)]
-struct Cable {
-    id: CableId,
-    clock: Clock,
-    namespace: NamespaceId,
-    latency: Duration,
-    to_switch: Direction,
-    to_interface: Direction,
-    up: bool,
-    gone: bool,
-    counters: Counters,
+pub struct CableEnd {
+    body: Rc<Body>,
+    /// What this end takes; the other way it sends.
+    takes: Direction,
 }
 
-/// What is on its way, the oldest first.
-#[derive(Debug, Default)]
-struct Direction {
-    frames: VecDeque<(Instant, Vec<u8>)>,
-    last_wake: Option<Instant>,
-}
-
-/// The switch's end of a cable, for the manager to plug in.
+/// What is told of the decisions about the frames that came out of an end.
 #[derive(Debug)]
-pub struct CableEnd(Rc<RefCell<Cable>>);
+pub(crate) struct Observer {
+    body: Rc<Body>,
+    takes: Direction,
+}
 
 /// The interface's end. When it goes, the port goes.
 #[derive(Debug)]
-pub(crate) struct Jack(Rc<RefCell<Cable>>);
+pub(crate) struct Jack(Rc<Body>);
 
 /// A new cable's end in a namespace; the interface is not switched on yet.
-pub(crate) fn cable(id: CableId, clock: &Clock, namespace: NamespaceId, latency: Duration) -> Jack {
-    Jack(Rc::new(RefCell::new(Cable {
-        id,
-        clock: clock.clone(),
-        namespace,
-        latency,
-        to_switch: Direction::default(),
-        to_interface: Direction::default(),
-        up: false,
-        gone: false,
-        counters: Counters::default(),
-    })))
+pub(crate) fn cable(id: CableId, plant: &Rc<Plant>, namespace: NamespaceId, shape: Cable) -> Jack {
+    Jack(Body::new(id, plant, Far::Interface(namespace), shape))
 }
 
-impl Direction {
-    /// Puts a frame on the way, and sees to it that its receiver looks when it arrives.
-    fn push(&mut self, frame: Vec<u8>, arrival: Instant, clock: &Clock, receiver: Wake) {
-        self.frames.push_back((arrival, frame));
-        if self.last_wake != Some(arrival) {
-            self.last_wake = Some(arrival);
-            clock.wake_at(arrival, receiver);
-        }
+/// A new cable between two switches. Each end has a number.
+pub(crate) fn trunk(ids: [CableId; 2], plant: &Rc<Plant>, shape: Cable) -> CableHandle {
+    let body = Body::new(ids[0], plant, Far::Port(ids[1]), shape);
+    body.state.borrow_mut().up = true;
+    CableHandle(body)
+}
+
+impl Counters {
+    fn count_rx(&mut self, bytes: usize) {
+        self.rx_packets += 1;
+        self.rx_bytes += bytes as u64;
     }
 
-    fn pop(&mut self, now: Instant) -> Option<Vec<u8>> {
-        self.frames.pop_front_if(|(arrival, _)| *arrival <= now).map(|(_, frame)| frame)
+    fn count_tx(&mut self, bytes: usize) {
+        self.tx_packets += 1;
+        self.tx_bytes += bytes as u64;
     }
 }
 
 impl CableEnd {
+    fn new(body: &Rc<Body>, takes: Direction) -> Self {
+        CableEnd { body: Rc::clone(body), takes }
+    }
+
     pub(crate) fn id(&self) -> CableId {
-        self.0.borrow().id
+        match (self.takes, self.body.far) {
+            (Direction::FromSwitch, Far::Port(far)) => far,
+            (Direction::ToSwitch, _) | (Direction::FromSwitch, Far::Interface(_)) => self.body.id,
+        }
+    }
+
+    /// What is told of the decisions about the frames that come out of it.
+    pub(crate) fn observer(&self) -> Observer {
+        Observer { body: Rc::clone(&self.body), takes: self.takes }
+    }
+
+    /// Says what people call the port that this is plugged into.
+    pub(crate) fn set_port(&self, name: &str) {
+        name.clone_into(&mut self.body.ports.borrow_mut()[port_at(self.takes)]);
+    }
+}
+
+impl Observer {
+    pub(crate) fn decided(&self, switch: &Switch, frame: &Buffer, verdict: &Verdict) {
+        let (body, port) = (&*self.body, &self.body.ports.borrow()[port_at(self.takes)]);
+        body.plant.hops.decide(port);
+        let at = body.place(self.takes, port);
+        body.plant.trace.decision(body.plant.clock.now(), at, switch, frame.frame(), verdict);
+    }
+}
+
+/// Which of the two ports takes what comes in a direction.
+fn port_at(takes: Direction) -> usize {
+    match takes {
+        Direction::ToSwitch => 0,
+        Direction::FromSwitch => 1,
     }
 }
 
 impl Link for CableEnd {
     fn receive(&mut self, pool: &mut Pool, into: &mut Vec<Arc<Buffer>>, limit: usize) -> Received {
-        let cable = &mut *self.0.borrow_mut();
-        if cable.gone {
+        let (body, state) = (&*self.body, &mut *self.body.state.borrow_mut());
+        if body.is_over(state, self.takes) {
             return Received::Down;
         }
-        let now = cable.clock.now();
+        body.plant.hops.begin();
         for _ in 0..limit {
-            if cable.to_switch.frames.front().is_none_or(|(arrival, _)| *arrival > now) {
-                return Received::WouldBlock;
-            }
             // Copied, not shared: the pool gets back what it gave, and its buffers are all of full size.
             let Some(mut shared) = pool.take() else { return Received::More };
             let Some(buffer) = Arc::get_mut(&mut shared) else { return Received::More };
-            let Some(frame) = cable.to_switch.pop(now) else { return Received::WouldBlock };
+            let Some(flight) = body.take(state, self.takes) else {
+                pool.give(shared);
+                return Received::WouldBlock;
+            };
+            let frame = &flight.frame.bytes;
             let len = frame.len().min(buffer.room().len());
             buffer.room()[..len].copy_from_slice(&frame[..len]);
             buffer.set_len(len);
-            buffer.set_vnet(VnetHeader::default());
-            cable.counters.tx_packets += 1;
-            cable.counters.tx_bytes += frame.len() as u64;
-            cable.clock.note(u64::from(cable.id.0) << 8, &frame);
+            buffer.set_vnet(flight.frame.vnet);
+            // The interface has sent one, however many of it arrive.
+            if !flight.is_copy {
+                state.counters.count_tx(frame.len());
+            }
+            body.plant.hops.take(flight.hops);
             into.push(shared);
         }
         Received::More
     }
 
     fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit {
-        let cable = &mut *self.0.borrow_mut();
-        let outcome = if cable.gone {
-            Transmit::Down
-        } else if frame.vnet().is_gso() || frame.vnet().needs_checksum() {
-            Transmit::Refused
-        } else if !cable.up || cable.to_interface.frames.len() >= QUEUE {
-            Transmit::Full
-        } else {
-            Transmit::Sent
-        };
-        if outcome != Transmit::Sent {
-            cable.clock.note(u64::from(cable.id.0) << 8 | 2, frame.frame());
-            return outcome;
+        let (body, sends) = (&*self.body, self.takes.back());
+        let (gone, up) = (body.state.borrow().gone, body.state.borrow().up);
+        if gone {
+            return Transmit::Down;
         }
-        let frame = retagged(frame.frame(), retag);
-        cable.counters.rx_packets += 1;
-        cable.counters.rx_bytes += frame.len() as u64;
-        cable.clock.note(u64::from(cable.id.0) << 8 | 1, &frame);
-        let arrival = cable.clock.now() + cable.latency;
-        cable.to_interface.push(frame, arrival, &cable.clock, Wake::Namespace(cable.namespace));
-        outcome
+        let retagged = Frame { bytes: retagged(frame.frame(), retag), vnet: retagged_header(frame.vnet(), retag) };
+        let Ok(frames) = body.on_the_wire(sends, retagged) else { return Transmit::NotSegmentable };
+        let hops = if up { body.plant.hops.leave().ok_or(CableDrop::Loop) } else { Err(CableDrop::Off) };
+        let sent = match hops {
+            Ok(hops) => frames.into_iter().try_for_each(|frame| body.hand_over(sends, frame, hops)),
+            Err(why) => {
+                body.refuse(&mut body.state.borrow_mut(), sends, why, frame.frame());
+                Err(why)
+            }
+        };
+        sent.map_or(Transmit::Full, |()| Transmit::Sent)
     }
 
     fn flush(&mut self, _results: &mut Vec<Transmit>) {}
@@ -164,55 +193,73 @@ impl Link for CableEnd {
 impl Jack {
     /// Another end for the switch, as a shim hands out another descriptor of the same TAP.
     pub(crate) fn switch_end(&self) -> CableEnd {
-        let cable = self.0.borrow();
         // What piled up while nobody looked is seen by whoever looks now.
-        cable.clock.wake_now(Wake::Port(cable.id));
-        CableEnd(Rc::clone(&self.0))
+        self.0.plant.clock.wake_now(Wake::Port(self.0.id));
+        CableEnd::new(&self.0, Direction::ToSwitch)
     }
 
-    /// Sends a frame to the switch; it is lost and counted if too many wait.
-    pub(crate) fn send(&self, frame: Vec<u8>) {
-        let cable = &mut *self.0.borrow_mut();
-        if !cable.up || cable.to_switch.frames.len() >= QUEUE {
-            cable.counters.tx_dropped += 1;
-            return;
+    pub(crate) fn id(&self) -> CableId {
+        self.0.id
+    }
+
+    /// Whether nothing is on its way to the switch.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.0.state.borrow_mut().path(Direction::ToSwitch).line.next_arrival().is_none()
+    }
+
+    /// What tests hold of it.
+    pub(crate) fn handle(&self) -> CableHandle {
+        CableHandle(Rc::clone(&self.0))
+    }
+
+    /// Sends a frame to the switch; it is lost and counted if there is no room for it.
+    pub(crate) fn send(&self, frame: impl Into<Frame>) {
+        // (Those who ask for no answer find the loss in the counters. What a host has made of one can be cut.)
+        let frames = self.0.on_the_wire(Direction::ToSwitch, frame.into()).unwrap_or_default();
+        for frame in frames {
+            let _ = self.handle().send(frame);
         }
-        let arrival = cable.clock.now() + cable.latency;
-        cable.to_switch.push(frame, arrival, &cable.clock, Wake::Port(cable.id));
+    }
+
+    /// Whether super-frames can be sent, and checksums left to others.
+    pub(crate) fn offloads(&self) -> bool {
+        self.0.state.borrow().offloads
+    }
+
+    /// Says whether they can.
+    pub(crate) fn set_offload(&self, offloads: bool) {
+        self.0.state.borrow_mut().offloads = offloads;
     }
 
     /// The next frame that has arrived. One that arrives at an interface that is switched off meanwhile is lost.
-    pub(crate) fn receive(&self) -> Option<Vec<u8>> {
-        let cable = &mut *self.0.borrow_mut();
-        let now = cable.clock.now();
-        while let Some(frame) = cable.to_interface.pop(now) {
-            if cable.up {
-                return Some(frame);
-            }
-            cable.counters.rx_dropped += 1;
+    pub(crate) fn receive(&self) -> Option<Frame> {
+        let (body, state) = (&*self.0, &mut *self.0.state.borrow_mut());
+        if !state.up {
+            state.counters.rx_dropped += body.discard(state, Direction::FromSwitch, CableDrop::Off);
         }
-        None
+        let flight = body.take(state, Direction::FromSwitch)?;
+        state.counters.count_rx(flight.frame.bytes.len());
+        Some(flight.frame)
     }
 
     pub(crate) fn set_up(&self, up: bool) {
-        self.0.borrow_mut().up = up;
+        self.0.state.borrow_mut().up = up;
     }
 
     pub(crate) fn counters(&self) -> Counters {
-        self.0.borrow().counters
+        self.0.state.borrow().counters
     }
 
     /// A frame came that nothing on this machine understands.
     pub(crate) fn count_unknown(&self) {
-        self.0.borrow_mut().counters.rx_dropped += 1;
+        self.0.state.borrow_mut().counters.rx_dropped += 1;
     }
 }
 
 impl Drop for Jack {
     fn drop(&mut self) {
-        let cable = &mut *self.0.borrow_mut();
-        cable.gone = true;
-        cable.clock.wake_now(Wake::Port(cable.id));
+        self.0.state.borrow_mut().gone = true;
+        self.0.plant.clock.wake_now(Wake::Port(self.0.id));
     }
 }
 
@@ -229,9 +276,21 @@ fn retagged(frame: &[u8], retag: Retag) -> Vec<u8> {
     }
 }
 
+/// The offload header of the same frame then.
+fn retagged_header(vnet: VnetHeader, retag: Retag) -> VnetHeader {
+    match retag {
+        Retag::Keep | Retag::Replace(_) => vnet,
+        Retag::Push(_) => vnet.shifted(4),
+        Retag::Pop => vnet.shifted(-4),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::clock::Clock;
 
     #[test]
     fn a_tag_is_pushed_replaced_and_popped_behind_the_addresses() {
@@ -246,7 +305,9 @@ mod tests {
     #[test]
     fn a_full_cable_loses_the_newest_and_counts_it() {
         let clock = Clock::default();
-        let jack = cable(CableId(1), &clock, NamespaceId(0), Duration::from_micros(1));
+        let plant = Rc::new(Plant::new(clock.clone(), 0));
+        let shape = Cable { latency: Duration::from_micros(1), ..Cable::default() };
+        let jack = cable(CableId(1), &plant, NamespaceId(0), shape);
         jack.set_up(true);
         (0..QUEUE + 3).for_each(|_| jack.send(vec![0; 60]));
         assert_eq!(jack.counters().tx_dropped, 3);
@@ -258,11 +319,26 @@ mod tests {
 
     #[test]
     fn the_port_sees_that_the_interface_is_gone() {
-        let jack = cable(CableId(1), &Clock::default(), NamespaceId(0), Duration::ZERO);
+        let jack = cable(CableId(1), &Rc::new(Plant::new(Clock::default(), 0)), NamespaceId(0), Cable::default());
         let mut end = jack.switch_end();
         assert_eq!(end.transmit(&Arc::new(Buffer::new()), Retag::Keep), Transmit::Full);
         drop(jack);
         assert_eq!(end.transmit(&Arc::new(Buffer::new()), Retag::Keep), Transmit::Down);
         assert_eq!(end.receive(&mut Pool::new(1), &mut Vec::new(), 1), Received::Down);
+    }
+
+    #[test]
+    fn a_frame_that_arrives_in_a_moment_that_was_looked_at_already_wakes_again() {
+        let clock = Clock::default();
+        let plant = Rc::new(Plant::new(clock.clone(), 0));
+        let jack = cable(CableId(1), &plant, NamespaceId(0), Cable { latency: Duration::ZERO, ..Cable::default() });
+        jack.set_up(true);
+        let (mut end, mut pool, mut taken) = (CableEnd::new(&jack.0, Direction::ToSwitch), Pool::new(9), Vec::new());
+        for sent in 1..=2 {
+            jack.send(vec![0; 60]);
+            assert_eq!(clock.pop_due(), Some(Wake::Port(CableId(1))));
+            assert_eq!(end.receive(&mut pool, &mut taken, 9), Received::WouldBlock);
+            assert_eq!((taken.len(), clock.pop_due()), (sent, None));
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! The calls that a program makes on sockets of its namespace: which port, which source address, and whose socket it is.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::task::Waker;
 
 use switch::time::Instant;
 
 use crate::namespace::Namespace;
-use crate::socket::{Protocol, SocketError};
+use crate::socket::{Interest, Protocol, SocketError};
 use crate::wire::{Echo, Packet};
 
 /// The identifier of our echo requests, where a real `ping` takes its process id.
@@ -31,20 +32,76 @@ impl Namespace {
         let source = self.route(*to.ip())?.source;
         let port = self.ports.bind(Protocol::Tcp, source, 0, socket)?;
         let local = SocketAddrV4::new(source, port);
-        self.stack.connect(socket, local, to).inspect_err(|_| self.ports.release(socket))?;
+        self.stack.connect(socket, local, to, now).inspect_err(|_| self.ports.release(socket))?;
         self.owners.insert(socket, owner);
         self.run_stack(now);
         Ok(local)
     }
 
     /// `accept`, of the connection from `peer` or of any; whether there was one.
-    pub(crate) fn accept(&mut self, listener: u64, peer: Option<SocketAddrV4>, socket: u64) -> bool {
-        let accepted = self.stack.accept(listener, peer, socket);
+    pub(crate) fn accept(&mut self, listener: u64, peer: Option<SocketAddrV4>, socket: u64, now: Instant) -> bool {
+        let accepted = self.stack.accept(listener, peer, socket, now);
         if accepted {
             let owner = self.owners.get(&listener).copied().unwrap_or_default();
             self.owners.insert(socket, owner);
         }
         accepted
+    }
+
+    /// How a `connect` ended, once it has: it fails also if nobody on the way has the address.
+    pub(crate) fn connected(&mut self, socket: u64) -> Result<Option<()>, SocketError> {
+        if self.leads_nowhere(socket) {
+            self.stack.fail(socket, SocketError::HostUnreachable);
+        }
+        self.stack.connected(socket)
+    }
+
+    /// `read`. See [`Stack::read`](crate::stack::Stack::read).
+    pub(crate) fn read(&mut self, socket: u64, into: &mut [u8], now: Instant) -> Result<Option<usize>, SocketError> {
+        let taken = self.stack.read(socket, into)?;
+        if taken.is_some_and(|taken| taken > 0) {
+            // The window has opened.
+            self.run_stack(now);
+        }
+        Ok(taken)
+    }
+
+    /// `write`. See [`Stack::write`](crate::stack::Stack::write).
+    pub(crate) fn write(&mut self, socket: u64, bytes: &[u8], now: Instant) -> Result<Option<usize>, SocketError> {
+        let taken = self.stack.write(socket, bytes)?;
+        if taken.is_some() {
+            self.run_stack(now);
+        }
+        Ok(taken)
+    }
+
+    /// `shutdown` of the half that sends.
+    pub(crate) fn shut(&mut self, socket: u64, now: Instant) -> Result<(), SocketError> {
+        self.stack.shut(socket)?;
+        self.run_stack(now);
+        Ok(())
+    }
+
+    /// Wakes `waker`, once, when a call of this kind on the socket may have something to say.
+    pub(crate) fn wait(&mut self, socket: u64, interest: Interest, waker: &Waker) {
+        let waiters = self.waiters.entry((socket, interest)).or_default();
+        if !waiters.iter().any(|waiter| waiter.will_wake(waker)) {
+            waiters.push(waker.clone());
+        }
+    }
+
+    /// Wakes all whose wait is over.
+    pub(crate) fn tell_waiters(&mut self) {
+        let is_over = |(socket, interest): &(u64, Interest)| {
+            self.stack.is_ready(*socket, *interest) || self.leads_nowhere(*socket)
+        };
+        let over: Vec<(u64, Interest)> = self.waiters.keys().copied().filter(is_over).collect();
+        over.iter().filter_map(|waiters| self.waiters.remove(waiters)).flatten().for_each(Waker::wake);
+    }
+
+    /// Whether somebody connects to an address that nobody has been found to have.
+    fn leads_nowhere(&self, socket: u64) -> bool {
+        self.stack.connecting(socket).is_some_and(|(peer, since)| self.is_unreachable(*peer.ip(), since))
     }
 
     /// `bind` of a datagram socket. Returns the port.
@@ -81,8 +138,8 @@ impl Namespace {
 
     /// A process has ended: the kernel closes its sockets.
     pub(crate) fn close_all(&mut self, owner: u32, now: Instant) {
-        let own: Vec<u64> =
-            self.owners.iter().filter(|(_, other)| **other == owner).map(|(socket, _)| *socket).collect();
+        let is_own = |(socket, other): (&u64, &u32)| (*other == owner).then_some(*socket);
+        let own: Vec<u64> = self.owners.iter().filter_map(is_own).collect();
         own.iter().for_each(|socket| self.close(*socket, now));
     }
 

@@ -1,10 +1,10 @@
-//! [`Clock`]: virtual time, what is to happen next, and a running hash of what did.
+//! [`Clock`]: virtual time, and what is to happen next.
 //!
 //! The rules it keeps:
 //!
 //! * Time moves only from one event to the next, or to where the caller wants it; a day in which nothing happens costs
 //!   nothing.
-//! * Events of the same moment happen in the order in which they were asked for: equal inputs give equal traces.
+//! * Events of the same moment happen in the order in which they were asked for: equal inputs give equal runs.
 //!
 //! It is shared by all parts of one world, and so are its events: a wake-up that turns out to be for nothing is harmless.
 
@@ -27,6 +27,8 @@ pub(crate) enum Wake {
     Namespace(NamespaceId),
     /// The command of a container, by the container's process id: its time is over.
     Program(u32),
+    /// Tasks of programs: some are ready, or a timer has gone off.
+    Tasks,
     /// The manager: a deadline.
     Manager,
     /// The data plane: a timer.
@@ -42,7 +44,7 @@ struct State {
     now: Instant,
     sequence: u64,
     events: BinaryHeap<Reverse<(Instant, u64, Wake)>>,
-    trace: Trace,
+    done: u64,
 }
 
 impl Clock {
@@ -70,7 +72,9 @@ impl Clock {
         if !due {
             return None;
         }
-        state.events.pop().map(|Reverse((.., who))| who)
+        let Reverse((.., who)) = state.events.pop()?;
+        state.done += 1;
+        Some(who)
     }
 
     /// When something happens next.
@@ -84,44 +88,9 @@ impl Clock {
         state.now = state.now.max(at);
     }
 
-    /// Adds what happens now to the trace.
-    pub(crate) fn note(&self, what: u64, bytes: &[u8]) {
-        let mut state = self.0.borrow_mut();
-        let now = state.now.as_nanos();
-        state.trace.add(now);
-        state.trace.add(what);
-        state.trace.add_bytes(bytes);
-    }
-
-    pub(crate) fn trace_hash(&self) -> u64 {
-        self.0.borrow().trace.0
-    }
-}
-
-/// A running hash: not against malice, only to tell two runs apart.
-#[derive(Debug)]
-struct Trace(u64);
-
-impl Default for Trace {
-    fn default() -> Self {
-        Trace(0x9e37_79b9_7f4a_7c15)
-    }
-}
-
-impl Trace {
-    fn add(&mut self, word: u64) {
-        self.0 = mix(self.0 ^ word);
-    }
-
-    fn add_bytes(&mut self, bytes: &[u8]) {
-        self.add(bytes.len() as u64);
-        let (words, rest) = bytes.as_chunks::<8>();
-        for word in words {
-            self.0 = (self.0 ^ u64::from_le_bytes(*word)).wrapping_mul(0xff51_afd7_ed55_8ccd).rotate_left(29);
-        }
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        self.add(u64::from_le_bytes(last));
+    /// How many wake-ups there have been.
+    pub(crate) fn events(&self) -> u64 {
+        self.0.borrow().done
     }
 }
 

@@ -4,8 +4,9 @@ use ipnet::Ipv4Net;
 use netns::interface::InterfaceInfo;
 use switch::mac::MacAddr;
 
-use crate::cable::{Counters, Jack};
+use crate::cable::{CableId, Counters, Jack};
 use crate::neighbour::Neighbours;
+use crate::offload::Frame;
 
 /// How many frames a sniffer that nobody reads keeps.
 const SNIFFED: usize = 10_000;
@@ -33,6 +34,16 @@ pub(crate) enum Kind {
     Cable(Jack),
     /// Nothing: what is sent is counted and lost.
     Dummy(Counters),
+}
+
+impl Kind {
+    /// The number of the cable that is behind it, if one is.
+    pub(crate) fn cable(&self) -> Option<CableId> {
+        match self {
+            Kind::Cable(jack) => Some(jack.id()),
+            Kind::Loopback(_) | Kind::Dummy(_) => None,
+        }
+    }
 }
 
 impl Interface {
@@ -68,22 +79,31 @@ impl Interface {
     }
 
     /// Sends a frame.
-    pub(crate) fn send(&mut self, frame: Vec<u8>) {
+    pub(crate) fn send(&mut self, frame: impl Into<Frame>) {
+        let frame = frame.into();
         match &mut self.kind {
             Kind::Cable(jack) => jack.send(frame),
             Kind::Loopback(counters) | Kind::Dummy(counters) => {
                 counters.tx_packets += 1;
-                counters.tx_bytes += frame.len() as u64;
+                counters.tx_bytes += frame.bytes.len() as u64;
             }
         }
     }
 
+    /// Whether super-frames can be sent, and checksums left to others.
+    pub(crate) fn offloads(&self) -> bool {
+        match &self.kind {
+            Kind::Cable(jack) => jack.offloads(),
+            Kind::Loopback(_) | Kind::Dummy(_) => false,
+        }
+    }
+
     /// The next frame that has arrived.
-    pub(crate) fn receive(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn receive(&mut self) -> Option<Frame> {
         let Kind::Cable(jack) = &self.kind else { return None };
         let frame = jack.receive()?;
         if let Some(sniffed) = self.sniffed.as_mut().filter(|sniffed| sniffed.len() < SNIFFED) {
-            sniffed.push(frame.clone());
+            sniffed.push(frame.bytes.clone());
         }
         Some(frame)
     }

@@ -3,9 +3,10 @@
 //! On Linux the shims keep most of it. Here nothing has to be kept, it simply stays: but what a shim would not keep goes,
 //! such as a gateway interface once neither a daemon nor a container of its network is left.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::time::Duration;
+use std::rc::Rc;
 
 use ipnet::Ipv4Net;
 use netns::backend::{self, BackendError, Links, Spec, StartError};
@@ -15,11 +16,15 @@ use netns::name::Id;
 use netns::names::{NameTable, Response, Transport, unavailable};
 use netns::publish::PortMapping;
 
-use crate::cable::{CableEnd, CableId, cable};
+use crate::cable::{Cable, CableEnd, CableId, cable};
 use crate::clock::{Clock, Wake, mix};
+use crate::context::WorldId;
+use crate::executor::Executor;
 use crate::interface::{Interface, Kind};
 use crate::namespace::{Namespace, NamespaceId};
-use crate::program::Program;
+use crate::plant::Plant;
+use crate::processes::{Process, Processes};
+use crate::program::{self, Code, Command, Program};
 
 /// The host's namespace, which is always there.
 pub(crate) const HOST: NamespaceId = NamespaceId(0);
@@ -30,9 +35,16 @@ const SIGKILL: i32 = 9;
 /// The machine that a daemon runs on.
 #[derive(Debug)]
 pub(crate) struct Machine {
+    pub(crate) world: WorldId,
     pub(crate) clock: Clock,
+    pub(crate) executor: Executor,
+    pub(crate) processes: Processes,
+    plant: Rc<Plant>,
     seed: u64,
-    latency: Duration,
+    /// Whether interfaces send and take super-frames, unless a container is told otherwise.
+    pub(crate) offload: bool,
+    /// What new cables are like.
+    shape: Cable,
     pub(crate) namespaces: BTreeMap<NamespaceId, Namespace>,
     pub(crate) containers: BTreeMap<Id, Container>,
     /// The host's interfaces that are gateways of ours.
@@ -48,6 +60,8 @@ pub(crate) struct Machine {
     ended: VecDeque<(Id, i32)>,
     /// Containers whose publisher was killed, for the daemon to hear of.
     pub(crate) unpublished: VecDeque<Id>,
+    /// Cables of interfaces that are gone, and what is still in them was sent before that.
+    pub(crate) last_words: Vec<CableId>,
     next_pid: u32,
     next_namespace: u32,
     next_cable: u32,
@@ -97,7 +111,7 @@ pub(crate) struct Container {
     interfaces: BTreeMap<String, String>,
     pub(crate) hostname: Option<String>,
     /// Whether its output is kept.
-    logs: bool,
+    pub(crate) logs: bool,
     pub(crate) log: String,
     /// What is known of it should its record be lost.
     pub(crate) note: String,
@@ -105,6 +119,8 @@ pub(crate) struct Container {
     pub(crate) files: Files,
     pub(crate) publisher: Option<Publisher>,
     pub(crate) state: State,
+    /// What its command ended with, for whoever started it, also when the container is gone.
+    pub(crate) exit: Rc<Cell<Option<i32>>>,
 }
 
 /// Whoever has the ports of the host that a container publishes. Whose they are and where they lead is as on Linux; what
@@ -125,11 +141,16 @@ pub(crate) enum State {
 }
 
 impl Machine {
-    pub(crate) fn new(clock: Clock, seed: u64, latency: Duration, host: &[(String, Ipv4Net)]) -> Self {
+    pub(crate) fn new(plant: &Rc<Plant>, seed: u64, shape: Cable, host: &[(String, Ipv4Net)]) -> Self {
         let mut machine = Machine {
-            clock,
+            world: WorldId::new(),
+            executor: Executor::new(&plant.clock),
+            processes: Processes::new(),
+            clock: plant.clock.clone(),
+            plant: Rc::clone(plant),
             seed,
-            latency,
+            offload: true,
+            shape,
             namespaces: BTreeMap::new(),
             containers: BTreeMap::new(),
             gateways: Vec::new(),
@@ -140,6 +161,7 @@ impl Machine {
             boots: 0,
             ended: VecDeque::new(),
             unpublished: VecDeque::new(),
+            last_words: Vec::new(),
             next_pid: 1000,
             next_namespace: HOST.0,
             next_cable: 0,
@@ -176,7 +198,7 @@ impl Machine {
             };
         }
         self.gateways.push(name.to_owned());
-        Ok(self.plug_in(HOST, name, lease, None))
+        Ok(self.plug_in(HOST, name, lease, None, self.offload))
     }
 
     /// Answers for names at a gateway's address from now on, or from another table.
@@ -239,9 +261,8 @@ impl Machine {
             netns::backend::Namespace::Host => HOST,
             netns::backend::Namespace::Of(target) => self.living(target)?.namespace,
         };
-        self.next_pid += 1;
         let container = Container {
-            pid: self.next_pid,
+            pid: self.new_pid(),
             namespace,
             interfaces: BTreeMap::new(),
             hostname: spec.hostname.map(str::to_owned),
@@ -251,6 +272,7 @@ impl Machine {
             files: self.files_shared(spec),
             publisher: None,
             state: State::Created,
+            exit: Rc::default(),
         };
         let pid = container.pid;
         self.containers.insert(spec.id.clone(), container);
@@ -334,7 +356,7 @@ impl Machine {
             container.interfaces.insert(name, bridge);
         }
         let gateway = interface.is_default.then_some(interface.lease.gateway);
-        let link = self.plug_in(namespace, interface.name, interface.lease, gateway);
+        let link = self.plug_in(namespace, interface.name, interface.lease, gateway, self.offload && interface.offload);
         self.namespace(namespace).announce(interface.name);
         Ok(link)
     }
@@ -361,7 +383,28 @@ impl Machine {
         self.namespace(HOST).delete(name);
     }
 
-    pub(crate) fn start(&mut self, id: &Id, program: Program) -> Result<u32, StartError> {
+    pub(crate) fn new_pid(&mut self) -> u32 {
+        self.next_pid += 1;
+        self.next_pid
+    }
+
+    pub(crate) fn start(&mut self, id: &Id, command: Command) -> Result<u32, StartError> {
+        match command.0 {
+            program::Kind::Data(program) => self.start_program(id, program),
+            program::Kind::Code(code) => self.start_code(id, code),
+        }
+    }
+
+    fn start_code(&mut self, id: &Id, Code { name, main }: Code) -> Result<u32, StartError> {
+        let container = self.containers.get_mut(id).ok_or(BackendError::Gone)?;
+        container.state = State::Running(program::WITHOUT_HANDLERS);
+        let (pid, namespace) = (container.pid, container.namespace);
+        let process = Process { name, namespace, container: Some(id.clone()) };
+        self.begin_as(pid, process, program::main(main));
+        Ok(pid)
+    }
+
+    fn start_program(&mut self, id: &Id, program: Program) -> Result<u32, StartError> {
         match program {
             Program::NotFound(name) => return Err(StartError::NotFound(name)),
             Program::NotExecutable(name) => return Err(StartError::NotExecutable(name, "Permission denied".into())),
@@ -376,16 +419,23 @@ impl Machine {
             container.log.push_str(program.output());
         }
         container.state = State::Running(program);
-        Ok(container.pid)
+        let pid = container.pid;
+        self.plant.trace.event(clock.now(), &format!("container {} runs", id.short()));
+        Ok(pid)
     }
 
     pub(crate) fn signal(&mut self, id: &Id, signal: i32) -> Result<(), BackendError> {
         let State::Running(program) = &self.living(id)?.state else { return Err(BackendError::Gone) };
         if program.dies_of(signal) {
-            self.end(id, Some(SIGNALLED + signal));
-            self.ended.push_back((id.clone(), SIGNALLED + signal));
+            self.end_command(id, SIGNALLED + signal);
         }
         Ok(())
+    }
+
+    /// The command of a container has ended.
+    pub(crate) fn end_command(&mut self, id: &Id, status: i32) {
+        self.end(id, Some(status));
+        self.ended.push_back((id.clone(), status));
     }
 
     /// The shim of a container is killed: all of it ends, and nobody is left to tell the status of its command.
@@ -401,8 +451,7 @@ impl Machine {
         let Some((id, container)) = self.containers.iter().find(|(_, container)| container.pid == pid) else { return };
         let State::Running(program) = &container.state else { return };
         let (id, Some((_, status))) = (id.clone(), program.end()) else { return };
-        self.end(&id, Some(status));
-        self.ended.push_back((id, status));
+        self.end_command(&id, status);
     }
 
     /// Ends all of a container, at once. Returns the status of its command, if it ever ran.
@@ -447,6 +496,8 @@ impl Machine {
         self.boots += 1;
         let all: Vec<Id> = self.containers.keys().cloned().collect();
         all.iter().for_each(|id| self.end(id, None));
+        self.end_processes(None);
+        self.last_words.clear();
         self.containers.clear();
         self.end_responders();
         self.ended.clear();
@@ -481,22 +532,27 @@ impl Machine {
         self.drop_gateways();
     }
 
-    /// A command and its processes end, and what only they kept goes with them.
+    /// A command and its processes end, and what only they kept goes with them. The kernel closes their sockets while there
+    /// still are interfaces, so that their peers hear of it.
     fn end(&mut self, id: &Id, status: Option<i32>) {
-        let Some(container) = self.containers.get_mut(id) else { return };
+        let Some(container) = self.containers.get_mut(id).filter(|container| container.is_alive()) else { return };
         container.state = State::Ended(status);
         container.publisher = None;
-        let (namespace, interfaces, pid) =
-            (container.namespace, std::mem::take(&mut container.interfaces), container.pid);
+        container.exit.set(Some(status.unwrap_or(SIGNALLED + SIGKILL)));
+        let status_in_words = status.map_or_else(String::new, |status| format!(" with status {status}"));
+        self.plant.trace.event(self.clock.now(), &format!("container {} ends{status_in_words}", id.short()));
+        let (home, interfaces, pid) = (container.namespace, std::mem::take(&mut container.interfaces), container.pid);
         let now = self.clock.now();
-        let is_empty = !self.containers.values().any(|other| other.namespace == namespace && other.is_alive());
-        if is_empty && namespace != HOST {
-            self.namespaces.remove(&namespace);
-        } else {
-            let namespace = self.namespace(namespace);
-            namespace.close_all(pid, now);
-            interfaces.keys().for_each(|interface| namespace.delete(interface));
+        self.end_processes(Some(id));
+        let is_empty = !self.containers.values().any(|other| other.namespace == home && other.is_alive());
+        let namespace = self.namespace(home);
+        namespace.close_all(pid, now);
+        let cables: Vec<CableId> = interfaces.keys().filter_map(|name| namespace.busy_cable(name)).collect();
+        interfaces.keys().for_each(|interface| namespace.delete(interface));
+        if is_empty && home != HOST {
+            self.namespaces.remove(&home);
         }
+        self.last_words.extend(cables);
         self.drop_gateways();
     }
 
@@ -528,9 +584,26 @@ impl Machine {
         id
     }
 
-    fn plug_in(&mut self, namespace: NamespaceId, name: &str, lease: &Lease, gateway: Option<Ipv4Addr>) -> CableEnd {
+    pub(crate) fn new_cable(&mut self) -> CableId {
         self.next_cable += 1;
-        let jack = cable(CableId(self.next_cable), &self.clock, namespace, self.latency);
+        CableId(self.next_cable)
+    }
+
+    /// What new cables are like.
+    pub(crate) fn shape(&self) -> Cable {
+        self.shape
+    }
+
+    fn plug_in(
+        &mut self,
+        namespace: NamespaceId,
+        name: &str,
+        lease: &Lease,
+        gateway: Option<Ipv4Addr>,
+        offload: bool,
+    ) -> CableEnd {
+        let jack = cable(self.new_cable(), &self.plant, namespace, self.shape);
+        jack.set_offload(offload);
         let link = jack.switch_end();
         let namespace = self.namespace(namespace);
         namespace.add(Interface::new(name, lease.mac, lease.mtu, Kind::Cable(jack)), lease.ip);

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
+use std::task::Waker;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
@@ -17,11 +18,12 @@ use netns::lease::DEFAULT_MTU;
 use switch::mac::MacAddr;
 use switch::time::Instant;
 
-use crate::cable::Counters;
+use crate::cable::{CableId, Counters};
 use crate::clock::{Clock, Wake};
 use crate::interface::{Interface, Kind};
 use crate::neighbour::Due;
-use crate::socket::{Ports, Protocol, SocketError};
+use crate::offload::Frame;
+use crate::socket::{Interest, Ports, Protocol, SocketError};
 use crate::stack::Stack;
 use crate::wire::{self, Arp, Echo, Packet};
 
@@ -51,6 +53,8 @@ pub(crate) struct Namespace {
     pub(crate) replies: Vec<(Ipv4Addr, Echo)>,
     /// Which process has which socket.
     pub(crate) owners: BTreeMap<u64, u32>,
+    /// Who is to be told that a call on a socket has something to say by now.
+    pub(crate) waiters: BTreeMap<(u64, Interest), Vec<Waker>>,
     /// When it was last found that nobody has an address.
     unreachable: BTreeMap<Ipv4Addr, Instant>,
     next_wake: Option<Instant>,
@@ -77,8 +81,21 @@ impl Namespace {
             ports: Ports::default(),
             replies: Vec::new(),
             owners: BTreeMap::new(),
+            waiters: BTreeMap::new(),
             unreachable: BTreeMap::new(),
             next_wake: None,
+        }
+    }
+
+    pub(crate) fn id(&self) -> NamespaceId {
+        self.id
+    }
+
+    /// The cable of an interface, if something is on its way from there to the switch.
+    pub(crate) fn busy_cable(&self, name: &str) -> Option<CableId> {
+        match &self.interfaces.iter().find(|interface| interface.name == name)?.kind {
+            Kind::Cable(jack) => (!jack.is_silent()).then(|| jack.switch_end().id()),
+            Kind::Loopback(_) | Kind::Dummy(_) => None,
         }
     }
 
@@ -170,14 +187,17 @@ impl Namespace {
     }
 
     /// Sends a packet on its way.
-    pub(crate) fn send(&mut self, packet: Packet, now: Instant) -> Result<(), SocketError> {
+    pub(crate) fn send(&mut self, mut packet: Packet, now: Instant) -> Result<(), SocketError> {
         let to = packet.destination();
         let route = self.route(to)?;
         let len = packet.ip().len();
         let is_broadcast = to.is_broadcast() || self.addresses().any(|(_, own)| is_broadcast_of(own, to));
         let interface = &mut self.interfaces[route.interface];
-        if len > interface.mtu as usize {
+        if packet.wire_len() > interface.mtu as usize {
             return Err(SocketError::MessageSize);
+        }
+        if interface.offloads() {
+            packet.begin_checksum();
         }
         if matches!(interface.kind, Kind::Loopback(_)) {
             interface.count_loop(len);
@@ -219,10 +239,11 @@ impl Namespace {
     /// Lets the stack work, and sends what it has to say. To be called after every call on a socket.
     pub(crate) fn run_stack(&mut self, now: Instant) {
         self.stack.poll(now);
-        while let Some(packet) = self.stack.pop() {
+        for packet in self.joined_output() {
             // TCP tries again, and gives up by itself.
             let _ = self.send(packet, now);
         }
+        self.tell_waiters();
         let timeouts = self.interfaces.iter().filter_map(|interface| interface.neighbours.poll_timeout());
         let looped = self.looped.front().map(|(at, _)| *at);
         let next = timeouts.chain(looped).chain(self.stack.poll_timeout(now)).min();
@@ -230,6 +251,23 @@ impl Namespace {
             // Never at once: what could be done now is done.
             self.wake_at(at.max(now + LOOP));
         }
+    }
+
+    /// What the stack has to say, in super-frames where they can be sent.
+    fn joined_output(&mut self) -> Vec<Packet> {
+        let mut output: Vec<Packet> = Vec::new();
+        while let Some(packet) = self.stack.pop() {
+            let last = output.iter_mut().rev().find(|other| other.is_of_stream(&packet));
+            let joins = |last: &mut Packet| self.offloads_to(packet.destination()) && last.join(&packet);
+            if !last.is_some_and(joins) {
+                output.push(packet);
+            }
+        }
+        output
+    }
+
+    fn offloads_to(&self, ip: Ipv4Addr) -> bool {
+        self.route(ip).is_ok_and(|route| self.interfaces[route.interface].offloads())
     }
 
     /// When it was found last, and after `since`, that nobody has this address or the router on the way to it.
@@ -244,7 +282,8 @@ impl Namespace {
         }
     }
 
-    fn take_frame(&mut self, index: usize, mut frame: Vec<u8>, now: Instant) {
+    fn take_frame(&mut self, index: usize, frame: Frame, now: Instant) {
+        let Frame { bytes: mut frame, mut vnet } = frame;
         let interface = &self.interfaces[index];
         if frame.len() < wire::ETHERNET {
             return;
@@ -259,11 +298,12 @@ impl Namespace {
             }
             ethertype = u16::from_be_bytes([frame[16], frame[17]]);
             frame.drain(12..16);
+            vnet = vnet.shifted(-4);
         }
         match ethertype {
             wire::TYPE_ARP if is_ours => self.take_arp(index, &frame, now),
             wire::TYPE_IPV4 if is_ours => {
-                let Some(packet) = Packet::from_frame(frame) else { return };
+                let Some(packet) = Packet::from_frame(Frame { bytes: frame, vnet }) else { return };
                 if !packet.source().is_loopback() && !packet.destination().is_loopback() {
                     self.take_packet(packet, now);
                 }

@@ -1,6 +1,7 @@
 //! What a program in a namespace holds: numbers of sockets, and why a call on one fails, as Linux would say it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::Ipv4Addr;
 
 use crate::namespace::NamespaceId;
@@ -20,6 +21,12 @@ pub enum SocketError {
     /// ECONNRESET.
     #[error("Connection reset by peer")]
     Reset,
+    /// EPIPE: this side has said that it sends no more, or the other side does not listen any more.
+    #[error("Broken pipe")]
+    BrokenPipe,
+    /// ENOTCONN.
+    #[error("Transport endpoint is not connected")]
+    NotConnected,
     /// ETIMEDOUT.
     #[error("Connection timed out")]
     TimedOut,
@@ -32,6 +39,9 @@ pub enum SocketError {
     /// EMSGSIZE: longer than the interface's MTU.
     #[error("Message too long")]
     MessageSize,
+    /// EAFNOSUPPORT: an address that is not of IPv4.
+    #[error("Address family not supported by protocol")]
+    AddressFamily,
     /// EINVAL: a frame without a whole header.
     #[error("Invalid argument")]
     Invalid,
@@ -46,11 +56,50 @@ pub enum SocketError {
     Closed,
 }
 
+impl SocketError {
+    /// What the standard library makes of it on Linux.
+    fn kind(self) -> io::ErrorKind {
+        match self {
+            SocketError::AddressInUse => io::ErrorKind::AddrInUse,
+            SocketError::AddressNotAvailable => io::ErrorKind::AddrNotAvailable,
+            SocketError::Refused => io::ErrorKind::ConnectionRefused,
+            SocketError::Reset => io::ErrorKind::ConnectionReset,
+            SocketError::BrokenPipe => io::ErrorKind::BrokenPipe,
+            SocketError::NotConnected => io::ErrorKind::NotConnected,
+            SocketError::TimedOut => io::ErrorKind::TimedOut,
+            SocketError::HostUnreachable => io::ErrorKind::HostUnreachable,
+            SocketError::NetworkUnreachable => io::ErrorKind::NetworkUnreachable,
+            SocketError::NetworkDown => io::ErrorKind::NetworkDown,
+            SocketError::Invalid => io::ErrorKind::InvalidInput,
+            // These have a kind that can not be named.
+            SocketError::MessageSize | SocketError::AddressFamily | SocketError::NoSuchDevice | SocketError::Closed => {
+                io::ErrorKind::Other
+            }
+        }
+    }
+}
+
+impl From<SocketError> for io::Error {
+    /// With the kind that Linux' error has, and the [`SocketError`] inside; but with no number, which is the machine's own.
+    fn from(error: SocketError) -> Self {
+        io::Error::new(error.kind(), error)
+    }
+}
+
 /// A socket, anywhere in one world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SocketId {
     pub(crate) namespace: NamespaceId,
     pub(crate) number: u64,
+}
+
+/// What a call waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Interest {
+    /// Data, a connection, or an end.
+    Read,
+    /// Room, or the end of a handshake.
+    Write,
 }
 
 /// TCP or UDP.

@@ -1,8 +1,11 @@
 //! Bytes on the wire, as far as a host looks at them below TCP and UDP: Ethernet, ARP (RFC 826), IPv4 and ICMP echo.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use switch::mac::MacAddr;
+use switch::vnet::VnetHeader;
+
+use crate::offload::Frame;
 
 pub(crate) const ETHERNET: usize = 14;
 pub(crate) const TYPE_IPV4: u16 = 0x0800;
@@ -12,23 +15,28 @@ pub(crate) const TYPE_IPV6: u16 = 0x86dd;
 pub(crate) const ICMP: u8 = 1;
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
-const IPV4: usize = 20;
+pub(crate) const IPV4: usize = 20;
 const ICMP_HEADER: usize = 8;
 const UDP_HEADER: usize = 8;
 
 /// An IPv4 packet with room in front for the Ethernet header, so that it becomes a frame without being copied.
 #[derive(Clone, Debug)]
-pub(crate) struct Packet(Vec<u8>);
+pub(crate) struct Packet {
+    bytes: Vec<u8>,
+    /// What is left to do for it.
+    pub(crate) vnet: VnetHeader,
+}
 
 impl Packet {
     /// A packet of `len` zeros.
     pub(crate) fn zeroed(len: usize) -> Self {
-        Packet(vec![0; ETHERNET + len])
+        Packet { bytes: vec![0; ETHERNET + len], vnet: VnetHeader::default() }
     }
 
-    /// The packet in a frame, its padding cut off; `None` if it is no whole IPv4 packet. Fragments are none: nothing here
-    /// makes any.
-    pub(crate) fn from_frame(mut frame: Vec<u8>) -> Option<Self> {
+    /// The packet in a frame, its padding cut off and its checksum finished, a super-frame in one piece; `None` if it is no
+    /// whole IPv4 packet. Fragments are none: nothing here makes any.
+    pub(crate) fn from_frame(frame: Frame) -> Option<Self> {
+        let mut frame = frame.finish().ok()?;
         let header = frame.get(ETHERNET..ETHERNET + IPV4)?;
         let len = usize::from(u16::from_be_bytes([header[2], header[3]]));
         let fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0;
@@ -38,15 +46,15 @@ impl Packet {
             return None;
         }
         frame.truncate(ETHERNET + len);
-        Some(Packet(frame))
+        Some(Packet { bytes: frame, vnet: VnetHeader::default() })
     }
 
     pub(crate) fn ip(&self) -> &[u8] {
-        &self.0[ETHERNET..]
+        &self.bytes[ETHERNET..]
     }
 
     pub(crate) fn ip_mut(&mut self) -> &mut [u8] {
-        &mut self.0[ETHERNET..]
+        &mut self.bytes[ETHERNET..]
     }
 
     pub(crate) fn source(&self) -> Ipv4Addr {
@@ -71,9 +79,27 @@ impl Packet {
         self.payload().get(2..4).map(|port| u16::from_be_bytes([port[0], port[1]]))
     }
 
-    pub(crate) fn into_frame(mut self, destination: MacAddr, source: MacAddr) -> Vec<u8> {
-        ethernet(&mut self.0, destination, source, TYPE_IPV4);
-        self.0
+    /// Source and destination, of TCP and UDP.
+    pub(crate) fn ends(&self) -> Option<(SocketAddrV4, SocketAddrV4)> {
+        let source = self.payload().get(..2).map(|port| u16::from_be_bytes([port[0], port[1]]))?;
+        let destination = self.destination_port()?;
+        Some((SocketAddrV4::new(self.source(), source), SocketAddrV4::new(self.destination(), destination)))
+    }
+
+    /// Whether this is the first packet of a TCP connection.
+    pub(crate) fn is_syn(&self) -> bool {
+        const SYN: u8 = 0x02;
+        const ACK: u8 = 0x10;
+        self.protocol() == TCP && self.payload().get(13).is_some_and(|flags| flags & (SYN | ACK) == SYN)
+    }
+
+    pub(crate) fn append(&mut self, payload: &[u8]) {
+        self.bytes.extend_from_slice(payload);
+    }
+
+    pub(crate) fn into_frame(mut self, destination: MacAddr, source: MacAddr) -> Frame {
+        ethernet(&mut self.bytes, destination, source, TYPE_IPV4);
+        Frame { bytes: self.bytes, vnet: self.vnet }
     }
 
     fn new(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, payload_len: usize) -> Self {
@@ -246,11 +272,11 @@ mod tests {
     fn an_echo_survives_padding_but_not_a_flipped_bit() {
         let echo = Echo { reply: false, id: 7, sequence: 1, data: b"odd".to_vec() };
         let (a, b) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
-        let mut frame = Packet::echo(a, b, &echo).into_frame(MacAddr::BROADCAST, MacAddr::ZERO);
+        let mut frame = Packet::echo(a, b, &echo).into_frame(MacAddr::BROADCAST, MacAddr::ZERO).bytes;
         frame.resize(60, 0xee);
-        let packet = Packet::from_frame(frame.clone()).expect("a packet");
+        let packet = Packet::from_frame(frame.clone().into()).expect("a packet");
         assert_eq!((packet.source(), packet.destination(), packet.as_echo()), (a, b, Some(echo)));
         frame[ETHERNET + 21] ^= 1;
-        assert_eq!(Packet::from_frame(frame).and_then(|packet| packet.as_echo()), None);
+        assert_eq!(Packet::from_frame(frame.into()).and_then(|packet| packet.as_echo()), None);
     }
 }

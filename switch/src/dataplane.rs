@@ -159,12 +159,23 @@ impl<L: Link> Dataplane<L> {
     }
 
     /// Moves one batch of frames that came in by `port`, to the links they leave by, and flushes those.
+    #[inline]
     pub fn service(&mut self, port: PortId, now: Instant) -> Serviced {
+        self.service_observed(port, now, |_, _, _| {})
+    }
+
+    /// The same, and says of each frame in its turn what the switch has decided, before any copy of it leaves.
+    pub fn service_observed(
+        &mut self,
+        port: PortId,
+        now: Instant,
+        mut observe: impl FnMut(&Switch, &Buffer, &Verdict),
+    ) -> Serviced {
         let Some(ingress) = self.ports.get_mut(port.0) else { return Serviced::Gone };
         let mut batch = std::mem::take(&mut self.batch);
         let received = ingress.link.receive(&mut self.pool, &mut batch, self.batch_limit);
         for buffer in batch.drain(..) {
-            self.forward(port, &buffer, now);
+            self.forward_observed(port, &buffer, now, &mut observe);
             self.pool.give(buffer);
         }
         self.batch = batch;
@@ -193,18 +204,32 @@ impl<L: Link> Dataplane<L> {
     /// The verdict is for whoever wants to know; it is counted and carried out already. `None`: there is no such port.
     #[inline]
     pub fn forward(&mut self, ingress: PortId, buffer: &Arc<Buffer>, now: Instant) -> Option<Verdict> {
+        self.forward_observed(ingress, buffer, now, &mut |_, _, _| {})
+    }
+
+    #[inline]
+    fn forward_observed(
+        &mut self,
+        ingress: PortId,
+        buffer: &Arc<Buffer>,
+        now: Instant,
+        observe: &mut impl FnMut(&Switch, &Buffer, &Verdict),
+    ) -> Option<Verdict> {
         let port = self.ports.get_mut(ingress.0)?;
         let switch = &mut self.bridges.get_mut(port.bridge.0)?.switch;
         let frame = match Frame::parse(buffer.frame(), buffer.vnet()) {
             Ok(frame) => frame,
             Err(reason) => {
                 port.counters.rx.count_unreadable(buffer.frame().len(), reason);
-                return Some(Verdict::Drop(reason));
+                let verdict = Verdict::Drop(reason);
+                observe(switch, buffer, &verdict);
+                return Some(verdict);
             }
         };
         let verdict = switch.ingress(ingress, &frame, now);
         let traffic = Traffic::of(&frame);
         port.counters.rx.count(traffic, &verdict);
+        observe(switch, buffer, &verdict);
 
         let mut copy = Copy { switch, ports: &mut self.ports, touched: &mut self.touched, ended: &mut self.ended };
         match &verdict {

@@ -2,11 +2,11 @@
 //! so there is always a fresh one beside those that wait for `accept`.
 
 use std::collections::VecDeque;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
-use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
+use smoltcp::wire::{IpAddress, IpEndpoint, IpListenEndpoint};
 
 /// The bytes that a socket holds in each direction.
 const BUFFER: usize = 128 * 1024;
@@ -36,6 +36,26 @@ impl Listener {
         self.ready.remove(at)
     }
 
+    pub(super) fn local(&self) -> SocketAddrV4 {
+        let ip = self.at.addr.map_or(Ipv4Addr::UNSPECIFIED, |IpAddress::Ipv4(ip)| ip);
+        SocketAddrV4::new(ip, self.at.port)
+    }
+
+    /// Whether a connection to this address is its.
+    pub(super) fn is_for(&self, to: SocketAddrV4) -> bool {
+        self.at.port == to.port() && self.at.addr.is_none_or(|ip| ip == IpAddress::Ipv4(*to.ip()))
+    }
+
+    /// Whether as many connections wait as may.
+    pub(super) fn is_full(&self) -> bool {
+        self.handshaking.len() + self.ready.len() >= BACKLOG
+    }
+
+    /// Whether a connection waits.
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// Moves connections on, and sees to it that a socket listens while there is room.
     pub(super) fn refill(&mut self, sockets: &mut SocketSet<'static>) {
         self.handshaking.extend(self.idle.take_if(|idle| state_of(sockets, *idle) != tcp::State::Listen));
@@ -54,7 +74,7 @@ impl Listener {
                 | tcp::State::TimeWait => self.ready.push_back(handle),
             }
         }
-        if self.idle.is_none() && self.handshaking.len() + self.ready.len() < BACKLOG {
+        if self.idle.is_none() && !self.is_full() {
             let mut socket = new_tcp();
             if socket.listen(self.at).is_ok() {
                 self.idle = Some(sockets.add(socket));
@@ -68,7 +88,7 @@ impl Listener {
     }
 }
 
-pub(super) fn state_of(sockets: &SocketSet<'static>, handle: SocketHandle) -> tcp::State {
+fn state_of(sockets: &SocketSet<'static>, handle: SocketHandle) -> tcp::State {
     sockets.get::<tcp::Socket<'_>>(handle).state()
 }
 

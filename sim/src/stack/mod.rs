@@ -7,7 +7,9 @@
 //! connection), and sockets that linger after `close` until TCP is done with them.
 
 mod device;
+mod lingering;
 mod listener;
+mod stream;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -19,8 +21,10 @@ use smoltcp::wire::{HardwareAddress, IpAddress, IpEndpoint, IpListenEndpoint};
 use switch::time::Instant;
 
 use self::device::Wire;
-use self::listener::{Listener, new_tcp, state_of};
-use crate::socket::SocketError;
+use self::lingering::Lingering;
+use self::listener::{Listener, new_tcp};
+use self::stream::Stream;
+use crate::socket::{Interest, SocketError};
 use crate::wire::Packet;
 
 /// The bytes that a datagram socket holds in each direction.
@@ -38,9 +42,9 @@ pub(crate) struct Stack {
     wire: Wire,
     sockets: SocketSet<'static>,
     listeners: BTreeMap<u64, Listener>,
-    streams: BTreeMap<u64, SocketHandle>,
+    streams: BTreeMap<u64, Stream>,
     datagrams: BTreeMap<u64, SocketHandle>,
-    lingering: Vec<SocketHandle>,
+    lingering: Vec<Lingering>,
     seed: u64,
 }
 
@@ -83,26 +87,35 @@ impl Stack {
 
     /// A packet has arrived for this namespace.
     pub(crate) fn push(&mut self, packet: Packet) {
+        if let Some((from, to)) = packet.ends() {
+            let heard = self.streams.values_mut().find(|stream| (stream.peer, stream.local) == (from, to));
+            heard.into_iter().for_each(Stream::hear);
+        }
         self.wire.incoming.push_back(packet);
     }
 
     /// Works on what has arrived and on timers. [`Stack::pop`] has what is to be sent.
     pub(crate) fn poll(&mut self, now: Instant) {
-        let now = to_smoltcp(now);
-        while !self.wire.incoming.is_empty() {
-            let result = self.interface.poll_ingress_single(now, &mut self.wire, &mut self.sockets);
+        while let Some(packet) = self.wire.incoming.front() {
+            if packet.is_syn() && self.is_full(packet) {
+                self.wire.incoming.pop_front();
+                continue;
+            }
+            let result = self.interface.poll_ingress_single(to_smoltcp(now), &mut self.wire, &mut self.sockets);
             self.refill();
+            self.observe(now);
             if result == PollIngressSingleResult::None {
                 break;
             }
         }
-        self.interface.poll_maintenance(now);
+        self.interface.poll_maintenance(to_smoltcp(now));
         for _ in 0..ROUNDS {
-            if self.interface.poll_egress(now, &mut self.wire, &mut self.sockets) == PollResult::None {
+            if self.interface.poll_egress(to_smoltcp(now), &mut self.wire, &mut self.sockets) == PollResult::None {
                 break;
             }
         }
-        self.sweep();
+        self.observe(now);
+        self.sweep(now);
     }
 
     /// The next packet to be sent.
@@ -113,9 +126,11 @@ impl Stack {
     /// When to call [`Stack::poll`] next, if nothing arrives before.
     pub(crate) fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
         // smoltcp says "now" as the origin of time.
-        let at = self.interface.poll_at(to_smoltcp(now), &self.sockets)?;
-        let micros = u64::try_from(at.total_micros()).unwrap_or(0);
-        Some(Instant::from_nanos(micros.saturating_mul(1000)).max(now))
+        let at = self.interface.poll_at(to_smoltcp(now), &self.sockets);
+        let at = at.map(|at| Instant::from_nanos(u64::try_from(at.total_micros()).unwrap_or(0).saturating_mul(1000)));
+        let silent = self.streams.values().filter_map(Stream::poll_timeout);
+        let gone = self.lingering.iter().filter_map(Lingering::poll_timeout);
+        at.into_iter().chain(silent).chain(gone).min().map(|at| at.max(now))
     }
 
     pub(crate) fn listen(&mut self, number: u64, ip: Ipv4Addr, port: u16) {
@@ -130,13 +145,27 @@ impl Stack {
         self.listeners.keys().copied().collect()
     }
 
-    /// Takes a finished connection from a listener's queue: the one with this peer, or the oldest.
-    pub(crate) fn accept(&mut self, listener: u64, peer: Option<SocketAddrV4>, number: u64) -> bool {
+    pub(crate) fn is_listener(&self, number: u64) -> bool {
+        self.listeners.contains_key(&number)
+    }
+
+    /// Takes a finished connection from a listener's queue: the one with this peer, or the oldest. One that was reset
+    /// meanwhile is passed over.
+    pub(crate) fn accept(&mut self, listener: u64, peer: Option<SocketAddrV4>, number: u64, now: Instant) -> bool {
         let Some(listener) = self.listeners.get_mut(&listener) else { return false };
-        let Some(handle) = listener.accept(peer, &self.sockets) else { return false };
-        self.streams.insert(number, handle);
+        while let Some(handle) = listener.accept(peer, &self.sockets) {
+            let socket = self.sockets.get_mut::<tcp::Socket<'static>>(handle);
+            if let (Some(local), Some(peer)) = (socket.local_endpoint(), socket.remote_endpoint()) {
+                let mut stream = Stream::new(handle, to_address(local), to_address(peer), now);
+                stream.observe(socket, now);
+                self.streams.insert(number, stream);
+                self.refill();
+                return true;
+            }
+            self.sockets.remove(handle);
+        }
         self.refill();
-        true
+        false
     }
 
     pub(crate) fn connect(
@@ -144,33 +173,57 @@ impl Stack {
         number: u64,
         local: SocketAddrV4,
         remote: SocketAddrV4,
+        now: Instant,
     ) -> Result<(), SocketError> {
         let mut socket = new_tcp();
-        let local = IpListenEndpoint { addr: Some(IpAddress::Ipv4(*local.ip())), port: local.port() };
+        let from = IpListenEndpoint { addr: Some(IpAddress::Ipv4(*local.ip())), port: local.port() };
         socket
-            .connect(self.interface.context(), IpEndpoint::from(remote), local)
+            .connect(self.interface.context(), IpEndpoint::from(remote), from)
             .map_err(|_| SocketError::AddressNotAvailable)?;
-        self.streams.insert(number, self.sockets.add(socket));
+        self.streams.insert(number, Stream::new(self.sockets.add(socket), local, remote, now));
         Ok(())
     }
 
     pub(crate) fn state(&self, number: u64) -> StreamState {
-        let Some(handle) = self.streams.get(&number) else { return StreamState::Closed };
-        match self.sockets.get::<tcp::Socket<'_>>(*handle).state() {
-            tcp::State::SynSent | tcp::State::SynReceived | tcp::State::Listen => StreamState::Connecting,
-            tcp::State::Established
-            | tcp::State::FinWait1
-            | tcp::State::FinWait2
-            | tcp::State::CloseWait
-            | tcp::State::Closing
-            | tcp::State::LastAck => StreamState::Open,
-            tcp::State::TimeWait | tcp::State::Closed => StreamState::Closed,
+        let Some(stream) = self.streams.get(&number) else { return StreamState::Closed };
+        stream.state(self.sockets.get(stream.handle))
+    }
+
+    /// The peer of a stream whose handshake is under way, and since when it is.
+    pub(crate) fn connecting(&self, number: u64) -> Option<(SocketAddrV4, Instant)> {
+        let stream = self.streams.get(&number)?;
+        let is_connecting = stream.state(self.sockets.get(stream.handle)) == StreamState::Connecting;
+        is_connecting.then_some((stream.peer, stream.since))
+    }
+
+    /// How the handshake of a stream ended, once it has.
+    pub(crate) fn connected(&mut self, number: u64) -> Result<Option<()>, SocketError> {
+        let (stream, socket) = self.stream(number)?;
+        stream.connected(socket).transpose()
+    }
+
+    /// Ends a stream without a word to its peer.
+    pub(crate) fn fail(&mut self, number: u64, why: SocketError) {
+        if let Ok((stream, socket)) = self.stream(number) {
+            stream.fail(socket, why);
         }
+    }
+
+    /// Own and other address of a stream.
+    pub(crate) fn ends(&self, number: u64) -> Option<(SocketAddrV4, SocketAddrV4)> {
+        self.streams.get(&number).map(|stream| (stream.local, stream.peer))
+    }
+
+    /// Where a socket of any kind is bound; the address is `0.0.0.0` if that is any.
+    pub(crate) fn local(&self, number: u64) -> Option<SocketAddrV4> {
+        let stream = self.streams.get(&number).map(|stream| stream.local);
+        let listener = || self.listeners.get(&number).map(Listener::local);
+        stream.or_else(listener).or_else(|| self.datagram_local(number))
     }
 
     /// Hands bytes to a stream; returns how many it took.
     pub(crate) fn send(&mut self, number: u64, bytes: &[u8]) -> Result<usize, SocketError> {
-        let socket = self.stream(number)?;
+        let (_, socket) = self.stream(number)?;
         if !socket.may_send() {
             return Err(SocketError::Reset);
         }
@@ -179,7 +232,7 @@ impl Stack {
 
     /// Appends what has arrived on a stream to `into`. False at the end of the stream.
     pub(crate) fn receive(&mut self, number: u64, into: &mut Vec<u8>) -> Result<bool, SocketError> {
-        let socket = self.stream(number)?;
+        let (_, socket) = self.stream(number)?;
         while socket.can_recv() {
             let taken = socket.recv(|bytes| {
                 into.extend_from_slice(bytes);
@@ -190,6 +243,62 @@ impl Stack {
             }
         }
         Ok(socket.may_recv())
+    }
+
+    /// Takes what has arrived on a stream: 0 at its end, `None` if nothing has come yet.
+    pub(crate) fn read(&mut self, number: u64, into: &mut [u8]) -> Result<Option<usize>, SocketError> {
+        let (stream, socket) = self.stream(number)?;
+        stream.read(socket, into)
+    }
+
+    /// As [`Stack::read`], but what has arrived stays.
+    pub(crate) fn peek(&mut self, number: u64, into: &mut [u8]) -> Result<Option<usize>, SocketError> {
+        let (stream, socket) = self.stream(number)?;
+        stream.peek(socket, into)
+    }
+
+    /// Hands bytes to a stream: how many it took, `None` if there is no room for any.
+    pub(crate) fn write(&mut self, number: u64, bytes: &[u8]) -> Result<Option<usize>, SocketError> {
+        let (stream, socket) = self.stream(number)?;
+        stream.write(socket, bytes)
+    }
+
+    /// Says that no more is sent on a stream. It can be read on.
+    pub(crate) fn shut(&mut self, number: u64) -> Result<(), SocketError> {
+        let (stream, socket) = self.stream(number)?;
+        match stream.state(socket) {
+            StreamState::Open => socket.close(),
+            StreamState::Connecting | StreamState::Closed => return Err(SocketError::NotConnected),
+        }
+        Ok(())
+    }
+
+    /// Whether small writes wait for earlier ones to be acknowledged (Nagle's algorithm, RFC 9293, 3.7.4).
+    pub(crate) fn set_delay(&mut self, number: u64, delay: bool) -> Result<(), SocketError> {
+        self.stream(number).map(|(_, socket)| socket.set_nagle_enabled(delay))
+    }
+
+    /// Whether small writes wait.
+    pub(crate) fn delay(&mut self, number: u64) -> Result<bool, SocketError> {
+        self.stream(number).map(|(_, socket)| socket.nagle_enabled())
+    }
+
+    /// Whether a call of this kind has something to say. One on a socket that is not there has.
+    pub(crate) fn is_ready(&self, number: u64, interest: Interest) -> bool {
+        if let Some(stream) = self.streams.get(&number) {
+            let socket = self.sockets.get(stream.handle);
+            return match interest {
+                Interest::Read => stream.can_read(socket),
+                Interest::Write => stream.can_write(socket),
+            };
+        }
+        if let Some(listener) = self.listeners.get(&number) {
+            return listener.has_ready();
+        }
+        match (self.datagrams.get(&number), interest) {
+            (Some(handle), Interest::Read) => self.sockets.get::<udp::Socket<'_>>(*handle).can_recv(),
+            (Some(_), Interest::Write) | (None, Interest::Read | Interest::Write) => true,
+        }
     }
 
     pub(crate) fn bind_datagrams(&mut self, number: u64, ip: Ipv4Addr, port: u16) -> Result<(), SocketError> {
@@ -218,9 +327,20 @@ impl Stack {
 
     /// Closes a socket of any kind, as `close` does: a stream still sends what it was given.
     pub(crate) fn close(&mut self, number: u64) {
-        if let Some(handle) = self.streams.remove(&number) {
-            self.sockets.get_mut::<tcp::Socket<'_>>(handle).close();
-            self.lingering.push(handle);
+        if let Some(Stream { handle, .. }) = self.streams.remove(&number) {
+            let socket = self.sockets.get_mut::<tcp::Socket<'_>>(handle);
+            if socket.state() == tcp::State::SynSent {
+                // The peer has not heard of it, or is told when it answers.
+                self.sockets.remove(handle);
+            } else {
+                // A peer whose data nobody has read must not take it for read.
+                if socket.can_recv() {
+                    socket.abort()
+                } else {
+                    socket.close()
+                }
+                self.lingering.push(Lingering::new(handle));
+            }
         }
         if let Some(handle) = self.datagrams.remove(&number) {
             self.sockets.remove(handle);
@@ -228,14 +348,28 @@ impl Stack {
         if let Some(listener) = self.listeners.remove(&number) {
             for handle in listener.into_sockets() {
                 self.sockets.get_mut::<tcp::Socket<'_>>(handle).abort();
-                self.lingering.push(handle);
+                self.lingering.push(Lingering::new(handle));
             }
         }
     }
 
-    fn stream(&mut self, number: u64) -> Result<&mut tcp::Socket<'static>, SocketError> {
-        let handle = *self.streams.get(&number).ok_or(SocketError::Closed)?;
-        Ok(self.sockets.get_mut::<tcp::Socket<'static>>(handle))
+    fn stream(&mut self, number: u64) -> Result<(&mut Stream, &mut tcp::Socket<'static>), SocketError> {
+        let stream = self.streams.get_mut(&number).ok_or(SocketError::Closed)?;
+        let socket = self.sockets.get_mut::<tcp::Socket<'static>>(stream.handle);
+        Ok((stream, socket))
+    }
+
+    /// Whether the listener that this packet is for can take no more: then Linux gives no answer, so that it comes again.
+    fn is_full(&self, packet: &Packet) -> bool {
+        let Some((_, to)) = packet.ends() else { return false };
+        let listener = self.listeners.values().find(|listener| listener.is_for(to));
+        listener.is_some_and(Listener::is_full)
+    }
+
+    fn observe(&mut self, now: Instant) {
+        for stream in self.streams.values_mut() {
+            stream.observe(self.sockets.get_mut(stream.handle), now);
+        }
     }
 
     fn refill(&mut self) {
@@ -243,12 +377,12 @@ impl Stack {
     }
 
     /// Forgets the sockets that TCP is done with.
-    fn sweep(&mut self) {
+    fn sweep(&mut self, now: Instant) {
         let sockets = &mut self.sockets;
-        self.lingering.retain(|handle| {
-            let done = state_of(sockets, *handle) == tcp::State::Closed;
+        self.lingering.retain_mut(|lingering| {
+            let done = lingering.is_done(sockets.get_mut(lingering.handle), now);
             if done {
-                sockets.remove(*handle);
+                sockets.remove(lingering.handle);
             }
             !done
         });
@@ -276,4 +410,9 @@ fn new_interface(seed: u64, wire: &mut Wire) -> Interface {
 
 fn to_smoltcp(now: Instant) -> smoltcp::time::Instant {
     smoltcp::time::Instant::from_micros(i64::try_from(now.as_nanos() / 1000).unwrap_or(i64::MAX))
+}
+
+fn to_address(endpoint: IpEndpoint) -> SocketAddrV4 {
+    let IpAddress::Ipv4(ip) = endpoint.addr;
+    SocketAddrV4::new(ip, endpoint.port)
 }

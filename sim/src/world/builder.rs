@@ -8,22 +8,31 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use netns::error::Error;
 
+#[cfg(doc)]
+use super::Runaway;
 use super::World;
+use crate::cable::Cable;
 use crate::clock::{Clock, mix};
+use crate::context;
 use crate::machine::Machine;
+use crate::plant::Plant;
 
 /// What a world is made with.
 #[derive(Clone, Debug)]
 pub struct WorldBuilder {
     seed: u64,
-    latency: Duration,
+    cable: Cable,
     bip: Option<Ipv4Net>,
     host: Vec<(String, Ipv4Net)>,
+    trace: bool,
+    budget: u64,
+    offload: bool,
 }
 
 impl Default for WorldBuilder {
     fn default() -> Self {
-        WorldBuilder { seed: 0, latency: Duration::from_micros(10), bip: None, host: Vec::new() }
+        let (cable, host) = (Cable::default(), Vec::new());
+        WorldBuilder { seed: 0, cable, bip: None, host, trace: false, budget: 10_000_000, offload: true }
     }
 }
 
@@ -35,10 +44,33 @@ impl WorldBuilder {
         self
     }
 
+    /// What cables are like, unless they are told otherwise: see [`Cable::default`].
+    #[must_use]
+    pub fn cable(mut self, cable: Cable) -> Self {
+        self.cable = cable;
+        self
+    }
+
     /// How long a frame is on its way through a cable.
     #[must_use]
     pub fn latency(mut self, latency: Duration) -> Self {
-        self.latency = latency;
+        self.cable.latency = latency;
+        self
+    }
+
+    /// How fast a cable is, in bits per second.
+    #[must_use]
+    pub fn rate(mut self, bits_per_second: u64) -> Self {
+        self.cable.rate = Some(bits_per_second);
+        self
+    }
+
+    /// Whether hosts send and take super-frames with unfinished checksums, as Linux' do by their TAPs. They do, unless a
+    /// container is told otherwise by its [`RunRequest`](netns::manager::RunRequest); where a cable has a rate or there is a rule,
+    /// frames are those of a real wire all the same.
+    #[must_use]
+    pub fn offload(mut self, offload: bool) -> Self {
+        self.offload = offload;
         self
     }
 
@@ -56,6 +88,21 @@ impl WorldBuilder {
         self
     }
 
+    /// Whether to write down in words what happens, for [`World::trace`].
+    #[must_use]
+    pub fn trace(mut self, trace: bool) -> Self {
+        self.trace = trace;
+        self
+    }
+
+    /// How many events a single moment may have, before the world is said to be stuck in it ([`Runaway::Stuck`]): ten million,
+    /// unless this says otherwise.
+    #[must_use]
+    pub fn event_budget(mut self, events: u64) -> Self {
+        self.budget = events;
+        self
+    }
+
     /// The world, with a daemon on its host.
     ///
     /// # Errors
@@ -70,15 +117,28 @@ impl WorldBuilder {
     #[must_use]
     pub fn build(self) -> World {
         let clock = Clock::default();
-        let machine = Machine::new(clock.clone(), mix(self.seed), self.latency, &self.host);
+        // (Other chance than that of ids and names.)
+        let plant = Rc::new(Plant::new(clock.clone(), mix(!self.seed)));
+        if self.trace {
+            plant.trace.write_down();
+        }
+        let mut machine = Machine::new(&plant, mix(self.seed), self.cable, &self.host);
+        machine.offload = self.offload;
+        let world = machine.world;
+        let machine = Rc::new(RefCell::new(machine));
+        context::register(world, &machine);
         World {
             seed: self.seed,
             bip: self.bip,
             clock,
-            machine: Rc::new(RefCell::new(machine)),
+            plant,
+            machine,
             daemon: None,
             generation: 0,
             ended: Vec::new(),
+            joins: Vec::new(),
+            budget: self.budget,
+            runaway: None,
             next_echo: 0,
             known: BTreeMap::new(),
         }

@@ -8,22 +8,24 @@ use netns::name::{Id, Name};
 use netns::network::Network;
 
 use super::{World, no_daemon};
-use crate::program::Program;
+use crate::program::Command;
 
 /// How long after its deadline a container may still be there.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl World {
-    /// Runs a container.
+    /// Runs a container with a [`Program`](crate::Program) or a [`Process`](crate::Process). See [`World::spawn`] for async
+    /// functions.
     ///
     /// # Errors
     /// Why there is none.
-    pub fn run(&mut self, request: RunRequest, program: Program) -> Result<Started, Error> {
+    pub fn run(&mut self, request: RunRequest, program: impl Into<Command>) -> Result<Started, Error> {
         let started = self.ask(|manager, now| manager.create(request, now))?;
         // What happens to it without a daemon is said by its name, too.
         self.known.insert(started.name.to_string(), started.id.clone());
+        let command = program.into().named(started.name.as_str());
         // (What the manager wants of the data plane is done before it is asked for more: the port is there.)
-        self.ask(|manager, now| manager.start(&started.id, program, now))?;
+        self.ask(|manager, now| manager.start(&started.id, command, now))?;
         Ok(started)
     }
 

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use netns::manager::Manager;
-use switch::dataplane::{Control, Dataplane, Event};
+use switch::dataplane::{BridgeId, Control, Dataplane, Event};
+use switch::fdb::FdbEvent;
 use switch::time::Instant;
 use switch::verdict::PortId;
 
 use crate::backend::SimBackend;
 use crate::cable::{CableEnd, CableId};
 use crate::clock::{Clock, Wake};
+use crate::trace::Trace;
 
 /// What ends with a daemon.
 #[derive(Debug)]
@@ -25,8 +27,10 @@ pub(super) struct Daemon {
 impl Daemon {
     /// # Panics
     /// If the manager asks for what can not be: a port twice, or one that is not there.
-    pub(super) fn obey(&mut self, control: Control<CableEnd>, now: Instant) {
-        if let Control::Plug { port, link, .. } = &control {
+    pub(super) fn obey(&mut self, control: Control<CableEnd>, now: Instant, trace: &Trace) {
+        trace.event(now, &in_words(&control));
+        if let Control::Plug { port, link, config, .. } = &control {
+            link.set_port(&config.name);
             self.ports.insert(link.id(), *port);
         }
         let takes_away = matches!(control, Control::Unplug { .. } | Control::RemoveBridge { .. });
@@ -38,15 +42,38 @@ impl Daemon {
         }
     }
 
-    pub(super) fn take_events(&mut self) {
+    pub(super) fn take_events(&mut self, now: Instant, trace: &Trace) {
         while let Some(event) = self.dataplane.poll_event() {
             match event {
                 Event::PortDown { port } => {
+                    trace.event(now, &format!("port {} is gone", port.0));
                     self.ports.retain(|_, other| *other != port);
                     // A network that is down says so to who asks for it.
                     let _ = self.manager.port_down(port);
                 }
             }
+        }
+        if trace.is_written_down() {
+            while let Some((bridge, event)) = self.dataplane.poll_fdb_event() {
+                trace.event(now, &self.told(bridge, event));
+            }
+        }
+    }
+
+    /// A change of an FDB in words, with the ports by their names.
+    fn told(&self, bridge: BridgeId, event: FdbEvent) -> String {
+        let name = |port: PortId| {
+            let config = self.dataplane.switch(bridge).and_then(|switch| switch.port(port));
+            config.map_or_else(|| format!("port {}", port.0), |config| config.name.clone())
+        };
+        match event {
+            FdbEvent::Learned { station, port, .. } => format!("{station} is behind {}", name(port)),
+            FdbEvent::Moved { station, from, to, .. } => {
+                format!("{station} has moved from {} to {}", name(from), name(to))
+            }
+            FdbEvent::Set { station, port, .. } => format!("{station} is behind {} for good", name(port)),
+            FdbEvent::Expired { station, .. } => format!("{station} has been silent for too long"),
+            FdbEvent::Evicted { station, .. } => format!("{station} is forgotten"),
         }
     }
 
@@ -62,5 +89,18 @@ impl Daemon {
                 clock.wake_at(at.max(clock.now() + Duration::from_nanos(1)), who);
             }
         }
+    }
+}
+
+/// A change of the data plane in words.
+fn in_words(control: &Control<CableEnd>) -> String {
+    match control {
+        Control::AddBridge { name, .. } => format!("bridge {name} is made"),
+        Control::RemoveBridge { bridge } => format!("bridge {} is removed", bridge.0),
+        Control::Plug { port, config, .. } => format!("{} is plugged in as port {}", config.name, port.0),
+        Control::Unplug { port } => format!("port {} is unplugged", port.0),
+        Control::SetStation { station, port, .. } => format!("{station} is set behind port {}", port.0),
+        Control::ClearStation { station, .. } => format!("{station} is cleared"),
+        Control::FlushPort { port } => format!("port {} is flushed", port.0),
     }
 }

@@ -15,24 +15,34 @@ use switch::dataplane::{self, BridgeStatistics, Control, Dataplane, FdbRow, Serv
 use switch::time::Instant;
 
 use crate::backend::SimBackend;
-use crate::cable::CableId;
+use crate::cable::{CableEnd, CableId};
 use crate::clock::{Clock, Wake, mix};
 use crate::machine::{self, Crash, Machine};
+use crate::plant::Plant;
 
 mod builder;
+mod cables;
 mod containers;
 mod daemon;
+mod join;
 mod outside;
 mod places;
+mod programs;
+mod rules;
+mod runaway;
 mod talk;
+mod tracing;
 
 pub use self::builder::WorldBuilder;
 use self::daemon::Daemon;
+use self::join::Join;
 pub use self::places::Place;
+pub use self::programs::{ProgramHandle, Stuck};
+pub use self::runaway::Runaway;
 pub use self::talk::Stream;
 
 /// When a world begins, in seconds since 1970.
-const EPOCH: u64 = 1_700_000_000;
+pub(crate) const EPOCH: u64 = 1_700_000_000;
 
 /// A simulated host.
 #[derive(Debug)]
@@ -40,12 +50,19 @@ pub struct World {
     seed: u64,
     bip: Option<Ipv4Net>,
     clock: Clock,
+    plant: Rc<Plant>,
     machine: Rc<RefCell<Machine>>,
     daemon: Option<Daemon>,
     /// How many daemons there have been: each has chance of its own.
     generation: u64,
     ended: Vec<Ended>,
     next_echo: u16,
+    /// The cables between networks.
+    joins: Vec<Join>,
+    /// How many events one moment may have.
+    budget: u64,
+    /// Why the world can not go on, until somebody is told.
+    runaway: Option<Runaway>,
     /// Containers by the names that places were given, so that a place is found without a daemon.
     known: BTreeMap<String, Id>,
 }
@@ -66,6 +83,7 @@ impl World {
             return Ok(Vec::new());
         }
         self.generation += 1;
+        self.note("the daemon starts");
         self.machine().daemon_starts();
         let settings = Settings { seed: mix(self.seed ^ self.generation), bip: self.bip };
         let opened = Manager::open(SimBackend::new(&self.machine), &settings, self.both_clocks());
@@ -78,18 +96,22 @@ impl World {
             dataplane_wakes: None,
         });
         self.follow_up();
+        self.plug_joins();
         self.settle();
         if self.daemon.is_some() { Ok(warnings) } else { Err(no_daemon()) }
     }
 
     /// Kills the daemon, as `kill -9` does: containers go on without a switch.
     pub fn kill_daemon(&mut self) {
-        self.daemon = None;
+        if self.daemon.take().is_some() {
+            self.note("the daemon is killed");
+        }
         self.machine().daemon_ends();
     }
 
     /// Starts the machine anew: daemon and containers are gone, and the host's interfaces that they made; the disk stays.
     pub fn reboot(&mut self) {
+        self.note("the machine starts anew");
         self.daemon = None;
         self.machine().reboot();
     }
@@ -134,29 +156,6 @@ impl World {
         self.clock.now().since(Instant::ZERO)
     }
 
-    /// Lets time go by, and everything happen that is due in it.
-    pub fn advance(&mut self, time: Duration) {
-        self.run_until(time, |_| false);
-    }
-
-    /// Lets time go by until `done`, but for no longer than `limit`. Returns whether it was done.
-    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut World) -> bool) -> bool {
-        let deadline = self.clock.now() + limit;
-        loop {
-            self.settle();
-            if done(self) {
-                return true;
-            }
-            match self.clock.next().filter(|at| *at <= deadline) {
-                Some(at) => self.clock.jump_to(at),
-                None => {
-                    self.clock.jump_to(deadline);
-                    return false;
-                }
-            }
-        }
-    }
-
     /// The counters of all bridges; none without a daemon.
     #[must_use]
     pub fn statistics(&self) -> Vec<BridgeStatistics> {
@@ -168,12 +167,6 @@ impl World {
     pub fn fdb(&self) -> Vec<FdbRow> {
         let now = self.clock.now();
         self.daemon.as_ref().map_or_else(Vec::new, |daemon| daemon.dataplane.fdb(now))
-    }
-
-    /// A hash over every frame that passed a cable: when, where, and what became of it. Equal runs have equal hashes.
-    #[must_use]
-    pub fn trace_hash(&self) -> u64 {
-        self.clock.trace_hash()
     }
 
     /// The containers that were seen to end, since this was last asked.
@@ -215,45 +208,34 @@ impl World {
         let daemon = self.daemon.as_mut().ok_or_else(no_daemon)?;
         let answer = work(&mut daemon.manager, now);
         self.follow_up();
+        self.bury();
         // Whoever asked a daemon that was killed over it never hears the answer.
         if self.daemon.is_some() { answer } else { Err(no_daemon()) }
     }
 
-    /// Everything that is due now.
-    fn settle(&mut self) {
-        while let Some(wake) = self.clock.pop_due() {
-            let now = self.clock.now();
-            match wake {
-                Wake::Namespace(id) => {
-                    if let Some(namespace) = self.machine().namespaces.get_mut(&id) {
-                        namespace.wake(now);
-                    }
-                    if id == machine::HOST {
-                        self.machine().answer_names();
-                    }
-                }
-                Wake::Port(cable) => self.serve(cable),
-                Wake::Program(pid) => self.machine().run_out(pid),
-                Wake::Manager => self.manager_timeout(),
-                Wake::Dataplane => self.dataplane_timeout(),
-            }
-            // An end is seen at once, as the daemon sees it by the shim's pidfd.
-            if self.daemon.is_some() && self.machine().has_ended() {
-                self.reap();
-            }
+    /// Takes what an interface had sent before it went, while there still is a port for it.
+    fn hear_last_words(&mut self) {
+        let cables = std::mem::take(&mut self.machine().last_words);
+        for cable in cables {
+            while self.serve(cable) == Serviced::More {}
         }
     }
 
-    fn serve(&mut self, cable: CableId) {
+    /// Lets the switch take a batch from a cable.
+    fn serve(&mut self, cable: CableId) -> Serviced {
         let now = self.clock.now();
-        let Some(daemon) = &mut self.daemon else { return };
-        let Some(port) = daemon.ports.get(&cable) else { return };
-        match daemon.dataplane.service(*port, now) {
-            Serviced::More => self.clock.wake_now(Wake::Port(cable)),
-            Serviced::Idle | Serviced::Gone => {}
-        }
-        daemon.take_events();
+        let Some(daemon) = &mut self.daemon else { return Serviced::Gone };
+        let Some(port) = daemon.ports.get(&cable) else { return Serviced::Gone };
+        let observer = daemon.dataplane.link(*port).map(CableEnd::observer);
+        let observe = |switch: &_, frame: &_, verdict: &_| {
+            if let Some(observer) = &observer {
+                observer.decided(switch, frame, verdict);
+            }
+        };
+        let serviced = daemon.dataplane.service_observed(*port, now, observe);
+        daemon.take_events(now, &self.plant.trace);
         self.follow_up();
+        serviced
     }
 
     fn reap(&mut self) {
@@ -274,7 +256,7 @@ impl World {
         let Some(daemon) = &mut self.daemon else { return };
         daemon.dataplane_wakes = None;
         daemon.dataplane.handle_timeout(now);
-        daemon.take_events();
+        daemon.take_events(now, &self.plant.trace);
         daemon.schedule(&self.clock);
     }
 
@@ -283,6 +265,7 @@ impl World {
         if self.machine().daemon == machine::Daemon::Killed {
             self.kill_daemon();
         }
+        self.hear_last_words();
         let now = self.clock.now();
         let Some(daemon) = &mut self.daemon else { return };
         while let Some(control) = daemon.manager.poll_control() {
@@ -290,9 +273,9 @@ impl World {
                 // What came before there was a port waits in the cable.
                 self.clock.wake_now(Wake::Port(link.id()));
             }
-            daemon.obey(control, now);
+            daemon.obey(control, now, &self.plant.trace);
         }
-        daemon.take_events();
+        daemon.take_events(now, &self.plant.trace);
         daemon.schedule(&self.clock);
     }
 }
@@ -300,6 +283,7 @@ impl World {
 impl Drop for World {
     /// A test that fails says how it can be repeated; one that passes says nothing.
     fn drop(&mut self) {
+        self.end_programs();
         if std::thread::panicking() {
             eprintln!("the simulator's seed is {}", self.seed);
         }

@@ -60,7 +60,7 @@ impl World {
     /// If the place or the interface is not there, or it leads to no switch.
     pub fn ifindex(&mut self, place: &Place, interface: &str) -> Result<u32, SocketError> {
         self.within(place, |namespace, _| match namespace.interface(interface).map(|found| &found.kind) {
-            Some(Kind::Cable(jack)) => Ok(jack.switch_end().id().0),
+            Some(Kind::Cable(jack)) => Ok(jack.id().0),
             Some(Kind::Loopback(_) | Kind::Dummy(_)) | None => Err(SocketError::NoSuchDevice),
         })?
     }
@@ -82,9 +82,7 @@ impl World {
 
     /// Lets the daemon see ends at once, as it sees them by pidfds.
     fn settle_ends(&mut self) {
-        if self.daemon.is_some() && self.machine().has_ended() {
-            self.reap();
-        }
+        self.see_ends();
         self.settle();
     }
 }

@@ -161,7 +161,7 @@ impl World {
     }
 }
 
-fn not_there(place: &Place) -> Error {
+pub(super) fn not_there(place: &Place) -> Error {
     match place {
         Place::Host => Error::NotRunning(HOSTNAME.to_owned()),
         Place::Container(name) => Error::NotRunning(name.clone()),

@@ -202,10 +202,16 @@ impl World {
 
     /// Takes the connection from `peer` out of whichever listener's queue it is in.
     fn accept_from(&mut self, peer: SocketAddrV4) -> Option<SocketId> {
+        let now = self.clock.now();
         let machine = &mut *self.machine();
         let number = machine.new_socket();
         for (home, namespace) in &mut machine.namespaces {
-            if namespace.stack.listeners().into_iter().any(|listener| namespace.accept(listener, Some(peer), number)) {
+            if namespace
+                .stack
+                .listeners()
+                .into_iter()
+                .any(|listener| namespace.accept(listener, Some(peer), number, now))
+            {
                 return Some(SocketId { namespace: *home, number });
             }
         }

@@ -1,14 +1,25 @@
 //! The simulator is what it says: hosts talk as Linux hosts do, daemons die and come back, and equal seeds give equal runs.
 
+use std::io;
 use std::net::Ipv4Addr;
 
 use netns::manager::{RunRequest, Started};
 use netns::mode::NetworkMode;
-use pontoon_sim::{Place, Program, World};
+use pontoon_sim::net::TcpListener;
+use pontoon_sim::{Exit, Place, Program, ProgramHandle, World};
+use tokio::io::AsyncWriteExt;
 
+mod cables;
 mod containers;
 mod daemon;
+mod faults;
+mod http;
+mod loops;
 mod network;
+mod programs;
+mod sockets;
+mod time;
+mod traces;
 
 const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -44,6 +55,32 @@ fn request(name: &str, mode: &str) -> RunRequest {
         mode,
         detached: true,
         ..RunRequest::new(vec!["sleep".to_owned()])
+    }
+}
+
+/// A container that runs a program on a network.
+fn spawn<T: Exit>(
+    world: &mut World,
+    name: &str,
+    network: &str,
+    program: impl AsyncFnOnce() -> T + 'static,
+) -> ProgramHandle {
+    world.spawn(request(name, network), program).expect("a container")
+}
+
+/// Reads a stream to its end, and says the same.
+async fn echo_once(listener: &TcpListener) -> io::Result<()> {
+    let (mut stream, _) = listener.accept().await?;
+    let (mut reader, mut writer) = stream.split();
+    tokio::io::copy(&mut reader, &mut writer).await?;
+    writer.shutdown().await
+}
+
+/// Echoes for ever.
+async fn echo() -> io::Result<()> {
+    let listener = TcpListener::bind("0.0.0.0:7").await?;
+    loop {
+        echo_once(&listener).await?;
     }
 }
 

@@ -168,12 +168,80 @@ fn equal_seeds_give_equal_traces_and_others_do_not() {
 }
 
 #[test]
-fn an_idle_day_changes_nothing() {
+fn an_idle_day_of_a_hundred_containers_is_a_handful_of_events() {
     let mut world = world();
-    (0..20).for_each(|number| drop(start(&mut world, &format!("c{number}"), "bridge")));
-    assert!(world.ping(&Place::container("c0"), Ipv4Addr::new(172, 17, 0, 21)));
+    (0..100).for_each(|number| drop(start(&mut world, &format!("c{number}"), "bridge")));
+    let last = Ipv4Addr::new(172, 17, 0, 101);
+    assert!(world.ping(&Place::container("c0"), last));
+    let before = world.events();
     world.advance(Duration::from_secs(24 * 60 * 60));
-    assert!(world.ping(&Place::container("c0"), Ipv4Addr::new(172, 17, 0, 21)));
+    assert_eq!(world.events() - before, 4, "the FDB forgets, and that is all");
+    assert!(world.ping(&Place::container("c0"), last));
+}
+
+/// Sends ten megabytes from `db` to `web`; what the ports of both have counted, and what `web`'s interface has.
+fn ten_megabytes(mut world: World, offload: [bool; 2]) -> ([switch::counters::PortCounters; 2], u64) {
+    for (name, offload) in ["web", "db"].into_iter().zip(offload) {
+        let request = netns::manager::RunRequest { offload, ..request(name, "bridge") };
+        world.run(request, Program::Sleep).expect("a container");
+    }
+    let (web, db) = (Place::container("web"), Place::container("db"));
+    world.listen(&web, ANY, 80).expect("a listener");
+    let sent = some_bytes(10 << 20);
+    assert!(world.transfer(&db, FIRST, 80, &sent).expect("a transfer") == sent);
+    world.advance(Duration::from_secs(1));
+    let seen = world.interfaces(&web).expect("interfaces")[1].rx_packets;
+    let ports = &world.statistics()[0].ports;
+    assert!(ports.iter().all(|port| port.counters.check().is_ok()));
+    ([ports[1].counters.clone(), ports[2].counters.clone()], seen)
+}
+
+#[test]
+fn a_transfer_crosses_the_switch_in_super_frames() {
+    let ([web, db], seen) = ten_megabytes(world(), [true, true]);
+    assert!(db.rx.super_frames > 100, "{:?}", db.rx);
+    assert_eq!((web.tx.super_frames, web.tx.packets), (db.rx.super_frames, seen));
+    // 1460 bytes to a segment.
+    assert!(web.tx.wire_frames >= 7183 && web.tx.packets * 2 < web.tx.wire_frames, "{:?}", web.tx);
+}
+
+#[test]
+fn whoever_takes_no_super_frames_gets_their_segments() {
+    let ([web, db], seen) = ten_megabytes(world(), [false, true]);
+    assert!(db.rx.super_frames > 100, "{:?}", db.rx);
+    assert!(seen >= 7183, "{seen}");
+    assert_eq!(web.tx.dropped, 0);
+    let ([web, db], _) = ten_megabytes(world(), [true, false]);
+    assert_eq!((web.tx.super_frames, db.rx.super_frames), (0, 0));
+    let ([web, db], _) = ten_megabytes(World::builder().offload(false).up().expect("a world"), [true, true]);
+    assert_eq!((web.tx.super_frames, db.rx.super_frames), (0, 0));
+}
+
+#[test]
+fn rules_see_the_frames_of_a_real_wire() {
+    let mut world = world();
+    let seen = std::rc::Rc::new(std::cell::Cell::new((0, 0)));
+    let note = std::rc::Rc::clone(&seen);
+    let look = move |passage: &mut pontoon_sim::Passage<'_>| {
+        let (count, longest) = note.get();
+        note.set((count + 1, passage.frame.len().max(longest)));
+        pontoon_sim::Fate::Pass
+    };
+    world.add_rule(pontoon_sim::Scope::world(), look).expect("the world is there").forget();
+    let ([web, _], _) = ten_megabytes(world, [true, true]);
+    let (count, longest) = seen.get();
+    assert_eq!((web.tx.super_frames, longest), (0, 1514));
+    assert!(count > 2 * 7183, "{count}");
+}
+
+#[test]
+fn what_is_corrupted_is_noticed_though_checksums_are_left_to_others() {
+    let (mut world, web, db) = world_of_two();
+    world.listen(&web, ANY, 80).expect("a listener");
+    let corrupt = pontoon_sim::fault::Corrupt::bit(0.02);
+    world.add_rule(pontoon_sim::Scope::world(), corrupt).expect("the world is there").forget();
+    let sent = some_bytes(300_000);
+    assert!(world.transfer(&db, FIRST, 80, &sent).expect("a transfer") == sent);
 }
 
 #[test]

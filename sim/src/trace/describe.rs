@@ -1,0 +1,143 @@
+//! A frame in words, in one line, as `tcpdump -e` has it.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use etherparse::{ArpPacketSlice, Icmpv4Type, LaxNetSlice, LaxSlicedPacket, TcpSlice, TransportSlice};
+use switch::frame::Frame;
+use switch::vnet::VnetHeader;
+
+/// Who sends it to whom, how long it is, and what is in it, as far as anybody can tell.
+pub(super) fn describe(bytes: &[u8]) -> String {
+    let Ok(frame) = Frame::parse(bytes, VnetHeader::default()) else {
+        return format!("{} bytes, no frame", bytes.len());
+    };
+    let tags: String =
+        frame.outer().into_iter().chain(frame.inner()).map(|tag| format!("VLAN {}, ", tag.vid())).collect();
+    let (source, destination, len) = (frame.source(), frame.destination(), bytes.len());
+    format!("{source} > {destination}, {len} bytes, {tags}{}", payload(bytes, &frame))
+}
+
+fn payload(bytes: &[u8], frame: &Frame<'_>) -> String {
+    let unknown = || match frame.ethertype() {
+        length @ ..0x600 => format!("LLC of {length} bytes"),
+        ethertype => format!("EtherType 0x{ethertype:04x}"),
+    };
+    let Ok(packet) = LaxSlicedPacket::from_ethernet(bytes) else { return unknown() };
+    match &packet.net {
+        Some(LaxNetSlice::Arp(packet)) => arp(packet).unwrap_or_else(unknown),
+        Some(LaxNetSlice::Ipv4(ip)) => {
+            let header = ip.header();
+            transport(
+                header.source_addr(),
+                header.destination_addr(),
+                ip.payload_ip_number().0,
+                packet.transport.as_ref(),
+            )
+        }
+        Some(LaxNetSlice::Ipv6(ip)) => {
+            let (header, protocol) = (ip.header(), ip.payload().ip_number.0);
+            transport(header.source_addr(), header.destination_addr(), protocol, packet.transport.as_ref())
+        }
+        None => unknown(),
+    }
+}
+
+/// An address with a port behind it, or without one.
+trait Address: std::fmt::Display + Copy {
+    fn with_port(self, port: u16) -> String;
+}
+
+impl Address for Ipv4Addr {
+    fn with_port(self, port: u16) -> String {
+        format!("{self}:{port}")
+    }
+}
+
+impl Address for Ipv6Addr {
+    fn with_port(self, port: u16) -> String {
+        format!("[{self}]:{port}")
+    }
+}
+
+fn transport<A: Address>(from: A, to: A, protocol: u8, transport: Option<&TransportSlice<'_>>) -> String {
+    match transport {
+        Some(TransportSlice::Tcp(tcp)) => {
+            let (from, to) = (from.with_port(tcp.source_port()), to.with_port(tcp.destination_port()));
+            format!("TCP {from} > {to} {}", segment(tcp))
+        }
+        Some(TransportSlice::Udp(udp)) => {
+            let (from, to) = (from.with_port(udp.source_port()), to.with_port(udp.destination_port()));
+            format!("UDP {from} > {to}, {} bytes of data", udp.payload().len())
+        }
+        Some(TransportSlice::Icmpv4(icmp)) => match icmp.icmp_type() {
+            Icmpv4Type::EchoRequest(echo) => format!("ICMP {from} > {to} echo request {}", echo.seq),
+            Icmpv4Type::EchoReply(echo) => format!("ICMP {from} > {to} echo reply {}", echo.seq),
+            _ => format!("ICMP {from} > {to} type {} code {}", icmp.type_u8(), icmp.code_u8()),
+        },
+        Some(TransportSlice::Icmpv6(icmp)) => format!("ICMPv6 {from} > {to} type {}", icmp.type_u8()),
+        Some(TransportSlice::Igmp(_)) => format!("IGMP {from} > {to}"),
+        None => format!("IP {from} > {to} protocol {protocol}"),
+    }
+}
+
+fn segment(tcp: &TcpSlice<'_>) -> String {
+    let flags = [
+        (tcp.syn(), "SYN"),
+        (tcp.fin(), "FIN"),
+        (tcp.rst(), "RST"),
+        (tcp.psh(), "PSH"),
+        (tcp.ack(), "ACK"),
+        (tcp.urg(), "URG"),
+    ];
+    let flags: Vec<&str> = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, name)| name).collect();
+    format!("[{}], {} bytes of data", flags.join(" "), tcp.payload().len())
+}
+
+/// ARP for IPv4 on Ethernet (RFC 826); `None` if it is about anything else.
+fn arp(arp: &ArpPacketSlice<'_>) -> Option<String> {
+    let packet = arp.to_packet();
+    let ip = |bytes: &[u8]| <[u8; 4]>::try_from(bytes).ok().map(Ipv4Addr::from);
+    let mac = |bytes: &[u8]| <[u8; 6]>::try_from(bytes).ok().map(switch::mac::MacAddr);
+    let (sender, target) = (ip(packet.sender_protocol_addr())?, ip(packet.target_protocol_addr())?);
+    match packet.operation.0 {
+        1 => Some(format!("ARP who has {target}? {sender} asks")),
+        2 => Some(format!("ARP {sender} is at {}", mac(packet.sender_hw_addr())?)),
+        operation => Some(format!("ARP operation {operation} of {sender}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use etherparse::PacketBuilder;
+
+    use super::*;
+
+    const MACS: ([u8; 6], [u8; 6]) = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
+    const ENDS: &str = "02:00:00:00:00:01 > 02:00:00:00:00:02";
+
+    #[test]
+    fn says_what_is_in_a_frame() {
+        let mut tcp = Vec::new();
+        let packet = PacketBuilder::ethernet2(MACS.0, MACS.1).ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).tcp(1, 80, 0, 9);
+        packet.syn().ack(7).write(&mut tcp, b"hello").expect("written");
+        assert_eq!(
+            describe(&tcp),
+            format!("{ENDS}, 59 bytes, TCP 10.0.0.1:1 > 10.0.0.2:80 [SYN ACK], 5 bytes of data")
+        );
+        let mut udp = Vec::new();
+        let packet = PacketBuilder::ethernet2(MACS.0, MACS.1).ipv6([1; 16], [2; 16], 64).udp(53, 5353);
+        packet.write(&mut udp, b"").expect("written");
+        let ends = "[101:101:101:101:101:101:101:101]:53 > [202:202:202:202:202:202:202:202]:5353";
+        assert_eq!(describe(&udp), format!("{ENDS}, 62 bytes, UDP {ends}, 0 bytes of data"));
+    }
+
+    #[test]
+    fn says_what_it_can_of_anything_else() {
+        let frame = |rest: &[u8]| [&MACS.1[..], &MACS.0, rest].concat();
+        assert_eq!(describe(&frame(&[0, 3, 0x42, 0x42, 3])), format!("{ENDS}, 17 bytes, LLC of 3 bytes"));
+        let tagged = [0x81, 0, 0x20, 5, 0x88, 0xb5];
+        assert_eq!(describe(&frame(&tagged)), format!("{ENDS}, 18 bytes, VLAN 5, EtherType 0x88b5"));
+        assert_eq!(describe(&frame(&[0x08, 0x00, 0x45])), format!("{ENDS}, 15 bytes, EtherType 0x0800"));
+        assert_eq!(describe(&[0; 13]), "13 bytes, no frame");
+    }
+}
