@@ -294,8 +294,8 @@ mod tests {
         let unfinished = gso(GSO_TCPV4, 34, 1448);
         for senseless in [
             unfinished, // a TCP header of no length
-            VnetHeader { flags: 0, ..unfinished },
-            VnetHeader { gso_size: 0, ..unfinished },
+            VnetHeader { flags: 0, gso_type: GSO_UDP_L4, ..unfinished },
+            VnetHeader { gso_size: 0, gso_type: GSO_UDP_L4, ..unfinished },
             VnetHeader { csum_start: 65_535, ..unfinished },
             VnetHeader { csum_start: 8999, gso_type: GSO_UDP_L4, ..unfinished },
             VnetHeader { csum_start: 13, gso_type: GSO_UDP_L4, ..unfinished },
@@ -305,6 +305,18 @@ mod tests {
             let frame = Frame::parse(&bytes, senseless).unwrap();
             assert_eq!((frame.longest_segment(), frame.wire_frames()), (9000, 1), "{senseless:?}");
         }
+    }
+
+    #[test]
+    fn a_transport_header_begins_behind_the_tags_at_the_earliest() {
+        let mut bytes = vec![0; 9000];
+        let earliest = Frame::parse(&bytes, gso(GSO_UDP_L4, 14, 1000)).unwrap();
+        assert_eq!((earliest.longest_segment(), earliest.wire_frames()), (1022, 9));
+        bytes[12..14].copy_from_slice(&[0x81, 0x00]);
+        let within_a_tag = Frame::parse(&bytes, gso(GSO_UDP_L4, 14, 1000)).unwrap();
+        assert_eq!((within_a_tag.longest_segment(), within_a_tag.wire_frames()), (9000, 1));
+        let behind_it = Frame::parse(&bytes, gso(GSO_UDP_L4, 18, 1000)).unwrap();
+        assert_eq!((behind_it.longest_segment(), behind_it.wire_frames()), (1026, 9));
     }
 
     fn frame(after_macs: &[u8]) -> Vec<u8> {

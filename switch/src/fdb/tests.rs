@@ -250,6 +250,35 @@ fn the_queue_of_checks_stays_in_bounds_when_stations_come_and_go() {
 }
 
 #[test]
+fn the_queue_of_checks_shrinks_when_many_stations_have_gone_for_good() {
+    let mut fdb = fdb();
+    for station in 0..1000 {
+        fdb.learn(VLAN, mac(station), ONE, at(0));
+    }
+    fdb.flush_port(ONE);
+    assert_eq!(fdb.checks.len(), 1000);
+    for round in 0..10 {
+        for station in 0..7 {
+            fdb.learn(VLAN, mac(station), ONE, Instant::from_nanos(round));
+        }
+        fdb.flush_port(ONE);
+    }
+    assert!(fdb.checks.len() <= 80, "{} checks for no station", fdb.checks.len());
+}
+
+#[test]
+fn void_checks_are_left_alone_until_they_outnumber_the_valid() {
+    let mut fdb = fdb();
+    for station in 0..500 {
+        fdb.learn(VLAN, mac(station), ONE, at(0));
+        fdb.learn(VLAN, mac(1000 + station), TWO, at(0));
+    }
+    fdb.flush_port(ONE);
+    fdb.learn(VLAN, mac(2000), TWO, at(0));
+    assert_eq!(fdb.checks.len(), 1001, "to sweep them out now would be a cost for nothing");
+}
+
+#[test]
 fn a_sweep_is_bounded_and_tells_that_there_is_more() {
     let mut fdb = fdb();
     fdb.set_quota(ONE, 10_000);

@@ -174,7 +174,7 @@ impl Plan {
     pub(super) fn any(scenes: usize) -> impl Strategy<Value = Plan> {
         let several = prop_oneof![
             30 => sent().prop_map(|sent| vec![Step::Send(sent)]),
-            6 => (station(), port(), port(), port()).prop_map(|(station, first, then, asker)| moves(station, first, then, asker)),
+            6 => (station(), port(), port(), port()).prop_map(moves),
             2 => port().prop_map(|port| vec![Step::FlushPort(port)]),
             1 => Just(vec![Step::Flush]),
             1 => prop_oneof![Just(vec![Step::AgeAtOnce]), Just(vec![Step::AgeSlowly])],
@@ -185,7 +185,7 @@ impl Plan {
 }
 
 /// A station is heard at one port, then at another, and then spoken to.
-fn moves(station: MacAddr, first: u16, then: u16, asker: u16) -> Vec<Step> {
+fn moves((station, first, then, asker): (MacAddr, u16, u16, u16)) -> Vec<Step> {
     let asks = MacAddr([2, 0, 0, 0, 1, asker as u8]);
     let said = [(first, station, asks), (then, station, asks), (asker, asks, station)];
     let sent = |(port, from, to)| Step::Send(Sent { port, to, from, tags: Vec::new(), body: Body::Bytes(7) });
