@@ -19,6 +19,15 @@ use crate::names::NameTable;
 use crate::network::EndpointKind;
 use crate::publish::PortMapping;
 
+/// What has become of the host's firewall.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FirewallNews {
+    /// Something of ours is missing that [`Backend::protect`] had put there, and has not put back since.
+    pub is_broken: bool,
+    /// Rules of others are not what they were.
+    pub others_changed: bool,
+}
+
 /// The world that the manager acts on.
 pub trait Backend {
     /// What joins a port of the switch to an interface.
@@ -141,6 +150,9 @@ pub trait Backend {
     /// # Errors
     /// If there is no firewall to be had: the last policy still holds.
     fn protect(&mut self, policy: &Policy, before: Option<&str>) -> Result<(), BackendError>;
+
+    /// What has become of the host's firewall since this was last asked. Never waits.
+    fn poll_firewall(&mut self) -> FirewallNews;
 
     /// What of others drops the traffic of a bridge of ours, each in a sentence with its remedy.
     ///

@@ -73,7 +73,19 @@ pub enum PolicyError {
     Instance(String),
 }
 
+/// Which tables an instance has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tables {
+    pub(crate) inet: bool,
+    pub(crate) netdev: bool,
+}
+
 impl Policy {
+    /// The tables that it takes.
+    pub(crate) fn tables(&self) -> Tables {
+        Tables { inet: !self.networks.is_empty() || self.guards, netdev: !self.silenced.is_empty() }
+    }
+
     /// What an instance leaves behind: nothing.
     #[must_use]
     pub fn none(instance: impl Into<String>) -> Self {
@@ -97,7 +109,8 @@ impl Policy {
             script.line(0, format_args!("add table {family} pontoon_{instance}"));
             script.line(0, format_args!("delete table {family} pontoon_{instance}"));
         }
-        if !bridges.is_empty() || self.guards {
+        let tables = self.tables();
+        if tables.inet {
             script.line(0, format_args!("table inet pontoon_{instance} {{"));
             script.set("bridges", "ifname", &bridges);
             let pairs = bridges.iter().map(|bridge| format!("{bridge} . {bridge}")).collect();
@@ -113,7 +126,7 @@ impl Policy {
             }
             script.line(0, "}");
         }
-        if !silenced.is_empty() {
+        if tables.netdev {
             script.line(0, format_args!("table netdev pontoon_{instance} {{"));
             script.line(1, "chain silence {");
             let devices: Vec<String> = silenced.into_iter().collect();

@@ -5,7 +5,9 @@ use std::net::Ipv4Addr;
 use std::rc::Rc;
 
 use ipnet::Ipv4Net;
-use netns::backend::{Adopted, Backend, BackendError, Created, Gateway, Interface, Noted, Spec, StartError};
+use netns::backend::{
+    Adopted, Backend, BackendError, Created, FirewallNews, Gateway, Interface, Noted, Spec, StartError,
+};
 use netns::files::Files;
 use netns::firewall::Policy;
 use netns::name::Id;
@@ -154,6 +156,10 @@ impl Backend for SimBackend {
 
     fn protect(&mut self, _policy: &Policy, _before: Option<&str>) -> Result<(), BackendError> {
         Ok(())
+    }
+
+    fn poll_firewall(&mut self) -> FirewallNews {
+        FirewallNews::default()
     }
 
     fn foreign_drops(&mut self, _bridge: &str) -> Result<Vec<String>, BackendError> {

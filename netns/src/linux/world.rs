@@ -15,6 +15,7 @@ use rustix::event::epoll;
 use rustix::process::Rlimit;
 
 use super::failure::{Failure, Step};
+use super::firewall;
 use super::handle::{Handle, KILLED, PATIENCE, is_over_within, status_left};
 use super::limits::allow_more_files;
 use super::names::Resolver;
@@ -24,8 +25,11 @@ use super::protocol::{InterfacePlan, NetworkNamespace, Plan, Reply, Request};
 use super::publish::Publisher;
 use super::records::{Records, make_directory};
 use crate::backend::{BackendError, Interface, Namespace, Spec};
-use crate::firewall::Policy;
+use crate::firewall::{Policy, Tables};
 use crate::name::Id;
+
+/// Which number of what is watched is the firewall's.
+const RULES: u64 = u64::MAX;
 
 /// Containers in namespaces of the kernel, TAPs as links. It acts in the network and mount namespace of the thread that
 /// calls it, which is the host as far as it knows.
@@ -46,6 +50,10 @@ pub struct Linux {
     veths: BTreeSet<String>,
     /// The firewall's policy, once there is one, and how the host forwarded before us.
     policy: Option<(Policy, Option<String>)>,
+    /// The tables that stand for it, unless somebody has taken them away.
+    tables: Tables,
+    /// What becomes of them; none where the kernel does not tell.
+    rules: Option<firewall::Watch>,
     /// Whether we need what forwards on the host no more, so that it is not for our sake that others leave it on.
     leaving: bool,
     /// Who answers for names, once there is something to answer.
@@ -76,6 +84,17 @@ impl Linux {
         // A container costs us half a dozen.
         let files = allow_more_files().map_err(Step::Watch.on("more open files"))?;
         let watch = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(Step::Watch.on("containers"))?;
+        let rules = match firewall::Watch::start() {
+            Ok(rules) => {
+                let data = epoll::EventData::new_u64(RULES);
+                epoll::add(&watch, &rules, data, epoll::EventFlags::IN).map_err(Step::Watch.on("the firewall"))?;
+                Some(rules)
+            }
+            Err(why) => {
+                tracing::debug!("hear of changes of the firewall: {why}");
+                None
+            }
+        };
         Ok(Linux {
             paths,
             exe,
@@ -88,6 +107,8 @@ impl Linux {
             ended: VecDeque::new(),
             veths: BTreeSet::new(),
             policy: None,
+            tables: Tables::default(),
+            rules,
             leaving: false,
             resolver: None,
             publishers: BTreeMap::new(),
@@ -181,8 +202,19 @@ impl Linux {
         }
     }
 
+    /// Takes in what was said of the firewall. Whether something of ours is missing.
+    fn is_firewall_broken(&mut self) -> bool {
+        // Before there is a policy there is nothing to miss.
+        let instance = self.policy.as_ref().map_or("", |(policy, _)| policy.instance.as_str());
+        self.rules.as_mut().is_some_and(|rules| rules.is_broken(instance, self.tables))
+    }
+
     /// Looks at a shim or a publisher of which something was heard.
     fn observe(&mut self, number: u64) {
+        if number == RULES {
+            self.is_firewall_broken();
+            return;
+        }
         if let Some(id) = self.watched.get(&number).cloned() {
             return self.observe_publisher(&id);
         }

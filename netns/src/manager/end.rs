@@ -23,7 +23,7 @@ pub(super) const STATUS_UNKNOWN: i32 = 128 + SIGKILL;
 
 impl<B: Backend> Manager<B> {
     /// Notes the containers that have ended since the last call: their ports, stations, addresses and names are free. Gives
-    /// published ports that somebody has taken from a container back to it.
+    /// published ports that somebody has taken from a container back to it, and puts back what somebody has taken of the firewall.
     pub fn reap(&mut self, now: Now) -> Vec<Ended> {
         let mut ended = Vec::new();
         while let Some((id, status)) = self.backend.poll_ended() {
@@ -36,6 +36,7 @@ impl<B: Backend> Manager<B> {
         while let Some(id) = self.backend.poll_unpublished() {
             self.publish_lost(&id, now);
         }
+        self.look_after_the_firewall();
         ended
     }
 

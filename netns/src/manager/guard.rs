@@ -4,13 +4,14 @@
 //! * Forwarding is switched on only if it was off, and how it was is saved before: whoever ends last, this daemon or a later
 //!   one, puts it back.
 //! * Of several instances each guards, and the last one to end puts it back.
+//! * What somebody takes of the tables is put back at once; forwarding, when the next container comes.
 //! * Where there is no firewall to be had (no program `nft`) nothing is switched on: containers have no way out then, and there
 //!   is but one network.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Manager, save_as};
-use crate::backend::Backend;
+use crate::backend::{Backend, FirewallNews};
 use crate::error::Error;
 use crate::firewall::{Policy, PolicyNetwork};
 use crate::name::Id;
@@ -44,6 +45,27 @@ impl<B: Backend> Manager<B> {
         }
     }
 
+    /// Puts back what somebody has taken of our tables, as whoever loads a ruleset anew does. What others changed is looked at
+    /// when next asked.
+    pub(super) fn look_after_the_firewall(&mut self) {
+        let FirewallNews { is_broken, others_changed } = self.backend.poll_firewall();
+        if others_changed {
+            self.looked_at.clear();
+        }
+        if is_broken {
+            tracing::warn!("somebody has removed rules of ours from the firewall: they are put back");
+            if let Err(failed) = self.protect() {
+                tracing::warn!("put them back: {failed}");
+            }
+        }
+    }
+
+    /// Sees to it that a container that comes to a network finds a way out, if somebody has switched forwarding off that we had
+    /// switched on.
+    pub(super) fn keep_forwarding(&mut self) -> Result<(), Error> {
+        if self.forwarding.is_some() { Ok(self.backend.forward()?) } else { Ok(()) }
+    }
+
     /// Leaves the host's firewall and forwarding as they were before us, if no container lives. To be called by a daemon that
     /// ends. Returns what failed.
     pub fn close(&mut self) -> Vec<Error> {
@@ -61,7 +83,8 @@ impl<B: Backend> Manager<B> {
         errors
     }
 
-    /// What keeps containers of a network from the outside although we let them out: told once for each network.
+    /// What keeps containers of a network from the outside although we let them out: told once for each network, and again if
+    /// rules of others have changed since.
     pub(super) fn foreign_drops(&mut self, network: &Id) -> Vec<String> {
         let Some(net) = self.networks.get(network).filter(|net| !net.network.internal) else { return Vec::new() };
         if !self.looked_at.insert(network.clone()) {

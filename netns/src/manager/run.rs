@@ -123,6 +123,9 @@ impl<B: Backend> Manager<B> {
         let record = self.draft(request, now)?;
         let mut warnings: Vec<String> = warnings.into_iter().collect();
         if let Some(network) = record.endpoints.first().map(|endpoint| endpoint.network.clone()) {
+            warnings.extend(
+                self.keep_forwarding().err().map(|failed| format!("there is no way out of the host: {failed}")),
+            );
             warnings.extend(self.foreign_drops(&network));
         }
         let id = record.id.clone();

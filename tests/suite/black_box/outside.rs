@@ -17,6 +17,9 @@ tests![
     the_hosts_own_rules_and_sysctls_are_as_before,
     a_daemon_killed_at_any_step_leaves_nothing_on_the_host_that_down_does_not_take_back,
     a_foreign_policy_is_told_with_a_remedy_that_works,
+    what_somebody_takes_of_the_firewall_is_put_back,
+    forwarding_that_somebody_switched_off_is_on_for_the_next_container,
+    a_foreign_policy_that_comes_later_is_told_to_the_next_run,
     without_nft_there_is_no_way_out_and_it_is_said,
 ];
 
@@ -260,6 +263,78 @@ fn a_foreign_policy_is_told_with_a_remedy_that_works() {
     let (_, remedy) = warning.split_once("to let it pass: ").expect("a remedy");
     said_by("sh", &["-ec", remedy]);
     assert!(lab.ping(Place::In("web"), address(OUTSIDE), 56), "{remedy}");
+    drop(outside);
+    lab.finish();
+}
+
+fn what_somebody_takes_of_the_firewall_is_put_back() {
+    let mut lab = Linux::new();
+    let outside = Outside::new();
+    lab.up();
+    create(&mut lab, NetworkOrder::new("red"));
+    prints(&lab, &["network", "create", "-o", "endpoint=veth", "pairs"]);
+    run(&mut lab, Order::new("web").network("red"));
+    run(&mut lab, Order::new("db").network("pairs"));
+    let web = ip_on(&mut lab, "web", "red");
+    let ours = || {
+        [
+            said_by("nft", &["list", "table", "inet", "pontoon_0"]),
+            said_by("nft", &["list", "table", "netdev", "pontoon_0"]),
+        ]
+    };
+    let before = ours();
+    // As a firewall's service does when it starts anew; and what a clumsy hand may do.
+    for script in [
+        concat!(
+            "flush ruleset\n",
+            "table inet filter {\nchain input {\ntype filter hook input priority 0; policy accept;\n}\n}\n"
+        ),
+        "delete table inet pontoon_0\n",
+        "delete table netdev pontoon_0\n",
+        "flush table inet pontoon_0\n",
+    ] {
+        nft(script);
+        let is_back = || {
+            let tables = said_by("nft", &["list", "tables"]);
+            let both = tables.contains("table inet pontoon_0") && tables.contains("table netdev pontoon_0");
+            (both && ours() == before).then_some(())
+        };
+        assert!(waited_for(is_back).is_some(), "{script}: {}", said_by("nft", &["list", "ruleset"]));
+        assert!(!lab.ping(Place::In("db"), web, 56), "{script}");
+        assert!(lab.ping(Place::In("db"), address(OUTSIDE), 56), "{script}");
+    }
+    drop(outside);
+    lab.finish();
+}
+
+fn forwarding_that_somebody_switched_off_is_on_for_the_next_container() {
+    const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+    let mut lab = Linux::new();
+    let outside = Outside::new();
+    lab.up();
+    run(&mut lab, Order::new("web"));
+    std::fs::write(IP_FORWARD, "0").expect("switch it off");
+    run(&mut lab, Order::new("db"));
+    assert!(lab.ping(Place::In("db"), address(OUTSIDE), 56));
+    lab.down();
+    assert_eq!(std::fs::read_to_string(IP_FORWARD).expect("a sysctl"), "0\n");
+    drop(outside);
+    lab.up();
+    lab.finish();
+}
+
+fn a_foreign_policy_that_comes_later_is_told_to_the_next_run() {
+    let mut lab = Linux::new();
+    let outside = Outside::new();
+    lab.up();
+    let quiet = pontoon(&lab, &["run", "-d", "--", "sleep", "infinity"]);
+    assert_eq!((quiet.status, quiet.stderr.as_str()), (0, ""));
+    // Docker is started after us, say.
+    nft("table ip filter {\nchain FORWARD {\ntype filter hook forward priority filter; policy drop;\n}\n}\n");
+    let told = pontoon(&lab, &["run", "-d", "--", "sleep", "infinity"]);
+    assert!(told.stderr.contains("table ip filter, chain FORWARD"), "{}", told.stderr);
+    let quiet = pontoon(&lab, &["run", "-d", "--", "sleep", "infinity"]);
+    assert_eq!((quiet.status, quiet.stderr.as_str()), (0, ""), "once is enough");
     drop(outside);
     lab.finish();
 }

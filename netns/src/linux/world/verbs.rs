@@ -15,7 +15,8 @@ use switch::mac::MacAddr;
 
 use super::{Linux, interface_plan};
 use crate::backend::{
-    Adopted, Backend, BackendError, Created, Gateway, Interface, Links, Namespace, Noted, Spec, StartError,
+    Adopted, Backend, BackendError, Created, FirewallNews, Gateway, Interface, Links, Namespace, Noted, Spec,
+    StartError,
 };
 use crate::files::Files;
 use crate::firewall::{GROUP, Policy};
@@ -243,6 +244,11 @@ impl Backend for Linux {
         self.leaving = false;
         self.policy = Some((policy.clone(), before.map(ToOwned::to_owned)));
         self.apply_policy()
+    }
+
+    fn poll_firewall(&mut self) -> FirewallNews {
+        let is_broken = self.is_firewall_broken();
+        FirewallNews { is_broken, others_changed: self.rules.as_mut().is_some_and(firewall::Watch::take_others) }
     }
 
     fn foreign_drops(&mut self, bridge: &str) -> Result<Vec<String>, BackendError> {
@@ -484,10 +490,17 @@ impl Linux {
         self.veths.retain(|veth| index_of(veth).is_some());
         let Some((policy, before)) = &self.policy else { return Ok(()) };
         let silenced = self.veths.iter().cloned().collect();
-        let Some(before) = before else { return firewall::apply(&Policy { silenced, ..policy.clone() }) };
-        let forwarded = before_us(before)?.forwarded().map(ToOwned::to_owned).collect();
-        let journal = if self.leaving { String::new() } else { before.clone() };
-        firewall::apply(&Policy { guards: true, forwarded, journal, silenced, ..policy.clone() })
+        let policy = match before {
+            None => Policy { silenced, ..policy.clone() },
+            Some(before) => {
+                let forwarded = before_us(before)?.forwarded().map(ToOwned::to_owned).collect();
+                let journal = if self.leaving { String::new() } else { before.clone() };
+                Policy { guards: true, forwarded, journal, silenced, ..policy.clone() }
+            }
+        };
+        firewall::apply(&policy)?;
+        self.tables = policy.tables();
+        Ok(())
     }
 
     /// Whether another instance needs the host to forward, which one of us has switched on.
