@@ -48,6 +48,14 @@ impl Client {
         })
     }
 
+    /// Connects to the daemon if one listens.
+    ///
+    /// # Errors
+    /// If that can not be known.
+    pub fn look(dirs: &Dirs) -> Result<Option<Self>, Failure> {
+        Client::find(dirs, &Request::Hello)
+    }
+
     /// Connects to the daemon, or starts one that ends by itself after its last container, and says so.
     ///
     /// # Errors
@@ -226,7 +234,7 @@ impl Client {
 
 /// Whether a daemon is nothing that this user could start: he is not root, and has not what it takes of root's power. (Of root
 /// without it the daemon itself says what is missing.)
-fn is_left_to_root() -> bool {
+pub fn is_left_to_root() -> bool {
     let mut essential = Feature::ALL.into_iter().filter(|feature| feature.is_essential());
     !rustix::process::geteuid().is_root() && essential.any(|feature| privilege::missing(feature).is_some())
 }

@@ -11,7 +11,7 @@ use crate::cli::{
     BridgeCommand, Cli, Command, FdbArgs, Json, LogsArgs, NetworkCommand, NetworkConnectArgs, NetworkCreateArgs,
     NetworkOption, ShowArgs, StatsArgs, UpArgs,
 };
-use crate::client::Client;
+use crate::client::{Client, is_left_to_root};
 use crate::daemon::{self, Options, Outcome};
 use crate::failure::{Failure, cause_of, io};
 use crate::output::{self, forgive, say};
@@ -248,10 +248,18 @@ fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {
 }
 
 fn down(dirs: &Dirs) -> Result<(), Failure> {
-    let mut client = match Client::connect(dirs) {
+    let mut client = match Client::look(dirs)? {
+        Some(client) => client,
         // What a daemon that was killed has left is for the next to end, which knows how the host was before.
-        Err(_) if dirs.paths().are_in_use() => Client::connect_or_start(dirs)?,
-        found => found?,
+        None if dirs.paths().are_in_use() => Client::connect_or_start(dirs)?,
+        None if is_left_to_root() => Client::connect(dirs)?,
+        None => {
+            let runtime = dirs.runtime.display();
+            say(format_args!(
+                "pontoon: there is nothing to end: no daemon listens in {runtime}, and none has left anything"
+            ));
+            return Ok(());
+        }
     };
     let daemon = client.process()?;
     client.ask::<()>(&Request::Down)?;

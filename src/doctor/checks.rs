@@ -21,7 +21,7 @@ pub fn decide(facts: &Facts) -> Vec<Finding> {
     findings.extend(Feature::ALL.map(|feature| capability(feature, facts.held.contains(&feature))));
     findings.push(namespaces(&facts.namespaces));
     findings.push(user_namespaces(&facts.user_namespace));
-    findings.push(nft(&facts.nft));
+    findings.push(nft(&facts.nft, facts.held.contains(&Feature::Interfaces)));
     findings.extend(foreign(&facts.foreign));
     findings.push(forwarding(&facts.forwarding));
     findings.push(name_resolution(&facts.resolv_conf));
@@ -112,7 +112,7 @@ fn user_namespaces(made: &Result<(), String>) -> Finding {
     }
 }
 
-fn nft(nft: &Nft) -> Finding {
+fn nft(nft: &Nft, may_try: bool) -> Finding {
     let check = "nft";
     let remedy = "install nftables: without it, containers do not get out of the host";
     match nft {
@@ -120,6 +120,9 @@ fn nft(nft: &Nft) -> Finding {
         Nft::Broken(why) => fail(check, format!("it does not run: {why}"), remedy),
         Nft::NotTried { version } => {
             warn(check, format!("{version}; not tried: there is no namespace to try it in"), "ask again as root")
+        }
+        Nft::Fails { version, why } if !may_try => {
+            warn(check, format!("{version}; not tried: {why}"), "it takes CAP_NET_ADMIN: ask again as root")
         }
         Nft::Fails { version, why } => fail(
             check,
@@ -153,7 +156,17 @@ fn foreign(found: &Result<Foreign, String>) -> Vec<Finding> {
 fn forwarding(forwarding: &Forwarding) -> Finding {
     let check = "net.ipv4.ip_forward";
     match (&forwarding.is_on, forwarding.is_writable) {
+        (Ok(true), _) if forwarding.for_us => ok(
+            check,
+            "1: Pontoon has switched it on, and lets nothing be forwarded but its own networks; whoever else is to forward sets \
+             it to 1 before the first `pontoon`",
+        ),
         (Ok(true), _) => ok(check, "1: it is left alone"),
+        (Ok(false), _) if forwarding.for_us => warn(
+            check,
+            "0, although Pontoon has switched it on: somebody has switched it off, and containers have no way out",
+            "the next `pontoon run` on a bridge network switches it on again",
+        ),
         (Ok(false), true) => ok(check, "0: it is set to 1 as long as a network needs a way out, and then to 0 again"),
         (Ok(false), false) => warn(
             check,
@@ -257,7 +270,7 @@ mod tests {
             user_namespace: Ok(()),
             nft: Nft::Works { version: "nftables v1.0.6".into() },
             foreign: Ok(Foreign::default()),
-            forwarding: Forwarding { is_on: Ok(false), is_writable: true },
+            forwarding: Forwarding { is_on: Ok(false), for_us: false, is_writable: true },
             resolv_conf: Ok("nameserver 192.0.2.1\n".into()),
             kernel: Kernel { release: Ok("6.18.44".into()), pidfd: Ok(()), io_uring_disabled: Some("0".into()) },
         }
@@ -376,9 +389,17 @@ mod tests {
 
     #[test]
     fn forwarding_is_a_worry_only_if_it_can_not_be_had() {
-        assert_eq!(ill(|facts| facts.forwarding = Forwarding { is_on: Ok(true), is_writable: false }), []);
+        assert_eq!(
+            ill(|facts| facts.forwarding = Forwarding { is_on: Ok(true), for_us: false, is_writable: false }),
+            []
+        );
         let found = ill(|facts| facts.forwarding.is_writable = false);
         assert_eq!(found, one("net.ipv4.ip_forward", Status::Warn, "0, and /proc/sys is read-only"));
+        assert_eq!(ill(|facts| (facts.forwarding.is_on, facts.forwarding.for_us) = (Ok(true), true)), []);
+        let found = ill(|facts| facts.forwarding.for_us = true);
+        let told =
+            "0, although Pontoon has switched it on: somebody has switched it off, and containers have no way out";
+        assert_eq!(found, one("net.ipv4.ip_forward", Status::Warn, told));
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub enum Nft {
 #[derive(Clone, Debug)]
 pub struct Forwarding {
     pub is_on: Result<bool, String>,
+    /// Whether we have switched it on, and it should be on.
+    pub for_us: bool,
     /// Whether /proc/sys is mounted so that it could be changed.
     pub is_writable: bool,
 }

@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use netns::linux::firewall::{Foreign, foreign_drops};
+use netns::linux::firewall::{Foreign, foreign_drops, forwards_for_us};
 use netns::linux::privilege::{self, Feature};
 use nix::sched::{CloneFlags, unshare};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -71,6 +71,7 @@ pub fn look() -> Facts {
         foreign: foreign(&nft),
         nft,
         forwarding: Forwarding {
+            for_us: forwards_for_us(),
             is_on: read("/proc/sys/net/ipv4/ip_forward").map(|text| text.trim() != "0"),
             is_writable: rustix::fs::statvfs("/proc/sys/net")
                 .is_ok_and(|of| !of.f_flag.contains(StatVfsMountFlags::RDONLY)),

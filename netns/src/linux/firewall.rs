@@ -49,6 +49,12 @@ pub fn remove(instance: &str) -> Result<(), BackendError> {
     apply(&Policy::none(instance))
 }
 
+/// Whether an instance of ours has switched on what forwards on the host; `false` where that can not be read.
+#[must_use]
+pub fn forwards_for_us() -> bool {
+    journals().is_ok_and(|noted| !noted.is_empty())
+}
+
 /// What it means that `nft` could not be run.
 fn not_run(step: Step, object: &str, why: &std::io::Error) -> Failure {
     if why.kind() == std::io::ErrorKind::NotFound {

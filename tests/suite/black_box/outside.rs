@@ -226,8 +226,8 @@ fn a_daemon_killed_at_any_step_leaves_nothing_on_the_host_that_down_does_not_tak
         if lab.daemon_runs() {
             lab.kill_daemon();
         }
-        // Refused where there is nothing to take back, and no daemon to end.
         let down = pontoon(&lab, &["down"]);
+        assert_eq!(down.status, 0, "{}", down.stderr);
         assert_eq!(host(), before, "killed at step {steps}, after {done} commands; down: {down:?}");
         lab.up();
         if lab.networks().iter().any(|network| network.name == "red") {

@@ -92,12 +92,15 @@ fn a_command_that_needs_a_daemon_says_that_there_is_none() {
     } else {
         "`pontoon up` starts one; `pontoon run` and `pontoon network` do so by themselves"
     };
-    for arguments in [&["ps"][..], &["show"], &["stats"], &["status"], &["down"], &["inspect", "web"]] {
+    for arguments in [&["ps"][..], &["show"], &["stats"], &["status"], &["inspect", "web"]] {
         let said = pontoon(arguments);
         assert_eq!((said.status, said.stdout.as_str()), (1, ""), "pontoon {}", arguments.join(" "));
         let expected = format!("pontoon: no daemon listens in /nowhere/run\nhint: {hint}\n");
         assert_eq!(said.stderr, expected, "pontoon {}", arguments.join(" "));
     }
+    // Who could end one is told that there is nothing to end, and that is what was wanted.
+    let down = pontoon(&["down"]);
+    assert_eq!((down.status, down.stdout.as_str()), (i32::from(is_left_to_root()), ""), "{}", down.stderr);
 }
 
 fn the_demo_runs_in_the_simulator() {
