@@ -55,6 +55,7 @@ pub fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
 /// Looks at everything.
 pub fn look() -> Facts {
     let nft = nft();
+    let for_us = matches!(nft, Nft::Works { .. }) && in_time(forwards_for_us).unwrap_or(false);
     Facts {
         tun: tun(),
         tap: scratch(CloneFlags::CLONE_NEWNET, tap).unwrap_or(Tap::NotTried),
@@ -71,7 +72,7 @@ pub fn look() -> Facts {
         foreign: foreign(&nft),
         nft,
         forwarding: Forwarding {
-            for_us: forwards_for_us(),
+            for_us,
             is_on: read("/proc/sys/net/ipv4/ip_forward").map(|text| text.trim() != "0"),
             is_writable: rustix::fs::statvfs("/proc/sys/net")
                 .is_ok_and(|of| !of.f_flag.contains(StatVfsMountFlags::RDONLY)),
@@ -159,11 +160,16 @@ fn foreign(nft: &Nft) -> Result<Foreign, String> {
     if !matches!(nft, Nft::Works { .. }) {
         return Err("not looked at: that takes nft".to_owned());
     }
+    let read = in_time(|| foreign_drops(BRIDGE).map_err(|why| why.to_string()));
+    read.unwrap_or_else(|| Err(format!("nft takes longer than {} seconds", PATIENCE.tv_sec)))
+}
+
+/// What comes of something that may never end; none if it takes too long. In a thread that nobody waits for: a program that does
+/// not end ends with us.
+fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, result) = mpsc::channel();
-    // In a thread that nobody waits for: a program that does not end ends with us.
-    std::thread::spawn(move || done.send(foreign_drops(BRIDGE).map_err(|why| why.to_string())));
-    let limit = Duration::from_secs(PATIENCE.tv_sec.cast_unsigned());
-    result.recv_timeout(limit).unwrap_or_else(|_| Err(format!("nft takes longer than {} seconds", PATIENCE.tv_sec)))
+    std::thread::spawn(move || done.send(work()));
+    result.recv_timeout(Duration::from_secs(PATIENCE.tv_sec.cast_unsigned())).ok()
 }
 
 fn first_line(text: &[u8]) -> String {
