@@ -87,6 +87,9 @@ pub enum Command {
     Stats(StatsArgs),
     /// The four network modes side by side, in a scratch namespace of its own
     Demo(DemoArgs),
+    /// The simulator: the same switch and manager in virtual time
+    #[command(subcommand)]
+    Sim(SimCommand),
     /// Start the daemon
     Up(UpArgs),
     /// Stop all containers and the daemon
@@ -432,6 +435,27 @@ pub struct DemoArgs {
     /// Real namespaces, or the simulator; by default whichever this machine allows
     #[arg(long)]
     pub world: Option<World>,
+}
+
+/// `sim`
+#[derive(Debug, Subcommand)]
+pub enum SimCommand {
+    /// The demo in the simulator, with a trace of it or a capture if wanted
+    Demo(SimDemoArgs),
+}
+
+/// `sim demo`
+#[derive(Debug, Args)]
+pub struct SimDemoArgs {
+    /// Where chance begins; equal seeds give equal worlds
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print every frame, decision and event behind the tale
+    #[arg(long)]
+    pub trace: bool,
+    /// Write all frames to this file, as pcapng
+    #[arg(long, value_name = "FILE")]
+    pub pcap: Option<PathBuf>,
 }
 
 /// Where the demo runs.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::cli::{
     BridgeCommand, Cli, Command, FdbArgs, Json, LogsArgs, NetworkCommand, NetworkConnectArgs, NetworkCreateArgs,
-    NetworkOption, ShowArgs, StatsArgs, UpArgs,
+    NetworkOption, ShowArgs, SimCommand, StatsArgs, UpArgs,
 };
 use crate::client::{Client, is_left_to_root};
 use crate::daemon::{self, Options, Outcome};
@@ -58,6 +58,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         Command::Bridge(BridgeCommand::Fdb(args)) => fdb(&dirs, args)?,
         Command::Stats(args) => stats(&dirs, &args)?,
         Command::Demo(args) => return demo::demo(args.world),
+        Command::Sim(SimCommand::Demo(args)) => demo::simulate(&args)?,
         Command::Up(args) => up(&dirs, &args)?,
         Command::Down => down(&dirs)?,
         Command::Status(json) => {

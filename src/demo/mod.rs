@@ -9,6 +9,8 @@ mod probe;
 mod simulated;
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,8 +19,8 @@ use std::time::Duration;
 use control::{Bridge, Station};
 use netns::interface::InterfaceInfo;
 
-use crate::cli::World;
-use crate::failure::Failure;
+use crate::cli::{SimDemoArgs, World};
+use crate::failure::{Failure, cause_of};
 use crate::output::{print, print_line};
 use crate::show;
 
@@ -51,7 +53,7 @@ trait Stage {
 /// If it can not be played, or does not go as it should.
 pub fn demo(world: Option<World>) -> Result<u8, Failure> {
     let status = match world {
-        Some(World::Sim) => simulate()?,
+        Some(World::Sim) => simulate_plainly()?,
         Some(World::Host) => cage::run()?,
         None => match netns::linux::scratch::can_run() {
             Ok(()) => cage::run()?,
@@ -59,7 +61,7 @@ pub fn demo(world: Option<World>) -> Result<u8, Failure> {
                 print_line(format_args!(
                     "This machine allows no real namespaces here ({why}), so the demo runs in the simulator.\n"
                 ))?;
-                simulate()?
+                simulate_plainly()?
             }
         },
     };
@@ -80,8 +82,34 @@ pub fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
     cage::dispatch(arguments, play).or_else(|| probe::dispatch(arguments))
 }
 
-fn simulate() -> Result<u8, Failure> {
-    tell(&mut simulated::Simulated::new()?).map(|()| 0)
+fn simulate_plainly() -> Result<u8, Failure> {
+    tell(&mut simulated::Simulated::new(simulated::SEED, false)?).map(|()| 0)
+}
+
+/// Plays the tale in the simulator, and shows what is behind it: `pontoon sim demo`.
+///
+/// # Errors
+/// If it does not go as it should, or the capture can not be written.
+pub fn simulate(args: &SimDemoArgs) -> Result<(), Failure> {
+    let mut stage = simulated::Simulated::new(args.seed, args.trace)?;
+    let capture = stage.capture()?;
+    let failed = |path: &Path, why: &io::Error| {
+        Failure::new(format_args!("write the capture to {}: {}", path.display(), cause_of(why)))
+    };
+    // That it can not be had is found before the tale, not after it.
+    let open = |path: &Path| File::create(path).map_err(|why| failed(path, &why)).map(|file| (path.to_owned(), file));
+    let file = args.pcap.as_deref().map(open).transpose()?;
+    tell(&mut stage)?;
+    if let Some((path, mut file)) = file {
+        file.write_all(&capture.bytes()).map_err(|why| failed(&path, &why))?;
+    }
+    if args.trace {
+        chapter("The trace")?;
+        for line in stage.trace() {
+            print_line(line)?;
+        }
+    }
+    Ok(())
 }
 
 fn tell(stage: &mut impl Stage) -> Result<(), Failure> {

@@ -6,26 +6,37 @@ use std::time::Duration;
 use control::{Bridge, Station};
 use netns::interface::InterfaceInfo;
 use netns::manager::RunRequest;
-use sim::{Place, Program, World};
+use sim::{Capture, Place, Program, Scope, World};
 
 use super::{Stage, TRANSFER};
 use crate::failure::Failure;
 use crate::show;
 
 /// Where chance begins, so that every telling is the same.
-const SEED: u64 = 1;
+pub(super) const SEED: u64 = 1;
 /// A port on which nobody else listens.
 const PORT: u16 = 8080;
 
 /// A simulated host with a daemon.
 pub(super) struct Simulated {
     world: World,
+    seed: u64,
 }
 
 impl Simulated {
-    pub(super) fn new() -> Result<Self, Failure> {
-        let world = World::builder().seed(SEED).up()?;
-        Ok(Simulated { world })
+    pub(super) fn new(seed: u64, trace: bool) -> Result<Self, Failure> {
+        let world = World::builder().seed(seed).trace(trace).up()?;
+        Ok(Simulated { world, seed })
+    }
+
+    /// Records all frames from now on.
+    pub(super) fn capture(&mut self) -> Result<Capture, Failure> {
+        self.world.capture(&Scope::world()).map_err(Failure::new)
+    }
+
+    /// What happened, a line each.
+    pub(super) fn trace(&self) -> Vec<String> {
+        self.world.trace()
     }
 
     fn since(&self, start: Duration) -> Duration {
@@ -36,7 +47,8 @@ impl Simulated {
 impl Stage for Simulated {
     fn scenery(&self) -> String {
         format!(
-            "The \"host\" here is a simulated one, with a virtual clock (seed {SEED}); switch and manager are the real ones."
+            "The \"host\" here is a simulated one, with a virtual clock (seed {}); switch and manager are the real ones.",
+            self.seed
         )
     }
 

@@ -10,6 +10,7 @@ tests![
     help_tells_of_every_command,
     a_command_that_needs_a_daemon_says_that_there_is_none,
     the_demo_runs_in_the_simulator,
+    the_simulators_demo_shows_what_is_behind_it,
     a_shell_can_complete_every_command,
     every_command_has_a_man_page,
     the_doctor_tells_whoever_asks,
@@ -101,6 +102,34 @@ fn a_command_that_needs_a_daemon_says_that_there_is_none() {
     // Who could end one is told that there is nothing to end, and that is what was wanted.
     let down = pontoon(&["down"]);
     assert_eq!((down.status, down.stdout.as_str()), (i32::from(is_left_to_root()), ""), "{}", down.stderr);
+}
+
+fn the_simulators_demo_shows_what_is_behind_it() {
+    let traced = |seed: &str| {
+        let said = pontoon(&["sim", "demo", "--seed", seed, "--trace"]);
+        assert_eq!((said.status, said.stderr.as_str()), (0, ""));
+        said.stdout
+    };
+    let (tale, trace) = {
+        let told = traced("7");
+        let (tale, trace) = told.split_once("== The trace").expect("it has a chapter of its own");
+        (tale.to_owned(), trace.to_owned())
+    };
+    assert!(tale.contains("(seed 7)"), "{tale}");
+    let decided = " web.eth0 local to pontoon0: ";
+    assert!(trace.contains(decided), "{}", trace.lines().take(40).collect::<Vec<_>>().join("\n"));
+    assert_eq!(traced("7"), traced("7"), "equal seeds, equal worlds");
+    assert_ne!(traced("7"), traced("8"));
+    // A section header and the magic of a pcapng file, in the order of this machine's bytes.
+    let file = std::env::temp_dir().join(format!("pontoon-sim-demo-{}.pcapng", std::process::id()));
+    let path = file.display().to_string();
+    assert_eq!(pontoon(&["sim", "demo", "--pcap", &path]).status, 0);
+    let bytes = std::fs::read(&file).expect("it was written");
+    std::fs::remove_file(&file).expect("it is there");
+    assert_eq!((&bytes[..4], &bytes[8..12]), (&[0x0a, 0x0d, 0x0d, 0x0a][..], &0x1a2b_3c4d_u32.to_ne_bytes()[..]));
+    let said = pontoon(&["sim", "demo", "--pcap", "/nowhere/x"]);
+    let told = "pontoon: write the capture to /nowhere/x: No such file or directory\n";
+    assert_eq!((said.status, said.stdout.as_str(), said.stderr.as_str()), (1, "", told));
 }
 
 fn the_demo_runs_in_the_simulator() {
