@@ -16,9 +16,10 @@ use crate::record::{Endpoint, EndpointPhase};
 /// How long a publisher must have run to be replaced when it has ended: one that can not live is not started for ever.
 const PAUSE: Duration = Duration::from_secs(5);
 /// The port of name servers (RFC 1035).
-const DOMAIN: u16 = 53;
+pub(super) const DOMAIN: u16 = 53;
 /// What a user may do who wants to publish it.
-const ELSEWHERE: &str = "publish it on an address of the host that is not one of these, as in -p 192.0.2.1:53:53/udp";
+pub(super) const ELSEWHERE: &str =
+    "publish it on an address of the host that is not one of these, as in -p 192.0.2.1:53:53/udp";
 
 impl<B: Backend> Manager<B> {
     /// Sees to it that a container's ports are passed on, if it has any and an address to pass them to.
@@ -64,8 +65,7 @@ impl<B: Backend> Manager<B> {
     fn named(&self, failed: BackendError, mappings: &[PortMapping]) -> BackendError {
         let BackendError::Failed { operation, object, cause, hint } = failed else { return failed };
         let wanted = mappings.iter().find(|mapping| mapping.host == DOMAIN && mapping.host_side() == object);
-        let answering = self.served.keys().filter(|network| !self.unserved.contains(*network));
-        let answering = answering.filter_map(|network| Some(self.networks.get(network)?.network.gateway));
+        let answering = self.served.keys().filter_map(|network| Some(self.networks.get(network)?.network.gateway));
         let in_the_way =
             |gateway: &Ipv4Addr| wanted.is_some_and(|wanted| wanted.ip.is_unspecified() || wanted.ip == *gateway);
         let in_the_way: Vec<String> = answering.filter(in_the_way).map(|gateway| gateway.to_string()).collect();

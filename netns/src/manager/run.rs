@@ -131,9 +131,10 @@ impl<B: Backend> Manager<B> {
         if self.has_published(&id) && self.published_address(&id).is_none() {
             warnings.push(format!("{NOT_PUBLISHED} as long as the container is on --internal networks only"));
         }
-        let started = Started { id, name, warnings };
-        self.make(&started.id).map_err(|failed| self.undo(&started.id, failed, now))?;
-        Ok(started)
+        self.make(&id, now).map_err(|failed| self.undo(&id, failed, now))?;
+        let own = self.records.get(&id).and_then(|record| record.endpoints.first());
+        warnings.extend(own.and_then(|endpoint| self.unresolved(&endpoint.network)));
+        Ok(Started { id, name, warnings })
     }
 
     /// Starts the command of a container that was just created.
@@ -260,7 +261,7 @@ impl<B: Backend> Manager<B> {
     }
 
     /// The steps before the command, each saved before it is taken.
-    fn make(&mut self, id: &Id) -> Result<(), Error> {
+    fn make(&mut self, id: &Id, now: Now) -> Result<(), Error> {
         self.save(id)?;
         let created = {
             let record = self.records.get(id).ok_or_else(|| Error::NoSuchContainer(id.short().to_owned()))?;
@@ -274,7 +275,7 @@ impl<B: Backend> Manager<B> {
         }
         self.write_files(id)?;
         self.publish(id)?;
-        self.serve_names_later();
+        self.serve_names_later(now);
         self.enter(id, Phase::Starting { pid: created.pid })
     }
 
