@@ -290,6 +290,9 @@ fn subnet_hint(network: &str, error: &SubnetError) -> Option<String> {
             Some("`pontoon up --bip ADDRESS/LENGTH` chooses another subnet".into())
         }
         SubnetError::NoneFree | SubnetError::InUse { .. } => Some("--subnet chooses another one".into()),
+        SubnetError::RangeWithoutHosts { .. } => {
+            Some("a larger --ip-range has room; without one the whole subnet is used".into())
+        }
         SubnetError::HostBits { .. }
         | SubnetError::TooSmall(_)
         | SubnetError::NotForHosts(_)
@@ -311,6 +314,9 @@ fn lease_hint(network: &str, error: &LeaseError) -> Option<String> {
         LeaseError::PoolExhausted(_) => Some(format!(
             "stop a container, or disconnect one from {network}; `pontoon network create --subnet` makes a network with more \
              addresses"
+        )),
+        LeaseError::RangeExhausted(_) => Some(format!(
+            "stop a container, or disconnect one from {network}; --ip asks for an address outside of the range"
         )),
         LeaseError::OutsideSubnet { .. }
         | LeaseError::NetworkAddress(_)

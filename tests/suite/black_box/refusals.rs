@@ -233,6 +233,11 @@ fn what_networks_refuse_is_told_with_a_hint() {
     let ended = "pontoon: container db is not running\nhint: `pontoon ps` lists those that run\n";
     fails(&lab, &["network", "connect", "red", "db"], 1, ended);
     fails(&lab, &["exec", "db", "--", "true"], 125, ended);
+    let no_room = "pontoon: network blue: the range 10.22.0.0/32 has no address for a container: what it has is the gateway's, \
+                   or no host's in 10.22.0.0/24\n\
+                   hint: a larger --ip-range has room; without one the whole subnet is used\n";
+    let ranged = ["network", "create", "--subnet", "10.22.0.0/24", "--ip-range", "10.22.0.0/32", "blue"];
+    fails(&lab, &ranged, 1, no_room);
     // What is hinted at works.
     prints(&lab, &["network", "disconnect", "red", "web"]);
     assert_eq!(prints(&lab, &["network", "rm", "red"]), "red\n");
