@@ -123,9 +123,9 @@ fn a_port_that_is_taken_is_told_and_nothing_stays() {
     assert_eq!(names(&mut lab, true), Vec::<String>::new());
     drop(TcpListener::bind((Ipv4Addr::UNSPECIFIED, 8080)).expect("the other port is free again"));
     run_published(&lab, "web", &["8080:80"]);
-    let taken = pontoon(&lab, &["run", "-d", "-p", "8080:80", "--", "sleep", "1"]);
-    assert_eq!(taken.status, 125);
-    assert!(taken.stderr.contains("0.0.0.0:8080/tcp: Address already in use"), "{}", taken.stderr);
+    let taken = "pontoon: publish 127.0.0.1:8080/tcp: Address already in use: container web publishes it\n\
+                 hint: stop that container, or publish another port of the host\n";
+    fails(&lab, &["run", "-d", "-p", "127.0.0.1:8080:80", "--", "sleep", "1"], 125, taken);
     lab.finish();
 }
 
