@@ -155,6 +155,12 @@ pub enum Error {
         /// The mode.
         mode: NetworkMode,
     },
+    /// To the host's network nobody can be connected.
+    #[error("container {container} can not be connected to the host's network: only started on it")]
+    NotConnectableToHost {
+        /// The container's name.
+        container: String,
+    },
     /// From the host's network nobody can be disconnected.
     #[error("container {container} can not be disconnected from the host's network")]
     NotDisconnectable {
@@ -239,13 +245,18 @@ impl Error {
             Error::NotConnectable { container, mode: NetworkMode::None } => {
                 Some(format!("`pontoon network disconnect none {container}` first"))
             }
+            Error::NotConnectableToHost { .. } => Some("`pontoon run --network host` starts one on it".into()),
             Error::NoneIsAlone { .. } => Some("disconnect it from the others first".into()),
             Error::NetworkDown { network, .. } => Some(format!("`pontoon network rm {network}` and create it again")),
             Error::NotRunning(_) => Some("`pontoon ps` lists those that run".into()),
             Error::JoinsItself(_) => Some("name one that runs: `pontoon ps` lists them".into()),
             Error::Conflict { option, mode } => Some(match mode.strip_prefix("container:") {
                 Some(target) => format!("the network is {target}'s: give {option} to {target}"),
-                None => format!("leave {option} out, or use it on a network that `pontoon network create` made"),
+                // Nobody is found by name on the default network.
+                None if *option == "--network-alias" => {
+                    format!("leave {option} out, or use it on a network that `pontoon network create` made")
+                }
+                None => format!("leave {option} out, or use it on a bridge network"),
             }),
             Error::NetworkExists(network) => Some(format!("`pontoon network inspect {network}` shows it")),
             Error::NotConnected { network, .. } => {

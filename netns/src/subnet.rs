@@ -55,7 +55,7 @@ impl Taken {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubnetError {
     /// All default subnets are in use.
-    #[error("every default subnet overlaps an address or a route of the host")]
+    #[error("every default subnet overlaps an address or a route of the host, or another network")]
     NoneFree,
     /// It has host bits set.
     #[error("{asked} is no subnet: it should be {}", .asked.trunc())]

@@ -38,7 +38,12 @@ impl<B: Backend> Manager<B> {
         match self.predefined_name(network) {
             Some("none") => return self.connect_to_none(container),
             Some("host") => {
-                return Err(Error::NotConnectable { container: container.to_owned(), mode: NetworkMode::Host });
+                let record = self.running(container)?;
+                let container = record.name.to_string();
+                return Err(match record.mode {
+                    NetworkMode::Host => Error::AlreadyConnected { container, network: "host".into() },
+                    _ => Error::NotConnectableToHost { container },
+                });
             }
             _ => {}
         }

@@ -62,6 +62,16 @@ fn bad_targets_addresses_and_names_are_told_with_a_hint() {
             "-h can not be used with --network container:web",
             "hint: the network is web's: give -h to web\n",
         ),
+        (
+            &["--network", "none", "--ip", "172.17.0.9"],
+            "--ip can not be used with --network none",
+            "hint: leave --ip out, or use it on a bridge network\n",
+        ),
+        (
+            &["--network", "host", "--network-alias", "www"],
+            "--network-alias can not be used with --network host",
+            "hint: leave --network-alias out, or use it on a network that `pontoon network create` made\n",
+        ),
         (&["--ip", "10.0.0.1"], "network bridge: address 10.0.0.1 is not in the subnet 172.17.0.0/16", free_address),
         (&["--ip", "172.17.0.2"], "network bridge: address 172.17.0.2 is in use by another container", who_has_it),
         (
@@ -238,6 +248,15 @@ fn what_networks_refuse_is_told_with_a_hint() {
                    hint: a larger --ip-range has room; without one the whole subnet is used\n";
     let ranged = ["network", "create", "--subnet", "10.22.0.0/24", "--ip-range", "10.22.0.0/32", "blue"];
     fails(&lab, &ranged, 1, no_room);
+    let only_started = "pontoon: container web can not be connected to the host's network: only started on it\n\
+                        hint: `pontoon run --network host` starts one on it\n";
+    fails(&lab, &["network", "connect", "host", "web"], 1, only_started);
+    let none_left = "pontoon: network last: every default subnet overlaps an address or a route of the host, or another network\n\
+                     hint: --subnet chooses another one\n";
+    for address in ["172.16.0.1/12", "192.168.0.1/16"] {
+        lab.host_address(crate::lab::prefix(address));
+    }
+    fails(&lab, &["network", "create", "last"], 1, none_left);
     // What is hinted at works.
     prints(&lab, &["network", "disconnect", "red", "web"]);
     assert_eq!(prints(&lab, &["network", "rm", "red"]), "red\n");

@@ -292,7 +292,7 @@ fn only_containers_with_interfaces_of_their_own_are_connected(lab: &mut dyn Lab)
             format!("container {container} can not be connected to a network: --network {mode} allows no other");
         assert_eq!(lab.connect_network("red", container, None), Err(refused(&message)));
     }
-    let message = "container web can not be connected to a network: --network host allows no other";
+    let message = "container web can not be connected to the host's network: only started on it";
     assert_eq!(lab.connect_network("host", "web", None), Err(refused(message)));
     // What its target gets, the sidecar sees.
     lab.connect_network("red", "web", None).expect("connect web");
