@@ -1,5 +1,7 @@
 //! [`Error`]: what the manager answers when something can not be done, with a hint where there is one.
 
+use std::net::Ipv4Addr;
+
 use crate::backend::{BackendError, StartError};
 use crate::lease::{MAX_MTU, MIN_MTU};
 use crate::mode::NetworkMode;
@@ -71,6 +73,9 @@ pub enum Error {
     /// The MTU is out of range.
     #[error("an MTU of {0} is out of range: {MIN_MTU} to {MAX_MTU} bytes")]
     Mtu(u32),
+    /// No name server can have the address.
+    #[error("--dns {0} is no address of a name server: it is unspecified, multicast or broadcast")]
+    Dns(Ipv4Addr),
     /// The host name is none.
     #[error("'{0}' is not a host name: at most 64 letters, digits, '-', '_' and '.', a letter or digit at each end")]
     Hostname(String),
@@ -268,6 +273,7 @@ impl Error {
             }
             Error::Start(StartError::Backend(failed)) | Error::Backend(failed) => backend_hint(failed),
             Error::Undo { first, .. } => first.hint(),
+            Error::Dns(_) => Some("without --dns the host's name servers are asked".into()),
             Error::Mtu(_)
             | Error::Hostname(_)
             | Error::NoPort

@@ -93,6 +93,8 @@ impl RunRequest {
     }
 }
 
+/// How many name servers are asked: as many as by the C library (MAXNS, resolv.conf(5)), and by our own responders.
+const SERVERS: usize = 3;
 /// What a user is told who publishes ports of a container without a network of its own.
 const NOT_PUBLISHED: &str = "published ports are ignored";
 
@@ -122,6 +124,11 @@ impl<B: Backend> Manager<B> {
         let warnings = is_ignored.then(|| format!("{NOT_PUBLISHED} with --network {}", request.mode));
         let record = self.draft(request, now)?;
         let mut warnings: Vec<String> = warnings.into_iter().collect();
+        if record.dns.len() > SERVERS {
+            let first: Vec<String> = record.dns.iter().take(SERVERS).map(ToString::to_string).collect();
+            warnings
+                .push(format!("of the name servers of --dns only the first {SERVERS} are asked: {}", first.join(", ")));
+        }
         if let Some(network) = record.endpoints.first().map(|endpoint| endpoint.network.clone()) {
             warnings.extend(self.foreign_drops(&network));
         }
@@ -160,6 +167,10 @@ impl<B: Backend> Manager<B> {
         }
         if let Some(hostname) = request.hostname.as_deref().filter(|hostname| !is_hostname(hostname)) {
             return Err(Error::Hostname(hostname.to_owned()));
+        }
+        let is_nobodys = |server: &&Ipv4Addr| server.is_unspecified() || server.is_multicast() || server.is_broadcast();
+        if let Some(nobodys) = request.dns.iter().find(is_nobodys) {
+            return Err(Error::Dns(*nobodys));
         }
         check(&request.publish)?;
         let published = match &request.mode {

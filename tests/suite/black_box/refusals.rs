@@ -8,6 +8,7 @@ use crate::lab::{Lab, Order, Place, run, run_all};
 
 tests![
     bad_targets_addresses_and_names_are_told_with_a_hint,
+    name_servers_that_nobody_asks_are_told,
     a_command_that_does_not_run_is_told,
     a_full_pool_is_told,
     a_corrupt_record_is_kept_aside_and_told,
@@ -72,6 +73,11 @@ fn bad_targets_addresses_and_names_are_told_with_a_hint() {
             "--network-alias can not be used with --network host",
             "hint: leave --network-alias out, or use it on a network that `pontoon network create` made\n",
         ),
+        (
+            &["--dns", "10.9.9.9", "--dns", "0.0.0.0"],
+            "--dns 0.0.0.0 is no address of a name server: it is unspecified, multicast or broadcast",
+            "hint: without --dns the host's name servers are asked\n",
+        ),
         (&["--ip", "10.0.0.1"], "network bridge: address 10.0.0.1 is not in the subnet 172.17.0.0/16", free_address),
         (&["--ip", "172.17.0.2"], "network bridge: address 172.17.0.2 is in use by another container", who_has_it),
         (
@@ -107,6 +113,19 @@ fn bad_targets_addresses_and_names_are_told_with_a_hint() {
         }
     }
     assert_eq!(lab.census(), before);
+    lab.finish();
+}
+
+fn name_servers_that_nobody_asks_are_told() {
+    let mut lab = Linux::new();
+    lab.up();
+    let servers = ["--dns", "10.9.9.1", "--dns", "10.9.9.2", "--dns", "10.9.9.3", "--dns", "10.9.9.4"];
+    let three = pontoon(&lab, &[&["run"], &servers[..6], &["--", "true"]].concat());
+    assert_eq!((three.status, three.stderr.as_str()), (0, ""));
+    let four = pontoon(&lab, &[&["run"], &servers[..], &["--", "true"]].concat());
+    let warning =
+        "pontoon: warning: of the name servers of --dns only the first 3 are asked: 10.9.9.1, 10.9.9.2, 10.9.9.3\n";
+    assert_eq!((four.status, four.stderr.as_str()), (0, warning));
     lab.finish();
 }
 
