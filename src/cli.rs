@@ -275,13 +275,13 @@ pub struct NetworkCreateArgs {
     #[arg(short, long, default_value = "bridge", value_parser = ["bridge"])]
     pub driver: String,
     /// Its subnet, such as 10.9.0.0/24; by default the first of Docker's pools that the host does not use
-    #[arg(long, value_name = "ADDRESS/LENGTH")]
+    #[arg(long, value_name = "ADDRESS/LENGTH", value_parser = parse_prefix)]
     pub subnet: Option<Ipv4Net>,
     /// The host's address in it; by default the first
     #[arg(long, value_name = "ADDRESS")]
     pub gateway: Option<Ipv4Addr>,
     /// The part of the subnet from which containers get addresses that they do not ask for
-    #[arg(long, value_name = "ADDRESS/LENGTH")]
+    #[arg(long, value_name = "ADDRESS/LENGTH", value_parser = parse_prefix)]
     pub ip_range: Option<Ipv4Net>,
     /// No way out: no default route, and nothing is forwarded
     #[arg(long)]
@@ -488,6 +488,11 @@ fn parse_variable(text: OsString) -> Result<(OsString, Option<OsString>), String
     if name.is_empty() { Err("a variable has a name".into()) } else { Ok((OsStr::from_bytes(name).to_owned(), value)) }
 }
 
+/// What a prefix is, in words: the library's own are of syntax only.
+fn parse_prefix(text: &str) -> Result<Ipv4Net, &'static str> {
+    text.parse().map_err(|_| "an address and a prefix length of at most 32 are expected, as 10.9.0.0/24")
+}
+
 /// A gateway's address leaves room for at least one container beside it.
 fn parse_bip(text: &str) -> Result<Ipv4Net, String> {
     let bip: Ipv4Net = text.parse().map_err(|_| "an address and a prefix length are expected, as 172.30.0.1/16")?;
@@ -565,6 +570,18 @@ mod tests {
         assert!(parse_bip("172.30.0.1/30").is_ok());
         for wrong in ["172.30.0.0/30", "172.30.0.3/30", "172.30.0.1/31", "172.30.0.1", "x", "172.30.0.1/0"] {
             assert!(parse_bip(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_an_address_and_a_length() {
+        assert_eq!(parse_prefix("10.9.0.0/24").map(|prefix| prefix.to_string()), Ok("10.9.0.0/24".into()));
+        for wrong in ["10.1.0.0/33", "10.1.0.1", "x", "10.1.0.0/", "fd00::/64"] {
+            for option in ["--subnet", "--ip-range"] {
+                let refused = Cli::try_parse_from(["pontoon", "network", "create", option, wrong, "net"]);
+                let refused = refused.expect_err("it is none").to_string();
+                assert!(refused.contains("an address and a prefix length of at most 32 are expected"), "{refused}");
+            }
         }
     }
 

@@ -115,9 +115,7 @@ impl Client {
             }
             match spawn_daemon(options)? {
                 Spawned::Listens(warnings) => {
-                    for warning in warnings {
-                        say(format_args!("pontoon: warning: {warning}"));
-                    }
+                    warn(&warnings);
                     started = true;
                 }
                 Spawned::AnotherIsThere => {
@@ -150,6 +148,10 @@ impl Client {
             };
             match answer {
                 Ok(Answer::Done(value)) => return Ok((self, understood(value)?)),
+                Ok(Answer::Warned { done, warnings }) => {
+                    warn(&warnings);
+                    return Ok((self, understood(done)?));
+                }
                 Ok(Answer::Failed(failure)) => return Err(failure),
                 Ok(Answer::Ended) => self = Client::start(dirs, options)?.0,
                 Err(why) => return Err(Failure::new(format_args!("ask the daemon: {why}"))),
@@ -174,7 +176,7 @@ impl Client {
         };
         let mut client = Client { channel: Channel::new(stream) };
         match client.exchange(greeting, &[]) {
-            Ok(Answer::Done(_)) => Ok(Some(client)),
+            Ok(Answer::Done(_) | Answer::Warned { .. }) => Ok(Some(client)),
             Ok(Answer::Failed(failure)) => Err(failure),
             // It closed the door: it is ending.
             Ok(Answer::Ended) | Err(_) => Ok(None),
@@ -198,6 +200,10 @@ impl Client {
         let answer = self.exchange(request, fds).map_err(|why| Failure::new(format_args!("ask the daemon: {why}")))?;
         match answer {
             Answer::Done(value) => understood(value),
+            Answer::Warned { done, warnings } => {
+                warn(&warnings);
+                understood(done)
+            }
             Answer::Failed(failure) => Err(failure),
             Answer::Ended => Err(Failure::new("the daemon is ending")),
         }
@@ -255,6 +261,12 @@ impl Process {
     }
 }
 
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        say(format_args!("pontoon: warning: {warning}"));
+    }
+}
+
 fn understood<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Failure> {
     serde_json::from_value(value).map_err(|why| Failure::new(format_args!("the daemon's answer: {why}")))
 }
@@ -285,6 +297,7 @@ fn spawn_daemon(options: &Options) -> Result<Spawned, Failure> {
     }
     match serde_json::from_str(&line) {
         Ok(Answer::Done(warnings)) => Ok(Spawned::Listens(serde_json::from_value(warnings).unwrap_or_default())),
+        Ok(Answer::Warned { warnings, .. }) => Ok(Spawned::Listens(warnings)),
         Ok(Answer::Failed(failure)) => {
             let _ = daemon.wait();
             Err(failure)

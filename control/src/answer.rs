@@ -15,6 +15,13 @@ use crate::failure::Failure;
 pub enum Answer {
     /// It is done; what was asked for.
     Done(serde_json::Value),
+    /// It is done, and there is something that the user is to know.
+    Warned {
+        /// What was asked for.
+        done: serde_json::Value,
+        /// What is to be known.
+        warnings: Vec<String>,
+    },
     /// It is not done.
     Failed(Failure),
     /// A foreground container has ended, and everything that it held is free.

@@ -1,5 +1,7 @@
 //! [`Error`]: what the manager answers when something can not be done, with a hint where there is one.
 
+use std::net::Ipv4Addr;
+
 use crate::backend::{BackendError, StartError};
 use crate::lease::{MAX_MTU, MIN_MTU};
 use crate::mode::NetworkMode;
@@ -71,6 +73,9 @@ pub enum Error {
     /// The MTU is out of range.
     #[error("an MTU of {0} is out of range: {MIN_MTU} to {MAX_MTU} bytes")]
     Mtu(u32),
+    /// No name server can have the address.
+    #[error("--dns {0} is no address of a name server: it is unspecified, multicast or broadcast")]
+    Dns(Ipv4Addr),
     /// The host name is none.
     #[error("'{0}' is not a host name: at most 64 letters, digits, '-', '_' and '.', a letter or digit at each end")]
     Hostname(String),
@@ -154,6 +159,12 @@ pub enum Error {
         container: String,
         /// The mode.
         mode: NetworkMode,
+    },
+    /// To the host's network nobody can be connected.
+    #[error("container {container} can not be connected to the host's network: only started on it")]
+    NotConnectableToHost {
+        /// The container's name.
+        container: String,
     },
     /// From the host's network nobody can be disconnected.
     #[error("container {container} can not be disconnected from the host's network")]
@@ -239,13 +250,18 @@ impl Error {
             Error::NotConnectable { container, mode: NetworkMode::None } => {
                 Some(format!("`pontoon network disconnect none {container}` first"))
             }
+            Error::NotConnectableToHost { .. } => Some("`pontoon run --network host` starts one on it".into()),
             Error::NoneIsAlone { .. } => Some("disconnect it from the others first".into()),
             Error::NetworkDown { network, .. } => Some(format!("`pontoon network rm {network}` and create it again")),
             Error::NotRunning(_) => Some("`pontoon ps` lists those that run".into()),
             Error::JoinsItself(_) => Some("name one that runs: `pontoon ps` lists them".into()),
             Error::Conflict { option, mode } => Some(match mode.strip_prefix("container:") {
                 Some(target) => format!("the network is {target}'s: give {option} to {target}"),
-                None => format!("leave {option} out, or use it on a network that `pontoon network create` made"),
+                // Nobody is found by name on the default network.
+                None if *option == "--network-alias" => {
+                    format!("leave {option} out, or use it on a network that `pontoon network create` made")
+                }
+                None => format!("leave {option} out, or use it on a bridge network"),
             }),
             Error::NetworkExists(network) => Some(format!("`pontoon network inspect {network}` shows it")),
             Error::NotConnected { network, .. } => {
@@ -257,6 +273,7 @@ impl Error {
             }
             Error::Start(StartError::Backend(failed)) | Error::Backend(failed) => backend_hint(failed),
             Error::Undo { first, .. } => first.hint(),
+            Error::Dns(_) => Some("without --dns the host's name servers are asked".into()),
             Error::Mtu(_)
             | Error::Hostname(_)
             | Error::NoPort
@@ -290,6 +307,9 @@ fn subnet_hint(network: &str, error: &SubnetError) -> Option<String> {
             Some("`pontoon up --bip ADDRESS/LENGTH` chooses another subnet".into())
         }
         SubnetError::NoneFree | SubnetError::InUse { .. } => Some("--subnet chooses another one".into()),
+        SubnetError::RangeWithoutHosts { .. } => {
+            Some("a larger --ip-range has room; without one the whole subnet is used".into())
+        }
         SubnetError::HostBits { .. }
         | SubnetError::TooSmall(_)
         | SubnetError::NotForHosts(_)
@@ -311,6 +331,9 @@ fn lease_hint(network: &str, error: &LeaseError) -> Option<String> {
         LeaseError::PoolExhausted(_) => Some(format!(
             "stop a container, or disconnect one from {network}; `pontoon network create --subnet` makes a network with more \
              addresses"
+        )),
+        LeaseError::RangeExhausted(_) => Some(format!(
+            "stop a container, or disconnect one from {network}; --ip asks for an address outside of the range"
         )),
         LeaseError::OutsideSubnet { .. }
         | LeaseError::NetworkAddress(_)

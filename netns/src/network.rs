@@ -122,6 +122,9 @@ pub enum LeaseError {
     /// Nothing is free.
     #[error("no free address is left in the subnet {0}")]
     PoolExhausted(Ipv4Net),
+    /// Nothing is free where addresses that nobody asked for are taken from.
+    #[error("no free address is left in the range {0}")]
+    RangeExhausted(Ipv4Net),
 }
 
 impl Network {
@@ -171,7 +174,7 @@ impl Network {
         };
         let address = match ip {
             Some(ip) => self.check_address(ip, &addresses)?,
-            None => self.free_addresses().find(free).ok_or(LeaseError::PoolExhausted(self.range()))?,
+            None => self.free_addresses().find(free).ok_or_else(|| self.exhausted())?,
         };
         let mac = match mac {
             Some(mac) => mac,
@@ -179,6 +182,10 @@ impl Network {
         };
         let ip = Ipv4Net::new(address, self.subnet.prefix_len()).map_err(|_| LeaseError::PoolExhausted(self.subnet))?;
         Ok(Lease { ip, mac, gateway: self.gateway, mtu })
+    }
+
+    fn exhausted(&self) -> LeaseError {
+        self.ip_range.map_or(LeaseError::PoolExhausted(self.subnet), LeaseError::RangeExhausted)
     }
 
     /// What addresses that nobody asked for are taken from.
@@ -310,7 +317,7 @@ mod tests {
         let lease = network.lease(None, None, 1500, [].iter()).expect("a lease");
         assert_eq!(lease.ip.addr().to_string(), "172.18.0.254");
         let full = network.lease(None, None, 1500, std::iter::once(&lease));
-        assert_eq!(full, Err(LeaseError::PoolExhausted("172.18.0.254/31".parse().expect("a range"))));
+        assert_eq!(full, Err(LeaseError::RangeExhausted("172.18.0.254/31".parse().expect("a range"))));
         let asked = network.lease(Some(Ipv4Addr::new(172, 18, 0, 9)), None, 1500, std::iter::once(&lease));
         assert_eq!(asked.map(|lease| lease.ip.addr().to_string()), Ok("172.18.0.9".into()));
     }

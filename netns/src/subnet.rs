@@ -55,7 +55,7 @@ impl Taken {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubnetError {
     /// All default subnets are in use.
-    #[error("every default subnet overlaps an address or a route of the host")]
+    #[error("every default subnet overlaps an address or a route of the host, or another network")]
     NoneFree,
     /// It has host bits set.
     #[error("{asked} is no subnet: it should be {}", .asked.trunc())]
@@ -103,6 +103,14 @@ pub enum SubnetError {
         /// The subnet.
         subnet: Ipv4Net,
     },
+    /// Nothing of the range can be given to a container.
+    #[error("the range {range} has no address for a container: what it has is the gateway's, or no host's in {subnet}")]
+    RangeWithoutHosts {
+        /// What was asked for.
+        range: Ipv4Net,
+        /// The subnet.
+        subnet: Ipv4Net,
+    },
     /// The range or the gateway was asked for, and no subnet.
     #[error("{0} needs --subnet beside it")]
     NoSubnet(&'static str),
@@ -134,6 +142,7 @@ impl SubnetRequest {
         match self.ip_range {
             Some(range) if range != range.trunc() => Err(SubnetError::HostBits { asked: range }),
             Some(range) if !subnet.contains(&range) => Err(SubnetError::RangeOutside { range, subnet }),
+            Some(range) if !has_room(range, subnet, gateway) => Err(SubnetError::RangeWithoutHosts { range, subnet }),
             ip_range => Ok(Subnet { subnet, gateway, ip_range }),
         }
     }
@@ -165,6 +174,13 @@ fn is_for_hosts(subnet: Ipv4Net) -> bool {
         Ipv4Net::new_assert(Ipv4Addr::new(240, 0, 0, 0), 4),
     ];
     !NOT.into_iter().any(|not| overlap(not, subnet))
+}
+
+/// Whether a range has an address that a container may have.
+fn has_room(range: Ipv4Net, subnet: Ipv4Net, gateway: Ipv4Addr) -> bool {
+    let not = [gateway, subnet.network(), subnet.broadcast()];
+    let mut addresses = (u32::from(range.network())..=u32::from(range.broadcast())).map(Ipv4Addr::from);
+    addresses.any(|address| !not.contains(&address))
 }
 
 /// The first address of a subnet that a host can have.
@@ -227,6 +243,19 @@ mod tests {
         let range = net("10.8.1.0/25");
         let with_range = SubnetRequest { ip_range: Some(range), ..asks("10.8.0.0/24") };
         assert_eq!(choose(with_range), SubnetError::RangeOutside { range, subnet });
+        for (range, has_room) in [
+            ("10.8.0.0/32", false),
+            ("10.8.0.1/32", false),
+            ("10.8.0.0/31", false),
+            ("10.8.0.255/32", false),
+            ("10.8.0.254/31", true),
+            ("10.8.0.0/30", true),
+        ] {
+            let range = net(range);
+            let chosen = SubnetRequest { ip_range: Some(range), ..asks("10.8.0.0/24") }.choose(&[]);
+            let refused = SubnetError::RangeWithoutHosts { range, subnet };
+            assert_eq!(chosen.map(drop), if has_room { Ok(()) } else { Err(refused) });
+        }
         let lonely = SubnetRequest { gateway: Some(gateway), ..SubnetRequest::default() };
         assert_eq!(choose(lonely), SubnetError::NoSubnet("--gateway"));
         let lonely = SubnetRequest { ip_range: Some(range), ..SubnetRequest::default() };

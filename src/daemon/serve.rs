@@ -51,7 +51,7 @@ pub(super) fn serve(daemon: &Daemon, connected: &Connected, mut channel: Channel
                 Err(failure) => Answer::Failed(failure),
             },
             other => match carry_out(daemon, state, other) {
-                Ok(value) => Answer::Done(value),
+                Ok(answer) => answer,
                 Err(failure) => Answer::Failed(failure),
             },
         };
@@ -69,9 +69,10 @@ pub(super) fn serve(daemon: &Daemon, connected: &Connected, mut channel: Channel
     }
 }
 
-fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request) -> Result<Value, Failure> {
+fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request) -> Result<Answer, Failure> {
     let now = daemon.now();
-    match request {
+    let mut warnings = Vec::new();
+    let done = match request {
         Request::Hello | Request::Enter => value(()),
         Request::Status => value(status(daemon, &state)),
         Request::Stay => {
@@ -142,6 +143,9 @@ fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request
                 let _ = state.pump();
                 return Err(Failure::new(format_args!("put the network on the switch: {why}")));
             }
+            // It may have something to try again.
+            daemon.poke();
+            warnings.extend(state.manager.unresolved(&id));
             value(id)
         }
         Request::RemoveNetwork(network) => {
@@ -174,6 +178,7 @@ fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request
                 let _ = state.pump();
                 return Err(Failure::new(format_args!("plug container {container} into the switch: {why}")));
             }
+            warnings.extend(state.manager.unresolved_on(&network));
             value(())
         }
         Request::Disconnect { network, container } => {
@@ -186,7 +191,8 @@ fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request
         Request::Statistics => value(ask_engine(&state, |dataplane, _| dataplane.statistics())?),
         Request::Bridges => bridges(&state),
         Request::Stations => stations(&state),
-    }
+    }?;
+    Ok(if warnings.is_empty() { Answer::Done(done) } else { Answer::Warned { done, warnings } })
 }
 
 /// Runs a container. In the foreground the channel is its line to the daemon until it has ended.

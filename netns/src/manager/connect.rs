@@ -38,7 +38,12 @@ impl<B: Backend> Manager<B> {
         match self.predefined_name(network) {
             Some("none") => return self.connect_to_none(container),
             Some("host") => {
-                return Err(Error::NotConnectable { container: container.to_owned(), mode: NetworkMode::Host });
+                let record = self.running(container)?;
+                let container = record.name.to_string();
+                return Err(match record.mode {
+                    NetworkMode::Host => Error::AlreadyConnected { container, network: "host".into() },
+                    _ => Error::NotConnectableToHost { container },
+                });
             }
             _ => {}
         }
@@ -62,9 +67,9 @@ impl<B: Backend> Manager<B> {
         };
         let (id, ifname) = (record.id.clone(), endpoint.ifname.clone());
         self.record(&id)?.endpoints.push(endpoint);
-        self.join(&id, &ifname).map_err(|failed| {
+        self.join(&id, &ifname, now).map_err(|failed| {
             let mut errors = vec![failed];
-            errors.extend(self.drop_endpoint(&id, &ifname));
+            errors.extend(self.drop_endpoint(&id, &ifname, now));
             all_of(errors).expect("there is one at least")
         })
     }
@@ -98,20 +103,20 @@ impl<B: Backend> Manager<B> {
         endpoint.phase = EndpointPhase::Leaving;
         let ifname = endpoint.ifname.clone();
         let mut errors: Vec<Error> = self.save_and_note(&id).err().into_iter().collect();
-        errors.extend(self.drop_endpoint(&id, &ifname));
+        errors.extend(self.drop_endpoint(&id, &ifname, now));
         all_of(errors).map_or(Ok(()), Err)
     }
 
     /// Does what a killed daemon had begun: endpoints that were joining or leaving go.
-    pub(super) fn finish_endpoints(&mut self, id: &Id) -> Vec<Error> {
+    pub(super) fn finish_endpoints(&mut self, id: &Id, now: Now) -> Vec<Error> {
         let Some(record) = self.records.get(id) else { return Vec::new() };
         let half_done = record.endpoints.iter().filter(|endpoint| endpoint.phase != EndpointPhase::Joined);
         let half_done: Vec<String> = half_done.map(|endpoint| endpoint.ifname.clone()).collect();
-        half_done.iter().flat_map(|ifname| self.drop_endpoint(id, ifname)).collect()
+        half_done.iter().flat_map(|ifname| self.drop_endpoint(id, ifname, now)).collect()
     }
 
     /// The steps of an endpoint that is joining.
-    fn join(&mut self, id: &Id, ifname: &str) -> Result<(), Error> {
+    fn join(&mut self, id: &Id, ifname: &str, now: Now) -> Result<(), Error> {
         self.save_and_note(id)?;
         let (before, target) = (self.default_route(id), self.published_address(id));
         let link = {
@@ -130,13 +135,13 @@ impl<B: Backend> Manager<B> {
         }
         self.write_files(id)?;
         self.publish_anew(id, target)?;
-        self.serve_names_later();
+        self.serve_names_later(now);
         self.save_and_note(id)
     }
 
     /// Takes an endpoint away, whatever of it there is. Returns what failed; the endpoint is gone from the record unless its
     /// interface stays, or published ports still lead to it: its address is not free then.
-    fn drop_endpoint(&mut self, id: &Id, ifname: &str) -> Vec<Error> {
+    fn drop_endpoint(&mut self, id: &Id, ifname: &str, now: Now) -> Vec<Error> {
         let target = self.address_published_with(id, ifname);
         let known = self.records.get_mut(id).map(|record| record.endpoints.iter_mut());
         let Some(endpoint) = known.and_then(|mut own| own.find(|endpoint| endpoint.ifname == ifname)) else {
@@ -158,7 +163,7 @@ impl<B: Backend> Manager<B> {
         }
         // Wherever it went before: that may have been by this interface, and a daemon killed since.
         let steps = [self.route_anew(id), self.write_files(id), self.publish_anew(id, target), self.save_and_note(id)];
-        self.serve_names_later();
+        self.serve_names_later(now);
         steps.into_iter().filter_map(Result::err).collect()
     }
 

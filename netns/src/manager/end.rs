@@ -156,7 +156,7 @@ impl<B: Backend> Manager<B> {
         } else {
             errors.extend(self.enter(id, Phase::Exited { status, at: now.unix }).err());
         }
-        self.serve_names_later();
+        self.serve_names_later(now);
         errors
     }
 
@@ -172,7 +172,7 @@ impl<B: Backend> Manager<B> {
         let mut errors = vec![failed];
         errors.extend(self.unpublish(id).err());
         errors.extend(self.remove_record(id));
-        self.serve_names_later();
+        self.serve_names_later(now);
         all_of(errors).expect("there is one at least")
     }
 

@@ -98,9 +98,10 @@ pub struct Manager<B: Backend> {
     forwarding: Option<guard::Before>,
     /// The networks whose way out was looked at for rules of others.
     looked_at: BTreeSet<Id>,
-    /// The names that are served, by network; and the networks whose names could not be.
+    /// The names that are served, by network; the networks whose names could not be, and why; and when these are tried again.
     served: BTreeMap<Id, NameTable>,
-    unserved: BTreeSet<Id>,
+    unserved: BTreeMap<Id, String>,
+    names_again: Option<Instant>,
     /// Containers of an earlier daemon that did not answer when they were to be taken over: tried again at their deadline.
     silent: BTreeSet<Id>,
     /// Containers whose published ports could not be had again after their publisher had been ended; and when those that
@@ -131,14 +132,18 @@ impl<B: Backend> Manager<B> {
     /// When [`Manager::handle_timeout`] is to be called next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.values().min().copied()
+        self.deadlines.values().copied().chain(self.names_again).min()
     }
 
-    /// Ends the containers whose time to stop by themselves is over. Returns what could not be done.
+    /// Ends the containers whose time to stop by themselves is over, and tries again what could not be had. Returns what could not be done.
     pub fn handle_timeout(&mut self, now: Now) -> Vec<Error> {
         let due: Vec<Id> =
             self.deadlines.iter().filter(|(_, at)| **at <= now.instant).map(|(id, _)| id.clone()).collect();
-        due.iter().filter_map(|id| self.expire(id, now).err()).collect()
+        let failures = due.iter().filter_map(|id| self.expire(id, now).err()).collect();
+        if self.names_again.is_some_and(|at| at <= now.instant) {
+            self.serve_names_later(now);
+        }
+        failures
     }
 
     /// Whether any container is listed, running or not.

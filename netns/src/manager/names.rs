@@ -6,19 +6,25 @@
 //! on.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
 
+use super::publish::{DOMAIN, ELSEWHERE};
 use super::recover::DEFAULT;
-use super::{Manager, save_as};
-use crate::backend::Backend;
+use super::{Manager, Now, save_as};
+use crate::backend::{Backend, BackendError};
 use crate::files::names_reachable_server;
 use crate::name::Id;
 use crate::names::NameTable;
 use crate::network::Network;
 use crate::record::{Endpoint, EndpointPhase, Record};
 
+/// How long after names could not be served it is tried again: whoever has the port may have left it.
+const AGAIN: Duration = Duration::from_secs(5);
+
 impl<B: Backend> Manager<B> {
     /// Brings the responders up to date. Returns what could not be served and why, each network once.
-    pub(super) fn serve_names(&mut self) -> Vec<String> {
+    pub(super) fn serve_names(&mut self, now: Now) -> Vec<String> {
         let passes_on = self.default_passes_on();
         let networks = self.networks.values().filter(|net| net.failed.is_none()).map(|net| &net.network);
         let networks = networks.filter(|network| passes_on || !network.is_default());
@@ -29,22 +35,63 @@ impl<B: Backend> Manager<B> {
             self.backend.stop_names(id.as_str());
             self.served.remove(&id);
         }
+        self.unserved.retain(|id, _| tables.contains_key(id));
         let mut warnings = Vec::new();
         for (id, table) in tables {
             if self.served.get(&id) == Some(&table) {
                 continue;
             }
             let Some(net) = self.networks.get(&id) else { continue };
-            match self.backend.serve_names(id.as_str(), net.network.gateway, table.clone()) {
-                Err(failed) if self.unserved.insert(id.clone()) && !net.network.is_default() => {
-                    warnings.push(format!("names are not resolved on network {}: {failed}", net.network.name));
+            let gateway = net.network.gateway;
+            match self.backend.serve_names(id.as_str(), gateway, table.clone()) {
+                Ok(()) => {
+                    if self.unserved.remove(&id).is_some() {
+                        tracing::info!("names are resolved on network {} again", net.network.name);
+                    }
+                    self.served.insert(id, table);
                 }
-                Ok(()) | Err(_) => {}
+                Err(failed) => {
+                    self.served.remove(&id);
+                    let why = self.unserved_because(gateway, &failed);
+                    if self.unserved.insert(id.clone(), why).is_none() {
+                        warnings.extend(self.unresolved(&id));
+                    }
+                }
             }
-            // What could not be served is not tried again until something changes.
-            self.served.insert(id, table);
         }
+        self.names_again = (!self.unserved.is_empty()).then(|| now.instant + AGAIN);
         warnings
+    }
+
+    /// What a user of this network is to know, if nobody answers for names on it. Nobody misses them on the default one.
+    #[must_use]
+    pub fn unresolved(&self, network: &Id) -> Option<String> {
+        let why = self.unserved.get(network)?;
+        let name = &self.networks.get(network).filter(|net| !net.network.is_default())?.network.name;
+        Some(format!("names are not resolved on network {name}: {why}"))
+    }
+
+    /// The same of the network that `text` names.
+    #[must_use]
+    pub fn unresolved_on(&self, text: &str) -> Option<String> {
+        self.unresolved(&self.find_network(text).ok()?.network.id)
+    }
+
+    /// Why there is no responder at this address, and what helps. If it is a port that we publish ourselves, no other
+    /// program is to be looked for.
+    fn unserved_because(&self, gateway: Ipv4Addr, failed: &BackendError) -> String {
+        let BackendError::Failed { hint, .. } = failed else { return failed.to_string() };
+        let in_the_way = |record: &&Record| {
+            let mut wanted = record.published.iter().filter(|mapping| mapping.host == DOMAIN);
+            record.is_live()
+                && !self.unpublished.contains(&record.id)
+                && wanted.any(|mapping| mapping.ip.is_unspecified() || mapping.ip == gateway)
+        };
+        match (self.records.values().find(in_the_way), hint) {
+            (Some(record), _) => format!("{failed}; container {} publishes this port: {ELSEWHERE}", record.name),
+            (None, Some(hint)) => format!("{failed}; {hint}"),
+            (None, None) => failed.to_string(),
+        }
     }
 
     /// Whether somebody on the default network needs the gateway to pass questions on.
@@ -74,8 +121,8 @@ impl<B: Backend> Manager<B> {
     }
 
     /// The same where nobody waits for the answer.
-    pub(super) fn serve_names_later(&mut self) {
-        for warning in self.serve_names() {
+    pub(super) fn serve_names_later(&mut self, now: Now) {
+        for warning in self.serve_names(now) {
             tracing::warn!("{warning}");
         }
     }

@@ -105,7 +105,7 @@ impl<B: Backend> Manager<B> {
             ..Network::new(id.clone(), request.name)
         };
         self.make_network(&mut network, &request.subnet).map_err(|failed| self.give_up_network(&network, failed))?;
-        self.serve_names_later();
+        self.serve_names_later(now);
         Ok(id)
     }
 
@@ -158,7 +158,7 @@ impl<B: Backend> Manager<B> {
         }
         save_network(&mut self.backend, &Network { is_leaving: true, ..network.clone() })?;
         self.take_bridge_away(&network.id);
-        self.serve_names_later();
+        self.serve_names_later(now);
         // What stays, the next daemon finds in the saved record's care.
         let gone = self.backend.close_gateway(&network.bridge);
         let gone = gone.and_then(|()| self.backend.forget(&network_key(&network.id)));

@@ -11,14 +11,17 @@ use crate::backend::{Backend, BackendError};
 use crate::error::Error;
 use crate::name::Id;
 use crate::publish::PortMapping;
-use crate::record::{Endpoint, EndpointPhase};
+use crate::record::{Endpoint, EndpointPhase, Record};
 
 /// How long a publisher must have run to be replaced when it has ended: one that can not live is not started for ever.
 const PAUSE: Duration = Duration::from_secs(5);
 /// The port of name servers (RFC 1035).
-const DOMAIN: u16 = 53;
+pub(super) const DOMAIN: u16 = 53;
 /// What a user may do who wants to publish it.
-const ELSEWHERE: &str = "publish it on an address of the host that is not one of these, as in -p 192.0.2.1:53:53/udp";
+pub(super) const ELSEWHERE: &str =
+    "publish it on an address of the host that is not one of these, as in -p 192.0.2.1:53:53/udp";
+/// What a user may do whose port another container has.
+const ANOTHER: &str = "stop that container, or publish another port of the host";
 
 impl<B: Backend> Manager<B> {
     /// Sees to it that a container's ports are passed on, if it has any and an address to pass them to.
@@ -28,7 +31,7 @@ impl<B: Backend> Manager<B> {
             return Ok(());
         }
         let published = self.backend.publish(id, target, &record.published);
-        published.map_err(|failed| self.named(failed, &record.published))?;
+        published.map_err(|failed| self.named(failed, record))?;
         self.unpublished.remove(id);
         Ok(())
     }
@@ -60,12 +63,17 @@ impl<B: Backend> Manager<B> {
         }
     }
 
-    /// A port that can not be had because we answer for names on it says where.
-    fn named(&self, failed: BackendError, mappings: &[PortMapping]) -> BackendError {
+    /// A port that can not be had because another container has it says which; one that can not because we answer for names
+    /// on it says where.
+    fn named(&self, failed: BackendError, record: &Record) -> BackendError {
         let BackendError::Failed { operation, object, cause, hint } = failed else { return failed };
-        let wanted = mappings.iter().find(|mapping| mapping.host == DOMAIN && mapping.host_side() == object);
-        let answering = self.served.keys().filter(|network| !self.unserved.contains(*network));
-        let answering = answering.filter_map(|network| Some(self.networks.get(network)?.network.gateway));
+        let wanted = record.published.iter().find(|mapping| mapping.host_side() == object);
+        if let Some(other) = wanted.and_then(|wanted| self.publisher_of(wanted, &record.id)) {
+            let cause = format!("{cause}: container {} publishes it", other.name);
+            return BackendError::Failed { operation, object, cause, hint: Some(ANOTHER) };
+        }
+        let wanted = wanted.filter(|mapping| mapping.host == DOMAIN);
+        let answering = self.served.keys().filter_map(|network| Some(self.networks.get(network)?.network.gateway));
         let in_the_way =
             |gateway: &Ipv4Addr| wanted.is_some_and(|wanted| wanted.ip.is_unspecified() || wanted.ip == *gateway);
         let in_the_way: Vec<String> = answering.filter(in_the_way).map(|gateway| gateway.to_string()).collect();
@@ -74,6 +82,15 @@ impl<B: Backend> Manager<B> {
         }
         let cause = format!("{cause}; names of our networks are answered on {}, port {DOMAIN}", in_the_way.join(", "));
         BackendError::Failed { operation, object, cause, hint: Some(ELSEWHERE) }
+    }
+
+    /// The container other than `own` that has a port of the host.
+    fn publisher_of(&self, wanted: &PortMapping, own: &Id) -> Option<&Record> {
+        let mut others = self.records.values().filter(|record| record.is_live() && record.id != *own);
+        others.find(|record| {
+            let has_it = record.published.iter().any(|mapping| mapping.overlaps(wanted));
+            has_it && !self.unpublished.contains(&record.id) && self.published_address(&record.id).is_some()
+        })
     }
 
     /// The same for a container that was taken over: its publisher may have gone on.

@@ -92,7 +92,8 @@ fn take_over<B: Backend>(
         forwarding: forwarding.filter(|before| before.boot == boot),
         looked_at: BTreeSet::new(),
         served: BTreeMap::new(),
-        unserved: BTreeSet::new(),
+        unserved: BTreeMap::new(),
+        names_again: None,
         silent: BTreeSet::new(),
         unpublished: BTreeSet::new(),
         republished: BTreeMap::new(),
@@ -111,7 +112,7 @@ fn take_over<B: Backend>(
         }
     }
     finish(&mut manager, now, warnings);
-    warnings.extend(manager.serve_names());
+    warnings.extend(manager.serve_names(now));
     Ok(manager)
 }
 
@@ -209,7 +210,7 @@ fn resume<B: Backend>(manager: &mut Manager<B>, id: &Id, found: Found<B::Link>, 
         Adopted::Running { .. } if stopping => manager.end(id, now),
         Adopted::Running { pid, links } => {
             let mut errors = plug_all(manager, id, links);
-            errors.extend(manager.finish_endpoints(id));
+            errors.extend(manager.finish_endpoints(id, now));
             errors.extend(manager.publish_again(id).err());
             errors.extend(manager.enter(id, Phase::Running { pid }).err());
             all_of(errors).map_or(Ok(()), Err)

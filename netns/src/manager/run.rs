@@ -93,6 +93,8 @@ impl RunRequest {
     }
 }
 
+/// How many name servers are asked: as many as by the C library (MAXNS, resolv.conf(5)), and by our own responders.
+const SERVERS: usize = 3;
 /// What a user is told who publishes ports of a container without a network of its own.
 const NOT_PUBLISHED: &str = "published ports are ignored";
 
@@ -122,6 +124,11 @@ impl<B: Backend> Manager<B> {
         let warnings = is_ignored.then(|| format!("{NOT_PUBLISHED} with --network {}", request.mode));
         let record = self.draft(request, now)?;
         let mut warnings: Vec<String> = warnings.into_iter().collect();
+        if record.dns.len() > SERVERS {
+            let first: Vec<String> = record.dns.iter().take(SERVERS).map(ToString::to_string).collect();
+            warnings
+                .push(format!("of the name servers of --dns only the first {SERVERS} are asked: {}", first.join(", ")));
+        }
         if let Some(network) = record.endpoints.first().map(|endpoint| endpoint.network.clone()) {
             warnings.extend(
                 self.keep_forwarding().err().map(|failed| format!("there is no way out of the host: {failed}")),
@@ -134,9 +141,10 @@ impl<B: Backend> Manager<B> {
         if self.has_published(&id) && self.published_address(&id).is_none() {
             warnings.push(format!("{NOT_PUBLISHED} as long as the container is on --internal networks only"));
         }
-        let started = Started { id, name, warnings };
-        self.make(&started.id).map_err(|failed| self.undo(&started.id, failed, now))?;
-        Ok(started)
+        self.make(&id, now).map_err(|failed| self.undo(&id, failed, now))?;
+        let own = self.records.get(&id).and_then(|record| record.endpoints.first());
+        warnings.extend(own.and_then(|endpoint| self.unresolved(&endpoint.network)));
+        Ok(Started { id, name, warnings })
     }
 
     /// Starts the command of a container that was just created.
@@ -162,6 +170,10 @@ impl<B: Backend> Manager<B> {
         }
         if let Some(hostname) = request.hostname.as_deref().filter(|hostname| !is_hostname(hostname)) {
             return Err(Error::Hostname(hostname.to_owned()));
+        }
+        let is_nobodys = |server: &&Ipv4Addr| server.is_unspecified() || server.is_multicast() || server.is_broadcast();
+        if let Some(nobodys) = request.dns.iter().find(is_nobodys) {
+            return Err(Error::Dns(*nobodys));
         }
         check(&request.publish)?;
         let published = match &request.mode {
@@ -263,7 +275,7 @@ impl<B: Backend> Manager<B> {
     }
 
     /// The steps before the command, each saved before it is taken.
-    fn make(&mut self, id: &Id) -> Result<(), Error> {
+    fn make(&mut self, id: &Id, now: Now) -> Result<(), Error> {
         self.save(id)?;
         let created = {
             let record = self.records.get(id).ok_or_else(|| Error::NoSuchContainer(id.short().to_owned()))?;
@@ -277,7 +289,7 @@ impl<B: Backend> Manager<B> {
         }
         self.write_files(id)?;
         self.publish(id)?;
-        self.serve_names_later();
+        self.serve_names_later(now);
         self.enter(id, Phase::Starting { pid: created.pid })
     }
 

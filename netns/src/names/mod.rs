@@ -8,6 +8,7 @@
 //!   from turn to turn.
 //! * What is known is never asked elsewhere: another type than A gets an answer without records, so that no query for an
 //!   AAAA leaks. So is an address of the subnet: `ADDRESS.in-addr.arpa` is `NAME.NETWORK`, or does not exist.
+//! * `localhost` and what ends in `.localhost` is the asker's own 127.0.0.1, and is never asked elsewhere (RFC 6761, 6.3).
 //! * Anything else is somebody else's to answer ([`Response::Forward`]), single labels too. From an internal network there
 //!   is no way out: SERVFAIL, as Docker has it, which a client takes for "ask the next server", not for "no such name".
 //! * Classes other than IN are refused: what is asked in CH is about this very server, and another one would answer for
@@ -32,6 +33,9 @@ use self::message::{Query, Unreadable};
 
 /// How long an answer may be kept, in seconds.
 pub const TTL: u32 = 600;
+
+/// What everybody calls himself by (RFC 6761, 6.3).
+const LOCALHOST: &str = "localhost";
 
 /// The names of one network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,6 +133,9 @@ impl NameTable {
 
     /// What a name, in lower case, means here.
     fn look_up(&self, name: &str) -> Option<Meaning<'_>> {
+        if name == LOCALHOST || name.strip_suffix(LOCALHOST).is_some_and(|rest| rest.ends_with('.')) {
+            return Some(Meaning::Addresses(&[Ipv4Addr::LOCALHOST]));
+        }
         if let Some(address) = reverse_of(name) {
             return match self.hosts.get(&address) {
                 Some(host) => Some(self.full_name(host).map_or(Meaning::Nobody, Meaning::Host)),

@@ -17,8 +17,23 @@ fn a_container_is_found_by_each_of_its_names() {
 }
 
 #[test]
+fn localhost_is_who_asks() {
+    // Even if a container is called so: a program that asks for it means its own.
+    let mut table = table();
+    table.add("localhost", Ipv4Addr::new(172, 18, 0, 9));
+    for name in ["localhost", "LocalHost", "app.localhost", "a.b.localhost"] {
+        let answer = ask(&table, name, Rtype::A);
+        assert_eq!(answer.rcode, Rcode::NOERROR, "{name}");
+        assert_eq!(answer.records, [format!("{name}. 600 IN A 127.0.0.1")], "{name}");
+        assert_eq!(ask(&table, name, Rtype::AAAA).outcome(), (Rcode::NOERROR, vec![]), "{name}");
+    }
+}
+
+#[test]
 fn what_is_not_known_is_forwarded() {
     for (name, kind) in [
+        ("mylocalhost", Rtype::A),
+        ("localhost.example.org", Rtype::A),
         ("db", Rtype::A),
         ("web.frontend", Rtype::A),
         ("web.backend.example.org", Rtype::A),

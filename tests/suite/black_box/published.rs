@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 use super::{fails, pontoon, prints, tests};
 use crate::lab::linux::inside::Inside;
-use crate::lab::linux::{Linux, processes};
+use crate::lab::linux::{Linux, processes, waited_for};
 use crate::lab::{Lab, NetworkOrder, Place, create, names};
 
 tests![
@@ -21,6 +21,7 @@ tests![
     published_ports_follow_the_container_to_its_next_network,
     a_container_on_internal_networks_only_publishes_nothing_yet,
     a_publisher_that_somebody_ends_is_replaced,
+    names_that_nobody_answers_are_told_and_resolved_once_the_port_is_free,
     the_port_of_names_is_published_unless_a_network_of_ours_needs_it,
     ports_follow_a_network_that_is_left_at_the_second_try,
     modes_without_a_network_of_their_own_publish_nothing,
@@ -122,9 +123,9 @@ fn a_port_that_is_taken_is_told_and_nothing_stays() {
     assert_eq!(names(&mut lab, true), Vec::<String>::new());
     drop(TcpListener::bind((Ipv4Addr::UNSPECIFIED, 8080)).expect("the other port is free again"));
     run_published(&lab, "web", &["8080:80"]);
-    let taken = pontoon(&lab, &["run", "-d", "-p", "8080:80", "--", "sleep", "1"]);
-    assert_eq!(taken.status, 125);
-    assert!(taken.stderr.contains("0.0.0.0:8080/tcp: Address already in use"), "{}", taken.stderr);
+    let taken = "pontoon: publish 127.0.0.1:8080/tcp: Address already in use: container web publishes it\n\
+                 hint: stop that container, or publish another port of the host\n";
+    fails(&lab, &["run", "-d", "-p", "127.0.0.1:8080:80", "--", "sleep", "1"], 125, taken);
     lab.finish();
 }
 
@@ -268,6 +269,58 @@ fn the_port_of_names_is_published_unless_a_network_of_ours_needs_it() {
                    -p 192.0.2.1:53:53/udp\n";
     fails(&lab, &["run", "-p", "53:53/udp", "--", "true"], 125, refused);
     run_published(&lab, "dns", &["127.0.0.1:53:53/udp"]);
+    lab.finish();
+}
+
+fn names_that_nobody_answers_are_told_and_resolved_once_the_port_is_free() {
+    let mut lab = Linux::new();
+    lab.host_resolv_conf("nameserver 10.0.0.53\n");
+    lab.up();
+    run_published(&lab, "dns", &["53:53/udp"]);
+    let warning = |network: &str, gateway: &str, help: &str| {
+        format!(
+            "pontoon: warning: names are not resolved on network {network}: answer names on {gateway}, UDP port 53: \
+             Address already in use; {help}\n"
+        )
+    };
+    let ours = "container dns publishes this port: publish it on an address of the host that is not one of these, as in \
+                -p 192.0.2.1:53:53/udp";
+    let warns = |arguments: &[&str], warning: &str| {
+        let said = pontoon(&lab, arguments);
+        assert_eq!((said.status, said.stderr.as_str()), (0, warning), "{arguments:?}");
+    };
+    let red = warning("red", "172.18.0.1", ours);
+    warns(&["network", "create", "red"], &red);
+    warns(&["run", "-d", "--network", "red", "--name", "web", "--", "sleep", "infinity"], &red);
+    prints(&lab, &["run", "-d", "--name", "db", "--", "sleep", "infinity"]);
+    warns(&["network", "connect", "red", "db"], &red);
+    prints(&lab, &["rm", "-f", "dns"]);
+    let inside = Inside::of(lab.pid_of("web"));
+    let resolved = || {
+        let client = inside.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))).expect("bind");
+        // A question that nobody hears is asked again.
+        client.set_read_timeout(Some(Duration::from_secs(1))).expect("a deadline");
+        client.connect(("172.18.0.1", 53)).expect("connect");
+        // A query for the A records of `web` (RFC 1035, 4.1).
+        client.send(b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x03web\0\0\x01\0\x01").ok()?;
+        let mut answer = [0; 512];
+        let length = client.recv(&mut answer).ok()?;
+        answer[..length].ends_with(&[172, 18, 0, 2]).then_some(())
+    };
+    assert_eq!(waited_for(resolved), Some(()), "our own port is free, and that is known");
+
+    // Somebody else's: nobody tells that it is free again.
+    lab.kill_daemon();
+    let other =
+        waited_for(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 53)).ok()).expect("the port went with the daemon");
+    let theirs = "another name server has this port of every address: let it listen on addresses of its own only \
+                  (dnsmasq: bind-dynamic and except-interface; unbound: interface; BIND: listen-on)";
+    let said = pontoon(&lab, &["up", "--detach"]);
+    assert_eq!((said.status, said.stderr), (0, warning("red", "172.18.0.1", theirs)));
+    let said = pontoon(&lab, &["network", "create", "blue"]);
+    assert_eq!((said.status, said.stderr), (0, warning("blue", "172.19.0.1", theirs)));
+    drop(other);
+    assert_eq!(waited_for(resolved), Some(()), "it is tried again and again");
     lab.finish();
 }
 

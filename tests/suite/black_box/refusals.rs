@@ -8,6 +8,7 @@ use crate::lab::{Lab, Order, Place, run, run_all};
 
 tests![
     bad_targets_addresses_and_names_are_told_with_a_hint,
+    name_servers_that_nobody_asks_are_told,
     a_command_that_does_not_run_is_told,
     a_full_pool_is_told,
     a_corrupt_record_is_kept_aside_and_told,
@@ -62,6 +63,21 @@ fn bad_targets_addresses_and_names_are_told_with_a_hint() {
             "-h can not be used with --network container:web",
             "hint: the network is web's: give -h to web\n",
         ),
+        (
+            &["--network", "none", "--ip", "172.17.0.9"],
+            "--ip can not be used with --network none",
+            "hint: leave --ip out, or use it on a bridge network\n",
+        ),
+        (
+            &["--network", "host", "--network-alias", "www"],
+            "--network-alias can not be used with --network host",
+            "hint: leave --network-alias out, or use it on a network that `pontoon network create` made\n",
+        ),
+        (
+            &["--dns", "10.9.9.9", "--dns", "0.0.0.0"],
+            "--dns 0.0.0.0 is no address of a name server: it is unspecified, multicast or broadcast",
+            "hint: without --dns the host's name servers are asked\n",
+        ),
         (&["--ip", "10.0.0.1"], "network bridge: address 10.0.0.1 is not in the subnet 172.17.0.0/16", free_address),
         (&["--ip", "172.17.0.2"], "network bridge: address 172.17.0.2 is in use by another container", who_has_it),
         (
@@ -97,6 +113,19 @@ fn bad_targets_addresses_and_names_are_told_with_a_hint() {
         }
     }
     assert_eq!(lab.census(), before);
+    lab.finish();
+}
+
+fn name_servers_that_nobody_asks_are_told() {
+    let mut lab = Linux::new();
+    lab.up();
+    let servers = ["--dns", "10.9.9.1", "--dns", "10.9.9.2", "--dns", "10.9.9.3", "--dns", "10.9.9.4"];
+    let three = pontoon(&lab, &[&["run"], &servers[..6], &["--", "true"]].concat());
+    assert_eq!((three.status, three.stderr.as_str()), (0, ""));
+    let four = pontoon(&lab, &[&["run"], &servers[..], &["--", "true"]].concat());
+    let warning =
+        "pontoon: warning: of the name servers of --dns only the first 3 are asked: 10.9.9.1, 10.9.9.2, 10.9.9.3\n";
+    assert_eq!((four.status, four.stderr.as_str()), (0, warning));
     lab.finish();
 }
 
@@ -233,6 +262,20 @@ fn what_networks_refuse_is_told_with_a_hint() {
     let ended = "pontoon: container db is not running\nhint: `pontoon ps` lists those that run\n";
     fails(&lab, &["network", "connect", "red", "db"], 1, ended);
     fails(&lab, &["exec", "db", "--", "true"], 125, ended);
+    let no_room = "pontoon: network blue: the range 10.22.0.0/32 has no address for a container: what it has is the gateway's, \
+                   or no host's in 10.22.0.0/24\n\
+                   hint: a larger --ip-range has room; without one the whole subnet is used\n";
+    let ranged = ["network", "create", "--subnet", "10.22.0.0/24", "--ip-range", "10.22.0.0/32", "blue"];
+    fails(&lab, &ranged, 1, no_room);
+    let only_started = "pontoon: container web can not be connected to the host's network: only started on it\n\
+                        hint: `pontoon run --network host` starts one on it\n";
+    fails(&lab, &["network", "connect", "host", "web"], 1, only_started);
+    let none_left = "pontoon: network last: every default subnet overlaps an address or a route of the host, or another network\n\
+                     hint: --subnet chooses another one\n";
+    for address in ["172.16.0.1/12", "192.168.0.1/16"] {
+        lab.host_address(crate::lab::prefix(address));
+    }
+    fails(&lab, &["network", "create", "last"], 1, none_left);
     // What is hinted at works.
     prints(&lab, &["network", "disconnect", "red", "web"]);
     assert_eq!(prints(&lab, &["network", "rm", "red"]), "red\n");

@@ -114,6 +114,11 @@ fn what_a_network_can_not_have_is_refused(lab: &mut dyn Lab) {
             order("10.7.0.0/24").ip_range("10.6.0.0/25"),
             "network x: the range 10.6.0.0/25 is not in the subnet 10.7.0.0/24",
         ),
+        (
+            order("10.7.0.0/24").ip_range("10.7.0.1/32"),
+            "network x: the range 10.7.0.1/32 has no address for a container: what it has is the gateway's, or no host's in \
+             10.7.0.0/24",
+        ),
         (NetworkOrder::new("x").gateway("10.7.0.1"), "network x: --gateway needs --subnet beside it"),
         (order("10.7.0.0/24").mtu(67), "an MTU of 67 is out of range: 68 to 65521 bytes"),
     ] {
@@ -287,7 +292,7 @@ fn only_containers_with_interfaces_of_their_own_are_connected(lab: &mut dyn Lab)
             format!("container {container} can not be connected to a network: --network {mode} allows no other");
         assert_eq!(lab.connect_network("red", container, None), Err(refused(&message)));
     }
-    let message = "container web can not be connected to a network: --network host allows no other";
+    let message = "container web can not be connected to the host's network: only started on it";
     assert_eq!(lab.connect_network("host", "web", None), Err(refused(message)));
     // What its target gets, the sidecar sees.
     lab.connect_network("red", "web", None).expect("connect web");
