@@ -178,7 +178,7 @@ fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request
                 let _ = state.pump();
                 return Err(Failure::new(format_args!("plug container {container} into the switch: {why}")));
             }
-            warnings.extend(state.manager.unresolved_on(&network));
+            warnings.extend(state.manager.warnings_on(&network));
             value(())
         }
         Request::Disconnect { network, container } => {

@@ -60,10 +60,12 @@ impl<B: Backend> Manager<B> {
         }
     }
 
-    /// Sees to it that a container that comes to a network finds a way out, if somebody has switched forwarding off that we had
-    /// switched on.
-    pub(super) fn keep_forwarding(&mut self) -> Result<(), Error> {
-        if self.forwarding.is_some() { Ok(self.backend.forward()?) } else { Ok(()) }
+    /// Sees to it that whoever comes to a network finds a way out, also if somebody has switched forwarding off that we had
+    /// switched on; what keeps them from it, in sentences.
+    pub(super) fn no_way_out(&mut self, network: &Id) -> Vec<String> {
+        let forwards = if self.forwarding.is_some() { self.backend.forward() } else { Ok(()) };
+        let failed = forwards.err().map(|failed| format!("there is no way out of the host: {failed}"));
+        failed.into_iter().chain(self.foreign_drops(network)).collect()
     }
 
     /// Leaves the host's firewall and forwarding as they were before us, if no container lives. To be called by a daemon that
@@ -85,7 +87,7 @@ impl<B: Backend> Manager<B> {
 
     /// What keeps containers of a network from the outside although we let them out: told once for each network, and again if
     /// rules of others have changed since.
-    pub(super) fn foreign_drops(&mut self, network: &Id) -> Vec<String> {
+    fn foreign_drops(&mut self, network: &Id) -> Vec<String> {
         let Some(net) = self.networks.get(network).filter(|net| !net.network.internal) else { return Vec::new() };
         if !self.looked_at.insert(network.clone()) {
             return Vec::new();

@@ -71,10 +71,12 @@ impl<B: Backend> Manager<B> {
         Some(format!("names are not resolved on network {name}: {why}"))
     }
 
-    /// The same of the network that `text` names.
-    #[must_use]
-    pub fn unresolved_on(&self, text: &str) -> Option<String> {
-        self.unresolved(&self.find_network(text).ok()?.network.id)
+    /// What who comes to the network that `text` names is to know of it: that there is no way out, or that nobody answers for names.
+    pub fn warnings_on(&mut self, text: &str) -> Vec<String> {
+        let Ok(id) = self.find_network(text).map(|net| net.network.id.clone()) else { return Vec::new() };
+        let mut warnings = self.no_way_out(&id);
+        warnings.extend(self.unresolved(&id));
+        warnings
     }
 
     /// Why there is no responder at this address, and what helps. If it is a port that we publish ourselves, no other

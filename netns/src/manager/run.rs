@@ -130,10 +130,7 @@ impl<B: Backend> Manager<B> {
                 .push(format!("of the name servers of --dns only the first {SERVERS} are asked: {}", first.join(", ")));
         }
         if let Some(network) = record.endpoints.first().map(|endpoint| endpoint.network.clone()) {
-            warnings.extend(
-                self.keep_forwarding().err().map(|failed| format!("there is no way out of the host: {failed}")),
-            );
-            warnings.extend(self.foreign_drops(&network));
+            warnings.extend(self.no_way_out(&network));
         }
         let id = record.id.clone();
         let name = record.name.clone();

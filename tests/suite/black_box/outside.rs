@@ -335,6 +335,12 @@ fn a_foreign_policy_that_comes_later_is_told_to_the_next_run() {
     assert!(told.stderr.contains("table ip filter, chain FORWARD"), "{}", told.stderr);
     let quiet = pontoon(&lab, &["run", "-d", "--", "sleep", "infinity"]);
     assert_eq!((quiet.status, quiet.stderr.as_str()), (0, ""), "once is enough");
+    // Who comes to another network by another way.
+    create(&mut lab, NetworkOrder::new("red"));
+    run(&mut lab, Order::new("web"));
+    let told = pontoon(&lab, &["network", "connect", "red", "web"]);
+    assert_eq!(told.status, 0);
+    assert!(told.stderr.contains("table ip filter, chain FORWARD"), "{}", told.stderr);
     drop(outside);
     lab.finish();
 }
