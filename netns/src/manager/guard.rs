@@ -30,6 +30,7 @@ pub(super) struct Before {
 impl<B: Backend> Manager<B> {
     /// Makes the host's firewall and forwarding what our networks need now.
     pub(super) fn protect(&mut self) -> Result<(), Error> {
+        self.is_guarded = false;
         if self.forwarding.is_none()
             && let Some(state) = self.backend.forwarding()?
         {
@@ -39,6 +40,7 @@ impl<B: Backend> Manager<B> {
         }
         let state = self.forwarding.as_ref().map(|before| before.state.as_str());
         self.backend.protect(&self.policy(), state)?;
+        self.is_guarded = true;
         match state {
             Some(_) => Ok(self.backend.forward()?),
             None => Ok(()),
@@ -63,7 +65,9 @@ impl<B: Backend> Manager<B> {
     /// Sees to it that whoever comes to a network finds a way out, also if somebody has switched forwarding off that we had
     /// switched on; what keeps them from it, in sentences.
     pub(super) fn no_way_out(&mut self, network: &Id) -> Vec<String> {
-        let forwards = if self.forwarding.is_some() { self.backend.forward() } else { Ok(()) };
+        // Never without a guard: then nothing was switched on, and whoever starts the daemon has been told.
+        let is_ours = self.is_guarded && self.forwarding.is_some();
+        let forwards = if is_ours { self.backend.forward() } else { Ok(()) };
         let failed = forwards.err().map(|failed| format!("there is no way out of the host: {failed}"));
         failed.into_iter().chain(self.foreign_drops(network)).collect()
     }

@@ -98,6 +98,8 @@ pub struct Manager<B: Backend> {
     forwarding: Option<guard::Before>,
     /// The networks whose way out was looked at for rules of others.
     looked_at: BTreeSet<Id>,
+    /// Whether the firewall is as our networks need it.
+    is_guarded: bool,
     /// The names that are served, by network; the networks whose names could not be, and why; and when these are tried again.
     served: BTreeMap<Id, NameTable>,
     unserved: BTreeMap<Id, String>,

@@ -91,6 +91,7 @@ fn take_over<B: Backend>(
         // After a reboot the host forwards as its administrator has it.
         forwarding: forwarding.filter(|before| before.boot == boot),
         looked_at: BTreeSet::new(),
+        is_guarded: false,
         served: BTreeMap::new(),
         unserved: BTreeMap::new(),
         names_again: None,

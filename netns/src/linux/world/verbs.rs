@@ -489,7 +489,9 @@ impl Linux {
         // Those of containers that have ended went with them.
         self.veths.retain(|veth| index_of(veth).is_some());
         let Some((policy, before)) = &self.policy else { return Ok(()) };
-        let silenced = self.veths.iter().cloned().collect();
+        // Who leaves nothing behind silences nothing: a pair may be there a moment longer than its container.
+        let is_over = policy.networks.is_empty();
+        let silenced: Vec<String> = self.veths.iter().filter(|_| !is_over).cloned().collect();
         let policy = match before {
             None => Policy { silenced, ..policy.clone() },
             Some(before) => {
