@@ -40,11 +40,15 @@ fn begin(channel: &mut Channel) -> Result<Option<Pid>, WireError> {
     let let_go = |why: io::Error| NotStarted::other("let go of", "the capabilities of init", cause_of(&why));
     let watched = started.and_then(|(command, etc)| {
         hold_only(Role::Init).map_err(let_go)?;
+        let inotify = etc.as_ref().and_then(Etc::inotify);
         etc.map_or(Ok(()), Etc::keep)?;
-        Ok((command, pidfd(command)?))
+        Ok((command, [Some(pidfd(command)?), inotify]))
     });
     match watched {
-        Ok((command, pidfd)) => channel.send(&InitReport::Started, &[pidfd.as_fd()]).map(|()| Some(command)),
+        Ok((command, fds)) => {
+            let fds: Vec<_> = fds.iter().flatten().map(AsFd::as_fd).collect();
+            channel.send(&InitReport::Started, &fds).map(|()| Some(command))
+        }
         Err(why) => channel.send(&InitReport::NotStarted { why }, &[]).map(|()| None),
     }
 }

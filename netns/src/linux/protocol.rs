@@ -138,7 +138,7 @@ pub(super) struct InitOrder {
     pub(super) etc: Option<OsText>,
 }
 
-/// From init to the shim. Descriptor, if started: a pidfd of the command.
+/// From init to the shim. Descriptors, if started: a pidfd of the command, and what changes of `/etc` are told by, if they are.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "report", rename_all = "snake_case")]
 pub(super) enum InitReport {

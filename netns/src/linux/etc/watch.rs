@@ -43,6 +43,10 @@ impl Watch {
         Ok(Watch { table, inotify, directory: None })
     }
 
+    pub(super) fn inotify(&self) -> Option<OwnedFd> {
+        self.inotify.as_ref()?.try_clone().ok()
+    }
+
     /// Every mount there is.
     pub(super) fn mounts(&mut self) -> io::Result<Vec<Mount>> {
         let mut text = Vec::new();
@@ -80,6 +84,12 @@ impl Watch {
 }
 
 impl Etc {
+    /// Another descriptor of what tells of changes, for somebody who outlives this process. To close the last one takes the kernel
+    /// some 15 ms, which it spends waiting for readers that there are none of.
+    pub(in crate::linux) fn inotify(&self) -> Option<OwnedFd> {
+        self.watch.inotify()
+    }
+
     /// Sees to it, in a thread of its own, that the files stay in place as long as the container lives.
     pub(in crate::linux) fn keep(mut self) -> Result<(), NotStarted> {
         let thread = std::thread::Builder::new().name("etc".to_owned());

@@ -28,13 +28,16 @@ pub(super) struct Task {
     /// Open as long as the trampoline has not become the command.
     pub(super) launch: Option<Channel>,
     pub(super) attached: Option<Channel>,
+    /// What init hears of `/etc` by. Held so that it is not the end of init that closes it, which would take long: see
+    /// [`crate::linux::etc::Etc::inotify`].
+    _inotify: Option<OwnedFd>,
 }
 
 impl Task {
     /// Makes the PID namespace, and in it init, which starts the command.
     pub(super) fn init(order: InitOrder, streams: &[OwnedFd]) -> Result<Task, NotStarted> {
-        let (child, pidfd, command) = start_init(&order, streams)?;
-        Ok(Task { child, pidfd, command, launch: None, attached: None })
+        let (child, pidfd, command, inotify) = start_init(&order, streams)?;
+        Ok(Task { child, pidfd, command, launch: None, attached: None, _inotify: inotify })
     }
 
     /// Starts a trampoline into the container of this init.
@@ -43,7 +46,7 @@ impl Task {
             let (child, launch) = exec::spawn(process, streams, Some(init))?;
             let pidfd = pidfd_of(&child)?;
             let command = pidfd.try_clone()?;
-            Ok(Task { child, pidfd, command, launch: Some(launch), attached: None })
+            Ok(Task { child, pidfd, command, launch: Some(launch), attached: None, _inotify: None })
         };
         started().map_err(|why| NotStarted::other("start", "the trampoline", cause_of(&why)))
     }
@@ -120,7 +123,10 @@ impl Task {
     }
 }
 
-fn start_init(order: &InitOrder, streams: &[OwnedFd]) -> Result<(Child, OwnedFd, OwnedFd), NotStarted> {
+/// The child, pidfds of it and of the command, and what it hears of `/etc` by.
+type Begun = (Child, OwnedFd, OwnedFd, Option<OwnedFd>);
+
+fn start_init(order: &InitOrder, streams: &[OwnedFd]) -> Result<Begun, NotStarted> {
     let failed = |operation: &'static str| {
         move |why: io::Error| NotStarted::other(operation, "the container's init", cause_of(&why))
     };
@@ -135,15 +141,20 @@ fn start_init(order: &InitOrder, streams: &[OwnedFd]) -> Result<(Child, OwnedFd,
         .and_then(|()| ours.recv::<InitReport>())
         .map_err(|why| NotStarted::other("ask", "the container's init", why));
     let why = match report {
-        Ok((InitReport::Started, mut fds)) => match fds.pop() {
-            Some(command) => return Ok((child, pidfd, command)),
-            None => NotStarted::other("ask", "the container's init", "a descriptor is missing"),
+        Ok((InitReport::Started, fds)) => match take_two(fds) {
+            (Some(command), inotify) => return Ok((child, pidfd, command, inotify)),
+            (None, _) => NotStarted::other("ask", "the container's init", "a descriptor is missing"),
         },
         Ok((InitReport::NotStarted { why }, _)) | Err(why) => why,
     };
     let _ = child.kill();
     let _ = child.wait();
     Err(why)
+}
+
+fn take_two(fds: Vec<OwnedFd>) -> (Option<OwnedFd>, Option<OwnedFd>) {
+    let mut fds = fds.into_iter();
+    (fds.next(), fds.next())
 }
 
 fn pidfd_of(child: &Child) -> io::Result<OwnedFd> {
