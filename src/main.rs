@@ -16,6 +16,7 @@ mod daemon;
 mod demo;
 mod doctor;
 mod failure;
+mod log;
 mod manual;
 mod output;
 mod paths;
@@ -72,5 +73,5 @@ fn log_to_stderr(verbose: u8) {
         1 => "info",
         _ => "debug",
     };
-    daemon::log(std::io::stderr, level);
+    log::to(std::io::stderr, level);
 }

@@ -8,23 +8,22 @@
 //!   by `run` ends by itself when no container is listed and no client is connected.
 #![expect(clippy::disallowed_methods, reason = "the daemon is an outermost loop: time comes from here")]
 
+mod clients;
+mod options;
 mod serve;
+mod state;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use control::{Answer, Request};
-use crossbeam_channel::TryRecvError;
-use ipnet::Ipv4Net;
+use control::Request;
 use netns::linux::Linux;
 use netns::linux::privilege;
 use netns::linux::wire::Channel;
@@ -32,105 +31,21 @@ use netns::manager::{Manager, Now, Settings};
 use nix::fcntl::{Flock, FlockArg};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use switch::dataplane::{ControlError, Dataplane, Settings as PlaneSettings};
-use switch::engine::{Engine, EngineError};
-use switch::link::port::PortLink;
+use switch::dataplane::{Dataplane, Settings as PlaneSettings};
+use switch::engine::Engine;
 
+use self::clients::{Busy, CLIENTS, Connected, turn_away};
+pub use self::options::{Options, dispatch};
+use self::state::State;
 use crate::failure::{Failure, io};
 use crate::paths::{Dirs, unusable};
 
-/// The hidden first argument of a daemon in the background.
-const DAEMON: &str = "__daemon";
-/// How many clients may be connected at once; further ones are turned away.
-const CLIENTS: usize = 512;
-/// How many more may wait for the end of a container in the foreground.
-const WAITING: usize = 4096;
 /// How long a daemon that ends waits for clients that do not listen.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How long a daemon that ends by itself waits for its first client.
 const FIRST_CLIENT: Duration = Duration::from_secs(10);
 /// Ends the daemon just before or after a change of a record, as `kill -9` would: for the tests of recovery.
 const CRASH_AFTER_STEPS: &str = "PONTOON_CRASH_AFTER_STEPS";
-
-/// How a daemon is started.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Its directories.
-    pub dirs: Dirs,
-    /// Whether it stays after its last container.
-    pub stays: bool,
-    /// The gateway's address, if the user chose it.
-    pub bip: Option<Ipv4Net>,
-}
-
-impl Options {
-    /// The arguments that [`dispatch`] understands.
-    #[must_use]
-    pub fn to_arguments(&self) -> Vec<OsString> {
-        let stays = if self.stays { "stays" } else { "ends" };
-        let bip = self.bip.map(|bip| bip.to_string()).unwrap_or_default();
-        vec![DAEMON.into(), self.dirs.runtime.clone().into(), self.dirs.state.clone().into(), stays.into(), bip.into()]
-    }
-
-    fn from_arguments(arguments: &[OsString]) -> Option<Self> {
-        let [_, first, runtime, state, stays, bip] = arguments else { return None };
-        (first == DAEMON).then(|| Options {
-            dirs: Dirs { runtime: runtime.into(), state: state.into() },
-            stays: stays == "stays",
-            bip: bip.to_str().and_then(|bip| bip.parse().ok()),
-        })
-    }
-}
-
-/// Runs a daemon in the background, if the arguments ask for one: it says on its standard output, once, that it listens
-/// or why not.
-#[must_use]
-pub fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
-    let options = Options::from_arguments(arguments)?;
-    log(std::io::stderr, "info");
-    // Out of the caller's session: what its terminal does is nothing to us.
-    let _ = nix::unistd::setsid();
-    let say = |answer: &Answer| {
-        let mut out = std::io::stdout();
-        let _ = serde_json::to_writer(&mut out, answer).map(|()| out.write_all(b"\n").and_then(|()| out.flush()));
-        // The caller reads until the end of the line only; but nothing of ours shall keep its pipe open.
-        if let Ok(null) = File::options().write(true).open("/dev/null") {
-            let _ = nix::unistd::dup2_stdout(null);
-        }
-    };
-    let outcome = run(&options, |warnings| {
-        for warning in warnings {
-            tracing::warn!("{warning}");
-        }
-        say(&Answer::Done(warnings.into()));
-    });
-    Some(match outcome {
-        Ok(Outcome::Ended) => ExitCode::SUCCESS,
-        Ok(Outcome::AnotherIsThere) => {
-            say(&Answer::Ended);
-            ExitCode::SUCCESS
-        }
-        Err(failure) => {
-            tracing::error!("{}", failure.message);
-            say(&Answer::Failed(failure));
-            ExitCode::FAILURE
-        }
-    })
-}
-
-/// Logs at `level` and above, unless `PONTOON_LOG` says otherwise.
-pub fn log<W>(to: W, level: &str)
-where
-    W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,
-{
-    let filter = tracing_subscriber::EnvFilter::try_from_env("PONTOON_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(to).with_target(false).with_ansi(false);
-    // Of a log that can not be written it would tell by `eprintln!`, which panics when it can not write either.
-    let subscriber = subscriber.log_internal_errors(false);
-    let _ = subscriber.try_init();
-}
 
 /// How [`run`] came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,29 +135,6 @@ struct Daemon {
     /// Ready when something has happened in the data plane, or to it.
     news: Arc<EventFd>,
     started: Instant,
-}
-
-/// What the daemon knows, behind its one lock.
-struct State {
-    manager: Manager<Linux>,
-    /// `None` once the daemon ends.
-    engine: Option<Engine<PortLink>>,
-    stays: bool,
-    clients: usize,
-    /// Their connections, by number.
-    connections: BTreeMap<u64, UnixStream>,
-    next_connection: u64,
-    /// Clients that wait for the end of a container; not among `clients`.
-    waiting: usize,
-    /// Clients whose request is being carried out.
-    busy: usize,
-    had_client: bool,
-    /// `down` is under way: no container is started any more.
-    closing: bool,
-    /// Nothing is carried out any more.
-    ending: bool,
-    /// The data plane has ended by itself.
-    has_stopped: bool,
 }
 
 impl Daemon {
@@ -436,133 +328,6 @@ impl Daemon {
 
     fn now(&self) -> Now {
         now_since(self.started)
-    }
-}
-
-/// A client that is connected, counted for as long as this lives.
-struct Connected {
-    daemon: Arc<Daemon>,
-    number: u64,
-}
-
-impl Connected {
-    /// `None` if there are as many as there may be.
-    fn new(daemon: &Arc<Daemon>, stream: &UnixStream) -> Option<Self> {
-        let mut state = daemon.state();
-        if state.clients >= CLIENTS {
-            return None;
-        }
-        state.clients += 1;
-        state.had_client = true;
-        state.next_connection += 1;
-        let number = state.next_connection;
-        state.connections.extend(stream.try_clone().ok().map(|stream| (number, stream)));
-        drop(state);
-        Some(Connected { daemon: Arc::clone(daemon), number })
-    }
-
-    /// While it waits for the end of a container it takes nobody's place. `None` if too many wait already.
-    fn wait(&self) -> Option<Waits<'_>> {
-        let mut state = self.daemon.state();
-        if state.waiting >= WAITING {
-            return None;
-        }
-        state.clients -= 1;
-        state.waiting += 1;
-        Some(Waits(self))
-    }
-}
-
-impl Drop for Connected {
-    fn drop(&mut self) {
-        let mut state = self.daemon.state();
-        state.clients -= 1;
-        state.connections.remove(&self.number);
-        drop(state);
-        self.daemon.changed.notify_all();
-        self.daemon.poke();
-    }
-}
-
-/// A client that waits for the end of a container.
-struct Waits<'a>(&'a Connected);
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        let mut state = self.0.daemon.state();
-        state.waiting -= 1;
-        state.clients += 1;
-    }
-}
-
-/// Tells a client that it can not be served now, if it listens.
-fn turn_away(stream: UnixStream) {
-    let failure = Failure::new(format_args!("the daemon is busy: {CLIENTS} clients are connected"))
-        .with_hint("try again when some have gone");
-    let mut channel = Channel::new(stream);
-    if channel.set_timeouts(None, Some(Duration::from_millis(100))).is_ok() {
-        let _ = channel.send(&Answer::Failed(failure), &[]);
-    }
-}
-
-/// A request that is being carried out.
-struct Busy<'a>(&'a Daemon);
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.0.state().busy -= 1;
-        self.0.poke();
-    }
-}
-
-impl State {
-    /// Hands on to the data plane what the manager wants of it, in order.
-    ///
-    /// # Errors
-    /// The first thing that the data plane refused; it was logged, and the rest was done. Or that the data plane has stopped:
-    /// then nothing is known to have been done, and the daemon is about to end.
-    fn pump(&mut self) -> Result<(), EngineError> {
-        // Together: what was sent while there was no daemon waits in the TAPs, and is for ports that come in the same breath.
-        let controls: Vec<_> = std::iter::from_fn(|| self.manager.poll_control()).collect();
-        let Some(engine) = self.engine.as_ref().filter(|_| !controls.is_empty()) else { return Ok(()) };
-        let mut outcome = Ok(());
-        for done in engine.control_all(controls)? {
-            match done {
-                // Its link had ended before, and the port went with it.
-                Ok(()) | Err(EngineError::Control(ControlError::NoPort(_))) => {}
-                Err(why) => {
-                    tracing::error!("the data plane: {why}");
-                    outcome = outcome.and(Err(why));
-                }
-            }
-        }
-        outcome
-    }
-
-    fn note_lost_ports(&mut self) {
-        let Some(engine) = &self.engine else { return };
-        let events = engine.events();
-        loop {
-            let port = match events.try_recv() {
-                Ok(switch::dataplane::Event::PortDown { port }) => port,
-                Err(TryRecvError::Empty) => return,
-                Err(TryRecvError::Disconnected) => {
-                    self.has_stopped = true;
-                    return;
-                }
-            };
-            if let Err(failed) = self.manager.port_down(port) {
-                tracing::warn!("the host's interface in a network was deleted: {failed}");
-            }
-        }
-    }
-
-    fn is_done(&self, since_start: Duration) -> bool {
-        if self.ending {
-            return self.busy == 0;
-        }
-        let waited = self.had_client || since_start >= FIRST_CLIENT;
-        !self.stays && self.manager.is_idle() && self.clients == 0 && waited
     }
 }
 

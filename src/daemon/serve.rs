@@ -15,7 +15,9 @@ use serde::Serialize;
 use serde_json::Value;
 use switch::engine::EngineError;
 
-use super::{Connected, Daemon, State};
+use super::Daemon;
+use super::clients::Connected;
+use super::state::State;
 use crate::failure::Failure;
 
 /// How long a client may take to say what it wants.

@@ -1,0 +1,82 @@
+//! [`Options`]: how a daemon is started, and how they reach one in the background.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write;
+use std::process::ExitCode;
+
+use control::Answer;
+use ipnet::Ipv4Net;
+
+use super::{Outcome, run};
+use crate::log;
+use crate::paths::Dirs;
+
+/// The hidden first argument of a daemon in the background.
+const DAEMON: &str = "__daemon";
+
+/// How a daemon is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its directories.
+    pub dirs: Dirs,
+    /// Whether it stays after its last container.
+    pub stays: bool,
+    /// The gateway's address, if the user chose it.
+    pub bip: Option<Ipv4Net>,
+}
+
+impl Options {
+    /// The arguments that [`dispatch`] understands.
+    #[must_use]
+    pub fn to_arguments(&self) -> Vec<OsString> {
+        let stays = if self.stays { "stays" } else { "ends" };
+        let bip = self.bip.map(|bip| bip.to_string()).unwrap_or_default();
+        vec![DAEMON.into(), self.dirs.runtime.clone().into(), self.dirs.state.clone().into(), stays.into(), bip.into()]
+    }
+
+    fn from_arguments(arguments: &[OsString]) -> Option<Self> {
+        let [_, first, runtime, state, stays, bip] = arguments else { return None };
+        (first == DAEMON).then(|| Options {
+            dirs: Dirs { runtime: runtime.into(), state: state.into() },
+            stays: stays == "stays",
+            bip: bip.to_str().and_then(|bip| bip.parse().ok()),
+        })
+    }
+}
+
+/// Runs a daemon in the background, if the arguments ask for one: it says on its standard output, once, that it listens
+/// or why not.
+#[must_use]
+pub fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
+    let options = Options::from_arguments(arguments)?;
+    log::to(std::io::stderr, "info");
+    // Out of the caller's session: what its terminal does is nothing to us.
+    let _ = nix::unistd::setsid();
+    let say = |answer: &Answer| {
+        let mut out = std::io::stdout();
+        let _ = serde_json::to_writer(&mut out, answer).map(|()| out.write_all(b"\n").and_then(|()| out.flush()));
+        // The caller reads until the end of the line only; but nothing of ours shall keep its pipe open.
+        if let Ok(null) = File::options().write(true).open("/dev/null") {
+            let _ = nix::unistd::dup2_stdout(null);
+        }
+    };
+    let outcome = run(&options, |warnings| {
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        say(&Answer::Done(warnings.into()));
+    });
+    Some(match outcome {
+        Ok(Outcome::Ended) => ExitCode::SUCCESS,
+        Ok(Outcome::AnotherIsThere) => {
+            say(&Answer::Ended);
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            tracing::error!("{}", failure.message);
+            say(&Answer::Failed(failure));
+            ExitCode::FAILURE
+        }
+    })
+}
