@@ -18,12 +18,12 @@
 mod capture;
 mod describe;
 mod hash;
-mod pcapng;
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::rc::{Rc, Weak};
 
+use ::capture::pcapng::Way;
 use switch::forward::Switch;
 use switch::frame::Frame;
 use switch::time::Instant;
@@ -34,7 +34,6 @@ pub use self::capture::Capture;
 use self::capture::Recording;
 use self::describe::describe;
 use self::hash::Hash;
-use self::pcapng::Way;
 use crate::cable::CableDrop;
 use crate::namespace::NamespaceId;
 use crate::rule::{LineId, Resolved};

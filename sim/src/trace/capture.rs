@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
+use ::capture::pcapng::{self, Interface, Packet, Section, Way};
 use switch::time::Instant;
 
 use super::Where;
-use super::pcapng::{self, Way};
 use crate::rule::Resolved;
 use crate::world::EPOCH;
 
@@ -39,7 +39,7 @@ pub(super) struct Recording {
 impl Capture {
     pub(super) fn new(scope: Resolved) -> (Self, Weak<RefCell<Recording>>) {
         let mut bytes = Vec::new();
-        pcapng::section(&mut bytes);
+        pcapng::section(&mut bytes, &Section { application: "pontoon-sim", ..Section::default() });
         let recording = Rc::new(RefCell::new(Recording { scope, bytes, interfaces: BTreeMap::new(), missed: 0 }));
         let weak = Rc::downgrade(&recording);
         (Capture(recording), weak)
@@ -70,10 +70,12 @@ impl Recording {
         let next = self.interfaces.len() as u32;
         let bytes = &mut self.bytes;
         let interface = *self.interfaces.entry(at.port.to_owned()).or_insert_with(|| {
-            pcapng::interface(bytes, at.port);
+            pcapng::interface(bytes, &Interface { name: at.port, ..Interface::default() });
             next
         });
         let nanos = EPOCH * 1_000_000_000 + now.as_nanos();
-        pcapng::packet(bytes, interface, nanos, way, comment, frame);
+        let whole =
+            Packet { interface, nanos, way, bytes: &[frame], len: frame.len(), dropped: 0, comment, local: &[] };
+        pcapng::packet(bytes, &whole);
     }
 }

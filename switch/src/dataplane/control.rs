@@ -11,7 +11,7 @@ use crate::verdict::PortId;
 use crate::vlan::VlanId;
 
 /// A change of the data plane.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Control<L> {
     /// A new bridge, without ports.

@@ -1,0 +1,9 @@
+//! What a capture is made of, without a file, a clock or a thread: bytes in, bytes out.
+//!
+//! The map:
+//!
+//! * [`pcapng`]: the file format, as Wireshark reads it;
+//! * [`recording`]: all that came to a data plane, in order, as data and as such a file. Who replays it gets the same decisions.
+
+pub mod pcapng;
+pub mod recording;
