@@ -25,9 +25,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use switch::buffer::{Buffer, Pool};
-use switch::forward::Switch;
+use switch::dataplane::{Decided, Watch};
 use switch::link::{Link, Received, Transmit};
-use switch::verdict::Verdict;
 use switch::vlan::Retag;
 use switch::vnet::VnetHeader;
 
@@ -121,12 +120,13 @@ impl CableEnd {
     }
 }
 
-impl Observer {
-    pub(crate) fn decided(&self, switch: &Switch, frame: &Buffer, verdict: &Verdict) {
+impl Watch for Observer {
+    fn frame(&mut self, decided: Decided<'_>) {
+        let Decided { switch, buffer, verdict, .. } = decided;
         let (body, port) = (&*self.body, &self.body.ports.borrow()[port_at(self.takes)]);
         body.plant.hops.decide(port);
         let at = body.place(self.takes, port);
-        body.plant.trace.decision(body.plant.clock.now(), at, switch, frame.frame(), verdict);
+        body.plant.trace.decision(body.plant.clock.now(), at, switch, buffer.frame(), verdict);
     }
 }
 

@@ -151,7 +151,7 @@ impl TxCounters {
 }
 
 /// What the counters want to know of a frame; small, so that it can wait beside a frame whose fate is not known yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     bytes: u32,
     wire_frames: u32,
@@ -159,8 +159,9 @@ pub struct Traffic {
     is_super: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Cast {
+    #[default]
     Unicast,
     Multicast,
     Broadcast,

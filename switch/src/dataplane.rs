@@ -28,9 +28,13 @@ use crate::verdict::{DropReason, PortId, Verdict};
 mod control;
 mod port;
 mod report;
+mod start;
+mod watch;
 
 pub use control::{Control, ControlError};
 pub use report::{BridgeStatistics, Event, FdbRow, PortStatistics, Unbalanced};
+pub use start::BridgeStart;
+pub use watch::{Decided, Outcome, Watch};
 
 use port::{Copy, Port};
 
@@ -112,6 +116,29 @@ impl<L: Link> Dataplane<L> {
     /// If what it names is not there, or is there already, or there is no room for it. A link that could not be plugged
     /// in is dropped.
     pub fn control(&mut self, control: Control<L>, now: Instant) -> Result<(), ControlError> {
+        self.control_watched(control, now, &mut ())
+    }
+
+    /// The same, and tells `watch` of it.
+    ///
+    /// # Errors
+    /// As [`Dataplane::control`].
+    pub fn control_watched(
+        &mut self,
+        control: Control<L>,
+        now: Instant,
+        watch: &mut impl Watch,
+    ) -> Result<(), ControlError> {
+        if !watch.is_there() {
+            return self.change(control, now);
+        }
+        let told = control.without_link();
+        let done = self.change(control, now);
+        watch.control(&told, now, done.is_ok());
+        done
+    }
+
+    fn change(&mut self, control: Control<L>, now: Instant) -> Result<(), ControlError> {
         match control {
             Control::AddBridge { bridge, name, config } => {
                 if self.bridges.contains(bridge.0) {
@@ -132,11 +159,7 @@ impl<L: Link> Dataplane<L> {
                     return Err(ControlError::PortTaken(port));
                 }
                 self.bridge(bridge)?.switch.plug(port, config, now)?;
-                self.ports.insert(port.0, Port::new(bridge, link));
-                // Flushing and clearing up list each port at most once, so they never allocate again.
-                let ports = self.ports.iter().count();
-                self.touched.reserve(ports);
-                self.ended.reserve(ports);
+                self.add_port(port, Port::new(bridge, link));
             }
             Control::Unplug { port } => {
                 self.remove_port(port).ok_or(ControlError::NoPort(port))?;
@@ -161,21 +184,16 @@ impl<L: Link> Dataplane<L> {
     /// Moves one batch of frames that came in by `port`, to the links they leave by, and flushes those.
     #[inline]
     pub fn service(&mut self, port: PortId, now: Instant) -> Serviced {
-        self.service_observed(port, now, |_, _, _| {})
+        self.service_watched(port, now, &mut ())
     }
 
-    /// The same, and says of each frame in its turn what the switch has decided, before any copy of it leaves.
-    pub fn service_observed(
-        &mut self,
-        port: PortId,
-        now: Instant,
-        mut observe: impl FnMut(&Switch, &Buffer, &Verdict),
-    ) -> Serviced {
+    /// The same, and tells `watch` of each frame in its turn, and of all that becomes of it.
+    pub fn service_watched(&mut self, port: PortId, now: Instant, watch: &mut impl Watch) -> Serviced {
         let Some(ingress) = self.ports.get_mut(port.0) else { return Serviced::Gone };
         let mut batch = std::mem::take(&mut self.batch);
         let received = ingress.link.receive(&mut self.pool, &mut batch, self.batch_limit);
         for buffer in batch.drain(..) {
-            self.forward_observed(port, &buffer, now, &mut observe);
+            self.forward_watched(port, &buffer, now, watch);
             self.pool.give(buffer);
         }
         self.batch = batch;
@@ -183,7 +201,7 @@ impl<L: Link> Dataplane<L> {
             self.end(port);
         }
         self.touch(port);
-        self.flush();
+        self.flush_watched(watch);
         match received {
             Received::Down => Serviced::Gone,
             Received::More | Received::WouldBlock if !self.ports.contains(port.0) => Serviced::Gone,
@@ -194,8 +212,13 @@ impl<L: Link> Dataplane<L> {
 
     /// Asks the link of `port` for results of frames that it has queued: to be called when it says that there are some.
     pub fn settle(&mut self, port: PortId) {
+        self.settle_watched(port, &mut ());
+    }
+
+    /// The same, and tells `watch` of the results.
+    pub fn settle_watched(&mut self, port: PortId, watch: &mut impl Watch) {
         self.touch(port);
-        self.flush();
+        self.flush_watched(watch);
     }
 
     /// Decides about one frame that came in by `ingress`, and gives a copy to each link it leaves by. The inner step of
@@ -204,16 +227,17 @@ impl<L: Link> Dataplane<L> {
     /// The verdict is for whoever wants to know; it is counted and carried out already. `None`: there is no such port.
     #[inline]
     pub fn forward(&mut self, ingress: PortId, buffer: &Arc<Buffer>, now: Instant) -> Option<Verdict> {
-        self.forward_observed(ingress, buffer, now, &mut |_, _, _| {})
+        self.forward_watched(ingress, buffer, now, &mut ())
     }
 
+    /// The same, and tells `watch` of the frame and of each copy.
     #[inline]
-    fn forward_observed(
+    pub fn forward_watched(
         &mut self,
         ingress: PortId,
         buffer: &Arc<Buffer>,
         now: Instant,
-        observe: &mut impl FnMut(&Switch, &Buffer, &Verdict),
+        watch: &mut impl Watch,
     ) -> Option<Verdict> {
         let port = self.ports.get_mut(ingress.0)?;
         let switch = &mut self.bridges.get_mut(port.bridge.0)?.switch;
@@ -222,16 +246,17 @@ impl<L: Link> Dataplane<L> {
             Err(reason) => {
                 port.counters.rx.count_unreadable(buffer.frame().len(), reason);
                 let verdict = Verdict::Drop(reason);
-                observe(switch, buffer, &verdict);
+                watch.frame(Decided { now, ingress, switch, buffer, verdict: &verdict });
                 return Some(verdict);
             }
         };
         let verdict = switch.ingress(ingress, &frame, now);
         let traffic = Traffic::of(&frame);
         port.counters.rx.count(traffic, &verdict);
-        observe(switch, buffer, &verdict);
+        watch.frame(Decided { now, ingress, switch, buffer, verdict: &verdict });
 
-        let mut copy = Copy { switch, ports: &mut self.ports, touched: &mut self.touched, ended: &mut self.ended };
+        let (ports, touched, ended) = (&mut self.ports, &mut self.touched, &mut self.ended);
+        let mut copy = Copy { switch, ports, touched, ended, watch };
         match &verdict {
             Verdict::Unicast { vlan, egress } | Verdict::Local { vlan, egress } => {
                 copy.send(*egress, buffer, &frame, *vlan, traffic);
@@ -249,18 +274,29 @@ impl<L: Link> Dataplane<L> {
     /// Ends a batch: flushes the links that were given frames, counts what became of them, and takes away the ports
     /// whose links have ended.
     pub fn flush(&mut self) {
+        self.flush_watched(&mut ());
+    }
+
+    /// The same, and tells `watch` of results and of ports that go.
+    pub fn flush_watched(&mut self, watch: &mut impl Watch) {
         // (In the order in which they were touched, and ended: a flood starts on its links by their numbers.)
         let mut touched = std::mem::take(&mut self.touched);
-        touched.drain(..).for_each(|port| self.flush_link(port));
+        touched.drain(..).for_each(|port| self.flush_link(port, watch));
         self.touched = touched;
         let mut ended = std::mem::take(&mut self.ended);
-        ended.drain(..).for_each(|port| self.clear_up(port));
+        ended.drain(..).for_each(|port| self.clear_up(port, watch));
         self.ended = ended;
         debug_assert_eq!(self.check(), Ok(()));
     }
 
     /// Forgets stations that have been silent for too long.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.handle_timeout_watched(now, &mut ());
+    }
+
+    /// The same, and tells `watch` before.
+    pub fn handle_timeout_watched(&mut self, now: Instant, watch: &mut impl Watch) {
+        watch.timeout(now);
         self.bridges.iter_mut().for_each(|(_, bridge)| bridge.switch.handle_timeout(now));
     }
 
@@ -329,7 +365,7 @@ impl<L: Link> Dataplane<L> {
         }
     }
 
-    fn flush_link(&mut self, port: PortId) {
+    fn flush_link(&mut self, port: PortId, watch: &mut impl Watch) {
         let Some(it) = self.ports.get_mut(port.0) else { return };
         it.is_touched = false;
         if it.has_ended {
@@ -340,16 +376,26 @@ impl<L: Link> Dataplane<L> {
             let Some(traffic) = it.queued.pop_front() else {
                 panic!("port {}: the link answered for a frame that it did not have", port.0)
             };
+            watch.result(port, result);
             it.conclude(port, traffic, result, &mut self.ended);
         }
     }
 
     /// Takes away a port whose link has ended; not one that was plugged in under its number since.
-    fn clear_up(&mut self, port: PortId) {
+    fn clear_up(&mut self, port: PortId, watch: &mut impl Watch) {
         if self.ports.get(port.0).is_some_and(|it| it.has_ended) {
+            watch.port_down(port);
             self.remove_port(port);
             self.events.push_back(Event::PortDown { port });
         }
+    }
+
+    fn add_port(&mut self, port: PortId, it: Port<L>) {
+        self.ports.insert(port.0, it);
+        // Flushing and clearing up list each port at most once, so they never allocate again.
+        let ports = self.ports.iter().count();
+        self.touched.reserve(ports);
+        self.ended.reserve(ports);
     }
 
     /// Takes a port out of everything. Copies that its link still had queued have not left.

@@ -226,13 +226,8 @@ impl World {
         let now = self.clock.now();
         let Some(daemon) = &mut self.daemon else { return Serviced::Gone };
         let Some(port) = daemon.ports.get(&cable) else { return Serviced::Gone };
-        let observer = daemon.dataplane.link(*port).map(CableEnd::observer);
-        let observe = |switch: &_, frame: &_, verdict: &_| {
-            if let Some(observer) = &observer {
-                observer.decided(switch, frame, verdict);
-            }
-        };
-        let serviced = daemon.dataplane.service_observed(*port, now, observe);
+        let Some(mut observer) = daemon.dataplane.link(*port).map(CableEnd::observer) else { return Serviced::Gone };
+        let serviced = daemon.dataplane.service_watched(*port, now, &mut observer);
         daemon.take_events(now, &self.plant.trace);
         self.follow_up();
         serviced

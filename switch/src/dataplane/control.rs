@@ -73,6 +73,35 @@ pub enum Control<L> {
     },
 }
 
+impl<L> Control<L> {
+    /// The same change without the link: what a log has of it.
+    #[must_use]
+    pub fn without_link(&self) -> Control<()> {
+        self.with_link(|_| ())
+    }
+
+    /// The same change with another link.
+    pub fn with_link<M>(&self, make: impl FnOnce(&L) -> M) -> Control<M> {
+        match self {
+            Control::AddBridge { bridge, name, config } => {
+                Control::AddBridge { bridge: *bridge, name: name.clone(), config: config.clone() }
+            }
+            Control::RemoveBridge { bridge } => Control::RemoveBridge { bridge: *bridge },
+            Control::Plug { bridge, port, config, link } => {
+                Control::Plug { bridge: *bridge, port: *port, config: config.clone(), link: make(link) }
+            }
+            Control::Unplug { port } => Control::Unplug { port: *port },
+            Control::SetStation { bridge, vlan, station, port, kind } => {
+                Control::SetStation { bridge: *bridge, vlan: *vlan, station: *station, port: *port, kind: *kind }
+            }
+            Control::ClearStation { bridge, vlan, station } => {
+                Control::ClearStation { bridge: *bridge, vlan: *vlan, station: *station }
+            }
+            Control::FlushPort { port } => Control::FlushPort { port: *port },
+        }
+    }
+}
+
 /// Why a change was not made. Nothing has changed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::BridgeId;
+use super::{BridgeId, Outcome, Watch};
 use crate::buffer::Buffer;
 use crate::counters::{PortCounters, Traffic};
 use crate::forward::Switch;
@@ -55,29 +55,27 @@ impl<L> Port<L> {
 
     #[inline]
     pub(super) fn conclude(&mut self, own: PortId, traffic: Traffic, result: Transmit, ended: &mut Vec<PortId>) {
-        match result {
-            Transmit::Sent => self.counters.tx.count(traffic),
-            Transmit::Queued => self.queued.push_back(traffic),
-            Transmit::Full => self.counters.tx.drop(DropReason::LinkFull),
-            Transmit::Refused => self.counters.tx.drop(DropReason::LinkRefused),
-            Transmit::NotSegmentable => self.counters.tx.drop(DropReason::NotSegmentable),
-            Transmit::Down => {
-                self.counters.tx.drop(DropReason::LinkDown);
-                self.end(own, ended);
-            }
+        match (result, result.dropped()) {
+            (Transmit::Queued, _) => self.queued.push_back(traffic),
+            (_, None) => self.counters.tx.count(traffic),
+            (_, Some(reason)) => self.counters.tx.drop(reason),
+        }
+        if result == Transmit::Down {
+            self.end(own, ended);
         }
     }
 }
 
 /// The parts of a data plane that sending a copy needs, while the verdict lends the rest.
-pub(super) struct Copy<'a, L> {
+pub(super) struct Copy<'a, L, W> {
     pub(super) switch: &'a Switch,
     pub(super) ports: &'a mut Slots<Port<L>>,
     pub(super) touched: &'a mut Vec<PortId>,
     pub(super) ended: &'a mut Vec<PortId>,
+    pub(super) watch: &'a mut W,
 }
 
-impl<L: Link> Copy<'_, L> {
+impl<L: Link, W: Watch> Copy<'_, L, W> {
     #[inline]
     pub(super) fn send(
         &mut self,
@@ -88,12 +86,13 @@ impl<L: Link> Copy<'_, L> {
         traffic: Traffic,
     ) {
         let Some(port) = self.ports.get_mut(egress.0) else { return };
-        if port.has_ended {
-            return port.counters.tx.drop(DropReason::LinkDown);
-        }
-        let retag = match self.switch.egress(egress, frame, vlan) {
+        let checked = if port.has_ended { Err(DropReason::LinkDown) } else { self.switch.egress(egress, frame, vlan) };
+        let retag = match checked {
             Ok(retag) => retag,
-            Err(reason) => return port.counters.tx.drop(reason),
+            Err(reason) => {
+                self.watch.copy(egress, Outcome::Dropped(reason));
+                return port.counters.tx.drop(reason);
+            }
         };
         let traffic = match retag {
             Retag::Keep | Retag::Replace(_) => traffic,
@@ -102,6 +101,7 @@ impl<L: Link> Copy<'_, L> {
         };
         port.touch(egress, self.touched);
         let result = port.link.transmit(buffer, retag);
+        self.watch.copy(egress, Outcome::Offered { retag, answer: result });
         port.conclude(egress, traffic, result, self.ended);
     }
 }

@@ -106,22 +106,6 @@ fn tells_the_verdict_of_a_single_frame() {
 }
 
 #[test]
-fn tells_an_observer_of_each_verdict_in_its_turn() {
-    let mut plane = plane(2);
-    arrive(&mut plane, 0, &[frame(ALL, A), frame(A, A), vec![1; 5]]);
-    let mut seen = Vec::new();
-    let observe = |switch: &Switch, buffer: &Buffer, verdict: &Verdict| {
-        seen.push((switch.ports().count(), buffer.frame().len(), verdict.clone()));
-    };
-    assert_eq!(plane.service_observed(PortId(0), NOW, observe), Serviced::Idle);
-    let to = crate::verdict::PortSet::new(Arc::new([PortId(0), PortId(1)]), PortId(0));
-    let flood = Verdict::Flood { vlan: VlanId::NONE, to };
-    let [hairpin, runt] = [DropReason::Hairpin, DropReason::Runt].map(Verdict::Drop);
-    assert_eq!(seen, [(2, 60, flood), (2, 60, hairpin), (2, 5, runt)]);
-    assert_eq!(sent(&plane, 1), 1);
-}
-
-#[test]
 fn a_link_that_is_full_costs_one_copy() {
     let mut plane = plane(3);
     answer(&mut plane, 1, &[Transmit::Full]);
@@ -447,3 +431,5 @@ fn drops(plane: &Dataplane<Fake>, port: u16) -> Vec<(DropReason, u64)> {
 fn frame(destination: [u8; 6], source: [u8; 6]) -> Vec<u8> {
     [&destination[..], &source, &[0x08, 0x00], &[0; 46]].concat()
 }
+
+mod watching;

@@ -23,8 +23,9 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::time::{ClockId, clock_gettime};
 
 use super::polling::Polling;
+use super::watchers::Watchers;
 use super::{Command, EngineError};
-use crate::dataplane::{Control, Dataplane, Event, Serviced};
+use crate::dataplane::{Control, Dataplane, Event, Serviced, Watch as _};
 use crate::link::Link;
 use crate::slots::Slots;
 use crate::time::Instant;
@@ -52,6 +53,7 @@ pub(super) struct Loop<L> {
     events: Sender<Event>,
     news: Arc<EventFd>,
     polling: Polling,
+    watchers: Watchers,
 }
 
 /// A port that is waited for.
@@ -82,6 +84,7 @@ impl<L: Link + AsFd> Loop<L> {
             events,
             news,
             polling: Polling::new(),
+            watchers: Watchers::default(),
         };
         let ports: Vec<PortId> = it.dataplane.ports().collect();
         ports.into_iter().try_for_each(|port| it.watch(port))?;
@@ -103,9 +106,10 @@ impl<L: Link + AsFd> Loop<L> {
                 }
             }
             if self.dataplane.poll_timeout().is_some_and(|due| due <= now) {
-                self.dataplane.handle_timeout(now);
+                self.dataplane.handle_timeout_watched(now, &mut self.watchers);
             }
             self.service_line(now);
+            self.watchers.round(&mut self.dataplane, now);
         }
     }
 
@@ -141,12 +145,12 @@ impl<L: Link + AsFd> Loop<L> {
         }
     }
 
-    /// How long to wait: not at all while a port has more, else until the data plane wants to be called.
+    /// How long to wait: not at all while a port has more, else until the data plane or a watcher wants to be called.
     fn timeout(&self, now: Instant) -> EpollTimeout {
         if !self.line.is_empty() {
             return EpollTimeout::ZERO;
         }
-        match self.dataplane.poll_timeout() {
+        match self.dataplane.poll_timeout().into_iter().chain(self.watchers.poll_timeout()).min() {
             None => EpollTimeout::NONE,
             Some(due) => in_milliseconds(due.since(now)),
         }
@@ -159,7 +163,13 @@ impl<L: Link + AsFd> Loop<L> {
             // (One that went meanwhile was forgotten already.)
             let Some(watch) = self.watches.get_mut(port.0) else { continue };
             watch.is_in_line = false;
-            match self.dataplane.service(port, now) {
+            // (Two loops, so that the frames of an engine that nobody watches pay nothing for it.)
+            let serviced = if self.watchers.is_there() {
+                self.dataplane.service_watched(port, now, &mut self.watchers)
+            } else {
+                self.dataplane.service(port, now)
+            };
+            match serviced {
                 Serviced::More => self.put_in_line(port),
                 Serviced::Idle => {}
                 Serviced::Gone => self.forget(port),
@@ -198,6 +208,14 @@ impl<L: Link + AsFd> Loop<L> {
                     let _ = answer.send(controls.into_iter().map(|control| self.control(control, now)).collect());
                 }
                 Ok(Command::Inspect(look)) => look(&self.dataplane, now),
+                Ok(Command::Watch(make, answer)) => {
+                    let watcher = make(self.dataplane.start_state(now), now);
+                    let _ = answer.send(self.watchers.add(watcher));
+                }
+                Ok(Command::Visit(watcher, visit)) => visit(self.watchers.get_mut(watcher), now),
+                Ok(Command::Unwatch(watcher, answer)) => {
+                    let _ = answer.send(self.watchers.remove(watcher));
+                }
                 Err(TryRecvError::Empty) => return Some(()),
                 Err(TryRecvError::Disconnected) => return None,
             }
@@ -215,11 +233,11 @@ impl<L: Link + AsFd> Loop<L> {
             | Control::ClearStation { .. }
             | Control::FlushPort { .. } => None,
         };
-        self.dataplane.control(control, now)?;
+        self.dataplane.control_watched(control, now, &mut self.watchers)?;
         self.forget_unplugged();
         let Some(port) = plugged else { return Ok(()) };
         self.watch(port).map_err(|errno| {
-            let unplugged = self.dataplane.control(Control::Unplug { port }, now);
+            let unplugged = self.dataplane.control_watched(Control::Unplug { port }, now, &mut self.watchers);
             debug_assert_eq!(unplugged, Ok(()), "it was plugged in just now");
             EngineError::Watch { port, errno }
         })

@@ -4,6 +4,8 @@
 //! * Whatever is asked of it, [`Engine::control`] or [`Engine::inspect`], happens between two batches, in the order of the
 //!   calls, and has happened when the call returns. So either is a barrier for what came before.
 //! * What happens by itself comes as an [`Event`].
+//! * A [`Watcher`] is told of all that goes into the data plane, on its thread; without any, nothing of that costs a frame
+//!   anything.
 //! * Dropping the engine stops the thread, waits for it, and drops the data plane with its links.
 
 use std::io;
@@ -15,7 +17,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use nix::errno::Errno;
 use nix::sys::eventfd::EventFd;
 
-use crate::dataplane::{Control, ControlError, Dataplane, Event};
+use crate::dataplane::{BridgeStart, Control, ControlError, Dataplane, Event};
 use crate::link::Link;
 use crate::time::Instant;
 use crate::verdict::PortId;
@@ -24,6 +26,9 @@ mod epoll;
 mod polling;
 #[cfg(test)]
 mod tests;
+mod watchers;
+
+pub use watchers::{Watcher, WatcherId};
 
 /// A data plane at work.
 #[derive(Debug)]
@@ -126,6 +131,47 @@ impl<L: Link + AsFd + Send + 'static> Engine<L> {
         answered.recv().map_err(|_| EngineError::Stopped)
     }
 
+    /// Lets a watcher see the data plane from now on. `make` makes it of the state between two batches, so that it misses
+    /// nothing that comes after.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn watch(
+        &self,
+        make: impl FnOnce(Vec<BridgeStart>, Instant) -> Box<dyn Watcher> + Send + 'static,
+    ) -> Result<WatcherId, EngineError> {
+        let (answer, answered) = bounded(1);
+        self.send(Command::Watch(Box::new(make), answer))?;
+        answered.recv().map_err(|_| EngineError::Stopped)
+    }
+
+    /// Lets `visit` see a watcher between two batches, and gives what it makes of it; `None` if there is no such watcher.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn visit<R: Send + 'static>(
+        &self,
+        watcher: WatcherId,
+        visit: impl FnOnce(&mut dyn Watcher, Instant) -> R + Send + 'static,
+    ) -> Result<Option<R>, EngineError> {
+        let (answer, answered) = bounded(1);
+        let visit = move |watcher: Option<&mut dyn Watcher>, now: Instant| {
+            let _ = answer.send(watcher.map(|watcher| visit(watcher, now)));
+        };
+        self.send(Command::Visit(watcher, Box::new(visit)))?;
+        answered.recv().map_err(|_| EngineError::Stopped)
+    }
+
+    /// Takes a watcher away. What happens from now on it is not told of.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn unwatch(&self, watcher: WatcherId) -> Result<Option<Box<dyn Watcher>>, EngineError> {
+        let (answer, answered) = bounded(1);
+        self.send(Command::Unwatch(watcher, answer))?;
+        answered.recv().map_err(|_| EngineError::Stopped)
+    }
+
     /// Where events arrive. A clone of the receiver shares the stream: each event goes to one of them.
     #[must_use]
     pub fn events(&self) -> Receiver<Event> {
@@ -166,6 +212,12 @@ enum Command<L> {
     /// Changes, made together.
     Control(Vec<Control<L>>, Sender<Vec<Result<(), EngineError>>>),
     Inspect(Box<Look<L>>),
+    Watch(Box<MakeWatcher>, Sender<WatcherId>),
+    Visit(WatcherId, Box<Visit>),
+    Unwatch(WatcherId, Sender<Option<Box<dyn Watcher>>>),
 }
+
+type MakeWatcher = dyn FnOnce(Vec<BridgeStart>, Instant) -> Box<dyn Watcher> + Send;
+type Visit = dyn FnOnce(Option<&mut dyn Watcher>, Instant) + Send;
 
 type Look<L> = dyn FnOnce(&Dataplane<L>, Instant) + Send;

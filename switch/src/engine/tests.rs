@@ -9,7 +9,7 @@ use nix::sys::time::{TimeVal, TimeValLike as _};
 
 use super::*;
 use crate::buffer::{Buffer, Pool};
-use crate::dataplane::{BridgeId, Settings};
+use crate::dataplane::{BridgeId, Decided, Settings, Watch};
 use crate::forward::Config;
 use crate::link::{Received, Transmit};
 use crate::port::PortConfig;
@@ -22,6 +22,85 @@ fn carries_a_frame_from_port_to_port_and_counts_it_before_an_inspection() {
     assert_eq!(second.receive(), Some(frame(9)));
     let counted = engine.inspect(|dataplane, _| dataplane.counters(PortId(1)).map(|it| it.rx.packets)).unwrap();
     assert_eq!(counted, Some(1));
+}
+
+#[test]
+fn a_watcher_is_told_of_all_from_its_start_state_to_its_end() {
+    let (engine, [first, second]) = engine_with([PortId(1), PortId(2)]);
+    let cross = || {
+        first.send(&frame(9));
+        assert_eq!(second.receive(), Some(frame(9)));
+    };
+    cross();
+    let watcher = engine.watch(|state, _| Box::new(Counts { starts: vec![state], frames: 0 })).unwrap();
+    cross();
+    engine.control(Control::FlushPort { port: PortId(1) }).unwrap();
+    cross();
+    let seen = |it: &dyn Watcher| {
+        let it = (it as &dyn std::any::Any).downcast_ref::<Counts>().expect("it was put there");
+        let stations = |state: &Vec<BridgeStart>| state[0].switch.fdb.entries.len();
+        (it.frames, it.starts.iter().map(stations).collect::<Vec<_>>())
+    };
+    // (It asks for another state after each change, and that is after the change.)
+    assert_eq!(engine.visit(watcher, move |it, _| seen(it)).unwrap(), Some((2, vec![1, 0])));
+    let ended = engine.unwatch(watcher).unwrap().expect("it was there");
+    cross();
+    assert_eq!(seen(&*ended).0, 2);
+    assert_eq!(engine.visit(watcher, |_, _| ()).unwrap(), None);
+    assert!(engine.unwatch(watcher).unwrap().is_none());
+}
+
+/// Counts frames, and asks for a state after each change.
+struct Counts {
+    starts: Vec<Vec<BridgeStart>>,
+    frames: usize,
+}
+
+impl Watch for Counts {
+    fn frame(&mut self, _: Decided<'_>) {
+        self.frames += 1;
+    }
+
+    fn control(&mut self, _: &Control<()>, _: Instant, _: bool) {
+        self.starts.push(Vec::new());
+    }
+}
+
+impl Watcher for Counts {
+    fn round(&mut self, _: Instant) -> bool {
+        self.starts.pop_if(|last| last.is_empty()).is_some()
+    }
+
+    fn start(&mut self, state: Vec<BridgeStart>, _: Instant) {
+        self.starts.push(state);
+    }
+}
+
+#[test]
+fn a_watcher_is_woken_in_its_time_though_nothing_happens() {
+    let (engine, _ends) = engine_with([PortId(1), PortId(2)]);
+    let (sent, woken) = bounded(1);
+    engine.watch(|_, now| Box::new(Alarm(now + Duration::from_millis(5), Some(sent)))).unwrap();
+    assert_eq!(woken.recv_timeout(Duration::from_secs(5)), Ok(()));
+}
+
+struct Alarm(Instant, Option<Sender<()>>);
+
+impl Watch for Alarm {}
+
+impl Watcher for Alarm {
+    fn round(&mut self, now: Instant) -> bool {
+        if now >= self.0
+            && let Some(sender) = self.1.take()
+        {
+            let _ = sender.send(());
+        }
+        false
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.1.is_some().then_some(self.0)
+    }
 }
 
 #[test]

@@ -58,6 +58,15 @@ impl Fdb {
         keys.into_iter().for_each(|key| self.expire(key));
     }
 
+    /// Takes away all entries that have expired, and makes the table what [`Fdb::restore`] makes of its snapshot: whatever
+    /// comes then, both go the same way.
+    #[expect(clippy::disallowed_methods, reason = "each entry for itself")]
+    pub fn tidy(&mut self, now: Instant) {
+        self.expire_all(now);
+        self.entries.values_mut().filter(|entry| entry.kind.ages()).for_each(|entry| entry.check = entry.expires);
+        self.rebuild_checks();
+    }
+
     pub(super) fn expire(&mut self, key: u64) {
         let Some(Entry { port, .. }) = self.take_out(key) else { return };
         self.counters.expired += 1;

@@ -17,7 +17,10 @@ mod tun;
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::buffer::{Buffer, Pool};
+use crate::verdict::DropReason;
 use crate::vlan::Retag;
 
 /// What lies between a port of the switch and a station: a TAP, a packet socket, a simulated cable.
@@ -51,7 +54,8 @@ pub enum Received {
 }
 
 /// What became of one frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Transmit {
     /// It left.
     Sent,
@@ -66,4 +70,19 @@ pub enum Transmit {
     NotSegmentable,
     /// The link is gone for good, and its port with it.
     Down,
+}
+
+impl Transmit {
+    /// Why the frame did not leave; `None` if it did, or waits.
+    #[inline]
+    #[must_use]
+    pub const fn dropped(self) -> Option<DropReason> {
+        match self {
+            Transmit::Sent | Transmit::Queued => None,
+            Transmit::Full => Some(DropReason::LinkFull),
+            Transmit::Refused => Some(DropReason::LinkRefused),
+            Transmit::NotSegmentable => Some(DropReason::NotSegmentable),
+            Transmit::Down => Some(DropReason::LinkDown),
+        }
+    }
 }
