@@ -1,5 +1,7 @@
 //! The command line, as clap reads it. Nothing is decided here.
 
+mod up;
+
 use std::ffi::{OsStr, OsString};
 use std::net::Ipv4Addr;
 use std::os::unix::ffi::OsStrExt;
@@ -16,6 +18,9 @@ use netns::network::EndpointKind;
 use netns::publish::PortMapping;
 use switch::mac::MacAddr;
 
+pub use self::up::UpArgs;
+use crate::log;
+
 /// A floating bridge: Docker's four network modes on a learning switch in user space.
 #[derive(Debug, Parser)]
 #[command(name = "pontoon", version, disable_help_subcommand = true, propagate_version = false)]
@@ -29,6 +34,9 @@ pub struct Cli {
     /// Say on stderr what is being done; twice: in detail
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// How to log; a daemon that is started logs in the same way
+    #[arg(long, global = true, env = log::VARIABLE, value_name = "FORMAT", default_value = "text")]
+    pub log_format: log::Format,
     // Commands that show something have this as their own, and tell of it in their help; here it may also stand before their
     // words, as iproute2 has it (`bridge -j fdb show`). Clap hands it on by its name.
     #[arg(short = 'j', long, global = true, hide = true)]
@@ -45,7 +53,7 @@ impl Cli {
     /// If they are not understood, or if help was asked for.
     pub fn read() -> Result<Self, clap::Error> {
         let mut command = Self::command();
-        for argument in ["runtime_dir", "state_dir"] {
+        for argument in ["runtime_dir", "state_dir", "log_format"] {
             command = command.mut_arg(argument, |argument| match argument.get_env().map(std::env::var_os) {
                 Some(Some(value)) if value.is_empty() => argument.env(Resettable::Reset),
                 _ => argument,
@@ -467,17 +475,6 @@ pub enum World {
     Sim,
 }
 
-/// `up`
-#[derive(Debug, Args)]
-pub struct UpArgs {
-    /// Return as soon as the daemon listens
-    #[arg(short, long)]
-    pub detach: bool,
-    /// The host's address on the default network, with the length of its prefix
-    #[arg(long, value_name = "ADDRESS/LENGTH", value_parser = parse_bip)]
-    pub bip: Option<Ipv4Net>,
-}
-
 /// A variable may have any bytes.
 fn parse_variable(text: OsString) -> Result<(OsString, Option<OsString>), String> {
     let bytes = text.as_bytes();
@@ -491,18 +488,6 @@ fn parse_variable(text: OsString) -> Result<(OsString, Option<OsString>), String
 /// What a prefix is, in words: the library's own are of syntax only.
 fn parse_prefix(text: &str) -> Result<Ipv4Net, &'static str> {
     text.parse().map_err(|_| "an address and a prefix length of at most 32 are expected, as 10.9.0.0/24")
-}
-
-/// A gateway's address leaves room for at least one container beside it.
-fn parse_bip(text: &str) -> Result<Ipv4Net, String> {
-    let bip: Ipv4Net = text.parse().map_err(|_| "an address and a prefix length are expected, as 172.30.0.1/16")?;
-    if bip.prefix_len() == 0 || bip.prefix_len() > 30 {
-        return Err("a prefix length of 1 to 30 is expected".into());
-    }
-    if bip.addr() == bip.network() || bip.addr() == bip.broadcast() {
-        return Err("this is no host's address in its subnet".into());
-    }
-    Ok(bip)
 }
 
 /// The first and the last signal that programs may use as they like, as the C library counts them.
@@ -563,14 +548,6 @@ mod tests {
         assert!(matches!(cli.command, Command::Ps(ps) if ps.json.json));
         let cli = Cli::try_parse_from(["pontoon", "ps"]).expect("it is understood");
         assert!(matches!(cli.command, Command::Ps(ps) if !ps.json.json));
-    }
-
-    #[test]
-    fn a_gateway_is_a_hosts_address_in_its_subnet() {
-        assert!(parse_bip("172.30.0.1/30").is_ok());
-        for wrong in ["172.30.0.0/30", "172.30.0.3/30", "172.30.0.1/31", "172.30.0.1", "x", "172.30.0.1/0"] {
-            assert!(parse_bip(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 use crate::daemon::Options;
 use crate::failure::{Failure, cause_of, io};
+use crate::log;
 use crate::output::say;
 use crate::paths::{Dirs, unusable};
 
@@ -64,7 +65,7 @@ impl Client {
         if is_left_to_root() {
             return Client::connect(dirs);
         }
-        let (client, started) = Client::start(dirs, &Options { dirs: dirs.clone(), stays: false, bip: None })?;
+        let (client, started) = Client::start(dirs, &Options::passing(dirs))?;
         if started {
             say("pontoon: started a daemon, which ends after its last container");
         }
@@ -81,7 +82,7 @@ impl Client {
         request: &Request,
         fds: &[BorrowedFd<'_>],
     ) -> Result<(Self, T), Failure> {
-        self.insist(dirs, &Options { dirs: dirs.clone(), stays: false, bip: None }, request, fds)
+        self.insist(dirs, &Options::passing(dirs), request, fds)
     }
 
     /// Asks the daemon to stay, or starts one that does. Tells whether it was started.
@@ -285,6 +286,7 @@ fn spawn_daemon(options: &Options) -> Result<Spawned, Failure> {
     let log = log.map_err(unusable(format_args!("open the daemon's log {}", options.dirs.daemon_log().display())))?;
     let mut daemon = Command::new("/proc/self/exe")
         .args(options.to_arguments())
+        .env(log::VARIABLE, log::Format::current().name())
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -217,7 +217,7 @@ fn stats(dirs: &Dirs, args: &StatsArgs) -> Result<(), Failure> {
 }
 
 fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {
-    let options = Options { dirs: dirs.clone(), stays: true, bip: args.bip };
+    let options = Options { dirs: dirs.clone(), stays: true, bip: args.bip, metrics: args.metrics };
     if !args.detach {
         let listens = |warnings: &[String]| {
             for warning in warnings {
@@ -242,6 +242,12 @@ fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {
                 "a daemon runs already (pid {pid}); --bip {bip} has no effect on it"
             ))
             .with_hint("`pontoon down` first"));
+        }
+        if let Some(metrics) = args.metrics {
+            return Err(Failure::new(format_args!(
+                "a daemon runs already (pid {pid}); --metrics {metrics} has no effect on it"
+            ))
+            .with_hint("end it first (SIGTERM): its containers go on, and the next daemon takes them over"));
         }
         say(format_args!("pontoon: a daemon runs already (pid {pid}); it stays up"));
     }
@@ -269,11 +275,12 @@ fn down(dirs: &Dirs) -> Result<(), Failure> {
 }
 
 fn status_text(status: &Status) -> String {
-    let Status { pid, version, bridges, running, containers, ends_by_itself, runtime_dir, state_dir } = status;
+    let Status { pid, version, bridges, running, containers, ends_by_itself, runtime_dir, state_dir, metrics } = status;
     let life = if *ends_by_itself { "ends by itself after its last container" } else { "stays until `pontoon down`" };
+    let metrics = metrics.as_ref().map(|url| format!("metrics:      {url}\n")).unwrap_or_default();
     format!(
         "pid:          {pid}\nversion:      {version}\nbridges:      {}\ncontainers:   {running} running, {containers} in all\n\
-         life:         {life}\nruntime dir:  {runtime_dir}\nstate dir:    {state_dir}\n",
+         life:         {life}\nruntime dir:  {runtime_dir}\nstate dir:    {state_dir}\n{metrics}",
         bridges.join(", ")
     )
 }

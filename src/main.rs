@@ -3,6 +3,7 @@
 //! * [`daemon`] owns the switch and the containers; [`client`] finds or starts one and asks it;
 //! * [`run`] is the caller's side of a foreground container, with [`terminal`] for people;
 //! * [`output`] prints; [`show`] turns answers into text; [`demo`] shows it all to somebody new;
+//! * [`metrics`] is what Prometheus reads, [`log`] what is logged;
 //! * [`doctor`] looks at the machine; [`manual`] explains the command line.
 //!
 //! Shims and inits are this very program under another first argument: see `netns::linux`.
@@ -18,6 +19,7 @@ mod doctor;
 mod failure;
 mod log;
 mod manual;
+mod metrics;
 mod output;
 mod paths;
 mod run;
@@ -44,7 +46,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(why) => return explain(&why),
     };
-    log_to_stderr(cli.verbose);
+    log_to_stderr(cli.verbose, cli.log_format);
     let is_run = matches!(cli.command, Command::Run(_) | Command::Exec(_));
     match commands::carry_out(cli) {
         Ok(status) => ExitCode::from(status),
@@ -67,11 +69,11 @@ fn report(failure: Failure) -> ExitCode {
     ExitCode::from(u8::try_from(failure.status).unwrap_or(1))
 }
 
-fn log_to_stderr(verbose: u8) {
+fn log_to_stderr(verbose: u8, format: log::Format) {
     let level = match verbose {
         0 => "warn",
         1 => "info",
         _ => "debug",
     };
-    log::to(std::io::stderr, level);
+    log::to(std::io::stderr, level, format);
 }

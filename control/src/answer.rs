@@ -92,6 +92,9 @@ pub struct Status {
     pub runtime_dir: String,
     /// Where its records are.
     pub state_dir: String,
+    /// Where its metrics can be had over TCP, if they can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<String>,
 }
 
 /// A bridge, as `show` prints it.

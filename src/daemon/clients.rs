@@ -7,13 +7,25 @@ use std::time::Duration;
 use control::Answer;
 use netns::linux::wire::Channel;
 
-use super::Daemon;
+use super::{Daemon, http, metrics, serve};
 use crate::failure::Failure;
 
 /// How many clients may be connected at once; further ones are turned away.
 pub(super) const CLIENTS: usize = 512;
 /// How many more may wait for the end of a container in the foreground.
 const WAITING: usize = 4096;
+/// How long a client may take to say what it wants.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Serves a client in the language that it speaks: ours, or HTTP.
+pub(super) fn serve(connected: &Connected, stream: UnixStream) {
+    if stream.set_read_timeout(Some(PATIENCE)).is_ok() && http::is_spoken_on(&stream) {
+        metrics::serve(&connected.daemon, stream);
+    } else {
+        serve::serve(&connected.daemon, connected, Channel::new(stream));
+    }
+}
+
 /// A client that is connected, counted for as long as this lives.
 pub(super) struct Connected {
     pub(super) daemon: Arc<Daemon>,

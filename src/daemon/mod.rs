@@ -9,6 +9,8 @@
 #![expect(clippy::disallowed_methods, reason = "the daemon is an outermost loop: time comes from here")]
 
 mod clients;
+mod http;
+mod metrics;
 mod options;
 mod serve;
 mod state;
@@ -16,6 +18,7 @@ mod state;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -26,7 +29,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use control::Request;
 use netns::linux::Linux;
 use netns::linux::privilege;
-use netns::linux::wire::Channel;
 use netns::manager::{Manager, Now, Settings};
 use nix::fcntl::{Flock, FlockArg};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -70,15 +72,17 @@ pub fn run(options: &Options, listens: impl FnOnce(&[String])) -> Result<Outcome
         return Err(Failure::new(format_args!("the state directory {state} belongs to another daemon that runs"))
             .with_hint("an instance has both directories for itself: --runtime-dir and --state-dir"));
     };
-    let (daemon, warnings) = Daemon::start(options)?;
+    let metrics = options.metrics.map(metrics::Listener::bind).transpose()?;
+    let (daemon, warnings) = Daemon::start(options, metrics.as_ref().map(metrics::Listener::address))?;
     let listener = listen(&options.dirs)?;
+    let served = metrics.map(|metrics| metrics.serve(&daemon)).transpose()?;
     tracing::info!(pid = std::process::id(), "listening at {}", options.dirs.socket().display());
     listens(&warnings);
     let ended = daemon.watch(&listener);
     // A client that connects from now on finds no socket; one that has just connected finds the door closed. Both try
     // again, and start the next daemon, which waits for the lock.
     let _ = std::fs::remove_file(options.dirs.socket());
-    drop(listener);
+    drop((listener, served));
     daemon.see_off();
     let mut state = daemon.state();
     state.engine.take();
@@ -135,10 +139,14 @@ struct Daemon {
     /// Ready when something has happened in the data plane, or to it.
     news: Arc<EventFd>,
     started: Instant,
+    /// The same for people, in seconds since 1970.
+    started_at: u64,
+    /// Where it serves metrics over TCP, if it does.
+    metrics: Option<SocketAddr>,
 }
 
 impl Daemon {
-    fn start(options: &Options) -> Result<(Arc<Self>, Vec<String>), Failure> {
+    fn start(options: &Options, metrics: Option<SocketAddr>) -> Result<(Arc<Self>, Vec<String>), Failure> {
         let executable = "/proc/self/exe".into();
         let mut backend = Linux::new(options.dirs.paths(), executable).map_err(netns::error::Error::from)?;
         if let Some(count) = std::env::var(CRASH_AFTER_STEPS).ok().and_then(|count| count.parse().ok()) {
@@ -176,6 +184,8 @@ impl Daemon {
             ends,
             news,
             started,
+            started_at: unix_seconds(),
+            metrics,
         };
         Ok((Arc::new(daemon), warnings))
     }
@@ -261,7 +271,7 @@ impl Daemon {
                 turn_away(stream);
                 continue;
             };
-            let serve = move || serve::serve(&connected.daemon, &connected, Channel::new(stream));
+            let serve = move || clients::serve(&connected, stream);
             if let Err(why) = std::thread::Builder::new().name("pontoon-client".into()).spawn(serve) {
                 tracing::warn!("serve a client: {why}");
             }

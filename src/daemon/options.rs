@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use control::Answer;
@@ -24,23 +25,34 @@ pub struct Options {
     pub stays: bool,
     /// The gateway's address, if the user chose it.
     pub bip: Option<Ipv4Net>,
+    /// Where it serves metrics over TCP, if it does.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Options {
+    /// A daemon that ends by itself after its last container.
+    #[must_use]
+    pub fn passing(dirs: &Dirs) -> Self {
+        Options { dirs: dirs.clone(), stays: false, bip: None, metrics: None }
+    }
+
     /// The arguments that [`dispatch`] understands.
     #[must_use]
     pub fn to_arguments(&self) -> Vec<OsString> {
         let stays = if self.stays { "stays" } else { "ends" };
         let bip = self.bip.map(|bip| bip.to_string()).unwrap_or_default();
-        vec![DAEMON.into(), self.dirs.runtime.clone().into(), self.dirs.state.clone().into(), stays.into(), bip.into()]
+        let metrics = self.metrics.map(|metrics| metrics.to_string()).unwrap_or_default();
+        let Dirs { runtime, state } = self.dirs.clone();
+        vec![DAEMON.into(), runtime.into(), state.into(), stays.into(), bip.into(), metrics.into()]
     }
 
     fn from_arguments(arguments: &[OsString]) -> Option<Self> {
-        let [_, first, runtime, state, stays, bip] = arguments else { return None };
+        let [_, first, runtime, state, stays, bip, metrics] = arguments else { return None };
         (first == DAEMON).then(|| Options {
             dirs: Dirs { runtime: runtime.into(), state: state.into() },
             stays: stays == "stays",
             bip: bip.to_str().and_then(|bip| bip.parse().ok()),
+            metrics: metrics.to_str().and_then(|metrics| metrics.parse().ok()),
         })
     }
 }
@@ -50,7 +62,7 @@ impl Options {
 #[must_use]
 pub fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
     let options = Options::from_arguments(arguments)?;
-    log::to(std::io::stderr, "info");
+    log::to(std::io::stderr, "info", log::Format::from_variable());
     // Out of the caller's session: what its terminal does is nothing to us.
     let _ = nix::unistd::setsid();
     let say = |answer: &Answer| {

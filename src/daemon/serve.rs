@@ -16,12 +16,9 @@ use serde_json::Value;
 use switch::engine::EngineError;
 
 use super::Daemon;
-use super::clients::Connected;
+use super::clients::{Connected, PATIENCE};
 use super::state::State;
 use crate::failure::Failure;
-
-/// How long a client may take to say what it wants.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Serves one client until it goes, or says something that is no request.
 pub(super) fn serve(daemon: &Daemon, connected: &Connected, mut channel: Channel) {
@@ -293,6 +290,7 @@ fn status(daemon: &Daemon, state: &State) -> Status {
         ends_by_itself: !state.stays,
         runtime_dir: daemon.dirs.runtime.display().to_string(),
         state_dir: daemon.dirs.state.display().to_string(),
+        metrics: daemon.metrics.map(|address| format!("http://{address}/metrics")),
     }
 }
 
@@ -310,7 +308,7 @@ fn stations(state: &State) -> Result<Value, Failure> {
 
 type Plane = switch::dataplane::Dataplane<switch::link::port::PortLink>;
 
-fn ask_engine<R: Send + 'static>(
+pub(super) fn ask_engine<R: Send + 'static>(
     state: &State,
     question: impl FnOnce(&Plane, switch::time::Instant) -> R + Send + 'static,
 ) -> Result<R, Failure> {

@@ -8,6 +8,8 @@ mod foreground;
 mod growth;
 mod handover;
 mod interrupted_demo;
+mod logs;
+mod metrics;
 mod nonsense;
 mod output;
 mod outside;
@@ -43,6 +45,8 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
         growth::ALL,
         handover::ALL,
         interrupted_demo::ALL,
+        logs::ALL,
+        metrics::ALL,
         nonsense::ALL,
         output::ALL,
         outside::ALL,

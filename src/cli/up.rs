@@ -1,0 +1,69 @@
+//! The arguments of `up`.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use ipnet::Ipv4Net;
+
+/// `up`
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// Return as soon as the daemon listens
+    #[arg(short, long)]
+    pub detach: bool,
+    /// The host's address on the default network, with the length of its prefix
+    #[arg(long, value_name = "ADDRESS/LENGTH", value_parser = parse_bip)]
+    pub bip: Option<Ipv4Net>,
+    /// Serve metrics for Prometheus over TCP, too: at this address of the loopback interface; port 0 is any that is free
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_metrics)]
+    pub metrics: Option<SocketAddr>,
+}
+
+/// A gateway's address leaves room for at least one container beside it.
+fn parse_bip(text: &str) -> Result<Ipv4Net, String> {
+    let bip: Ipv4Net = text.parse().map_err(|_| "an address and a prefix length are expected, as 172.30.0.1/16")?;
+    if bip.prefix_len() == 0 || bip.prefix_len() > 30 {
+        return Err("a prefix length of 1 to 30 is expected".into());
+    }
+    if bip.addr() == bip.network() || bip.addr() == bip.broadcast() {
+        return Err("this is no host's address in its subnet".into());
+    }
+    Ok(bip)
+}
+
+/// Whoever asks for metrics is not asked who he is, so only this machine may.
+fn parse_metrics(text: &str) -> Result<SocketAddr, &'static str> {
+    let address: SocketAddr =
+        text.parse().map_err(|_| "an address and a port are expected, as 127.0.0.1:9123 or [::1]:9123")?;
+    if address.ip().to_canonical().is_loopback() {
+        Ok(address)
+    } else {
+        Err("metrics are for anybody who asks, so they are served on a loopback address only: 127.0.0.1 or [::1]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_is_a_hosts_address_in_its_subnet() {
+        assert!(parse_bip("172.30.0.1/30").is_ok());
+        for wrong in ["172.30.0.0/30", "172.30.0.3/30", "172.30.0.1/31", "172.30.0.1", "x", "172.30.0.1/0"] {
+            assert!(parse_bip(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn metrics_are_served_on_loopback_only() {
+        for right in ["127.0.0.1:9123", "127.1.2.3:0", "[::1]:9123", "[::ffff:127.0.0.1]:9123"] {
+            assert!(parse_metrics(right).is_ok(), "{right}");
+        }
+        for elsewhere in ["0.0.0.0:9123", "[::]:9123", "10.0.0.1:9123", "[fe80::1]:9123"] {
+            assert!(parse_metrics(elsewhere).is_err_and(|why| why.contains("loopback")), "{elsewhere}");
+        }
+        for wrong in ["127.0.0.1", "9123", "localhost:9123", "127.0.0.1:99999", "::1:9123", ""] {
+            assert!(parse_metrics(wrong).is_err_and(|why| why.contains("are expected")), "{wrong}");
+        }
+    }
+}
