@@ -2,8 +2,10 @@
 //!
 //! The map:
 //!
+//! * [`filter`]: which frames are wanted, as tcpdump has it;
 //! * [`pcapng`]: the file format, as Wireshark reads it;
 //! * [`recording`]: all that came to a data plane, in order, as data and as such a file. Who replays it gets the same decisions.
 
+pub mod filter;
 pub mod pcapng;
 pub mod recording;
