@@ -21,6 +21,7 @@ pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
     match rest.kind {
         Kind::End => Ok(expression),
         Kind::Close => Err(error(&rest.at, "there is no bracket that this one closes")),
+        Kind::Word(word) if !is_value(word) && !is_keyword(word) => Err(error(&rest.at, value::unknown(word))),
         _ => Err(error(&rest.at, "'and' or 'or' is missing before this")),
     }
 }
@@ -257,9 +258,28 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Whether a word is an address or a number, no keyword.
+/// Whether a word is an address or a number, or a name that is said to be no keyword.
 fn is_value(word: &str) -> bool {
-    word.starts_with(|c: char| c.is_ascii_digit()) || word.contains(':')
+    word.starts_with(|c: char| c.is_ascii_digit() || c == '\\') || word.contains(':')
+}
+
+/// Whether a test can begin with it.
+fn is_keyword(word: &str) -> bool {
+    const OTHERS: [&str; 12] = [
+        "broadcast",
+        "multicast",
+        "less",
+        "greater",
+        "vlan",
+        "src",
+        "dst",
+        "host",
+        "net",
+        "port",
+        "portrange",
+        "proto",
+    ];
+    OTHERS.contains(&word) || Subject::from_word(word).is_some()
 }
 
 fn error(at: &Range<usize>, message: impl Into<String>) -> FilterError {

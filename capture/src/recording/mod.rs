@@ -27,12 +27,11 @@ pub use write::Writer;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use switch::dataplane::{BridgeId, Control};
-use switch::forward::SwitchSnapshot;
+use switch::dataplane::Control;
+pub use switch::dataplane::{BridgeStart, Outcome};
 use switch::link::Transmit;
 use switch::time::Instant;
-use switch::verdict::{DropReason, PortId, Verdict};
-use switch::vlan::Retag;
+use switch::verdict::{PortId, Verdict};
 use switch::vnet::VnetHeader;
 
 /// What a recording begins with.
@@ -54,20 +53,6 @@ pub struct Start {
     pub scope: Scope,
     /// The bridges, ascending, as they were at the start.
     pub bridges: Vec<BridgeStart>,
-}
-
-/// A bridge at the start of a recording.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BridgeStart {
-    /// Its number.
-    pub bridge: BridgeId,
-    /// What people call it.
-    pub name: String,
-    /// Its configuration, ports and stations.
-    pub switch: SwitchSnapshot,
-    /// How many copies the links of its ports had queued and not answered for: the first [`Entry::Results`] are about those.
-    /// Ports that had none are left out.
-    pub queued: Vec<(PortId, u64)>,
 }
 
 /// What a recording is of.
@@ -162,20 +147,6 @@ pub struct CopyOut {
     pub outcome: Outcome,
 }
 
-/// What became of one copy of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was not given to the link.
-    Dropped(DropReason),
-    /// The link was given it.
-    Offered {
-        /// What happened to its tag.
-        retag: Retag,
-        /// What the link answered.
-        answer: Transmit,
-    },
-}
-
 impl Entry {
     /// When it happened, by the data plane's clock.
     #[must_use]
@@ -187,23 +158,6 @@ impl Entry {
             | Entry::Timeout { at }
             | Entry::PortDown { at, .. }
             | Entry::Gap { at, .. } => *at,
-        }
-    }
-}
-
-impl Outcome {
-    /// Why the copy did not leave; `None` if it did, or may yet.
-    #[must_use]
-    pub fn dropped(&self) -> Option<DropReason> {
-        match self {
-            Outcome::Dropped(reason) => Some(*reason),
-            Outcome::Offered { answer, .. } => match answer {
-                Transmit::Sent | Transmit::Queued => None,
-                Transmit::Full => Some(DropReason::LinkFull),
-                Transmit::Refused => Some(DropReason::LinkRefused),
-                Transmit::NotSegmentable => Some(DropReason::NotSegmentable),
-                Transmit::Down => Some(DropReason::LinkDown),
-            },
         }
     }
 }
