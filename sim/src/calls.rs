@@ -1,12 +1,15 @@
 //! The calls that a program makes on sockets of its namespace: which port, which source address, and whose socket it is.
+//!
+//! Inside, addresses are what is on the wire: a socket of IPv6 that talks IPv4 has addresses of IPv4, and nothing has a scope.
+//! What a program sees of them is made at the border, here.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::task::Waker;
 
 use switch::time::Instant;
 
 use crate::namespace::Namespace;
-use crate::socket::{Interest, Protocol, SocketError};
+use crate::socket::{Interest, Owner, Protocol, SocketError};
 use crate::wire::{Echo, Packet};
 
 /// The identifier of our echo requests, where a real `ping` takes its process id.
@@ -14,35 +17,38 @@ const ECHO_ID: u16 = 0x5050;
 
 impl Namespace {
     /// `bind` and `listen`. Returns the port.
-    pub(crate) fn listen(&mut self, socket: u64, owner: u32, at: SocketAddrV4) -> Result<u16, SocketError> {
-        let port = self.bind(Protocol::Tcp, socket, at)?;
-        self.stack.listen(socket, *at.ip(), port);
-        self.owners.insert(socket, owner);
-        Ok(port)
+    pub(crate) fn listen(&mut self, socket: u64, process: u32, at: impl Into<SocketAddr>) -> Result<u16, SocketError> {
+        let at = at.into();
+        let bound = self.bind(Protocol::Tcp, socket, at)?;
+        self.stack.listen(socket, bound);
+        self.owners.insert(socket, Owner { process, is_v6: at.is_ipv6() });
+        Ok(bound.port())
     }
 
     /// `connect`, without waiting for the handshake. Returns the own address.
     pub(crate) fn connect(
         &mut self,
         socket: u64,
-        owner: u32,
-        to: SocketAddrV4,
+        process: u32,
+        to: impl Into<SocketAddr>,
         now: Instant,
-    ) -> Result<SocketAddrV4, SocketError> {
-        let source = self.route(*to.ip())?.source;
+    ) -> Result<SocketAddr, SocketError> {
+        let to = to.into();
+        let is_v6 = to.is_ipv6();
+        let source = self.source_to(to)?;
+        let to = on_the_wire(to);
         let port = self.ports.bind(Protocol::Tcp, source, 0, socket)?;
-        let local = SocketAddrV4::new(source, port);
+        let local = SocketAddr::new(source, port);
         self.stack.connect(socket, local, to, now).inspect_err(|_| self.ports.release(socket))?;
-        self.owners.insert(socket, owner);
+        self.owners.insert(socket, Owner { process, is_v6 });
         self.run_stack(now);
         Ok(local)
     }
 
     /// `accept`, of the connection from `peer` or of any; whether there was one.
-    pub(crate) fn accept(&mut self, listener: u64, peer: Option<SocketAddrV4>, socket: u64, now: Instant) -> bool {
+    pub(crate) fn accept(&mut self, listener: u64, peer: Option<SocketAddr>, socket: u64, now: Instant) -> bool {
         let accepted = self.stack.accept(listener, peer, socket, now);
-        if accepted {
-            let owner = self.owners.get(&listener).copied().unwrap_or_default();
+        if let Some(owner) = self.owners.get(&listener).copied().filter(|_| accepted) {
             self.owners.insert(socket, owner);
         }
         accepted
@@ -54,6 +60,18 @@ impl Namespace {
             self.stack.fail(socket, SocketError::HostUnreachable);
         }
         self.stack.connected(socket)
+    }
+
+    /// `getsockname`.
+    pub(crate) fn local(&self, socket: u64) -> Option<SocketAddr> {
+        let local = self.stack.local(socket)?;
+        Some(self.as_seen(socket, local, local.ip()))
+    }
+
+    /// `getpeername`, of a stream.
+    pub(crate) fn peer(&self, socket: u64) -> Option<SocketAddr> {
+        let (local, peer) = self.stack.ends(socket)?;
+        Some(self.as_seen(socket, peer, local.ip()))
     }
 
     /// `read`. See [`Stack::read`](crate::stack::Stack::read).
@@ -101,31 +119,43 @@ impl Namespace {
 
     /// Whether somebody connects to an address that nobody has been found to have.
     fn leads_nowhere(&self, socket: u64) -> bool {
-        self.stack.connecting(socket).is_some_and(|(peer, since)| self.is_unreachable(*peer.ip(), since))
+        self.stack.connecting(socket).is_some_and(|(peer, since)| self.is_unreachable(peer.ip(), since))
     }
 
     /// `bind` of a datagram socket. Returns the port.
-    pub(crate) fn bind_datagrams(&mut self, socket: u64, owner: u32, at: SocketAddrV4) -> Result<u16, SocketError> {
-        let port = self.bind(Protocol::Udp, socket, at)?;
-        self.stack.bind_datagrams(socket, *at.ip(), port)?;
-        self.owners.insert(socket, owner);
-        Ok(port)
+    pub(crate) fn bind_datagrams(
+        &mut self,
+        socket: u64,
+        process: u32,
+        at: impl Into<SocketAddr>,
+    ) -> Result<u16, SocketError> {
+        let at = at.into();
+        let bound = self.bind(Protocol::Udp, socket, at)?;
+        self.stack.bind_datagrams(socket, bound);
+        self.owners.insert(socket, Owner { process, is_v6: at.is_ipv6() });
+        Ok(bound.port())
     }
 
     /// `sendto`.
     pub(crate) fn send_datagram(
         &mut self,
         socket: u64,
-        to: SocketAddrV4,
+        to: impl Into<SocketAddr>,
         data: &[u8],
         now: Instant,
     ) -> Result<(), SocketError> {
-        let local = self.stack.datagram_local(socket).ok_or(SocketError::Closed)?;
-        if Packet::datagram_len(data.len()) > usize::from(u16::MAX) {
+        let to = to.into();
+        let (source, to) = self.ends_of_datagram(socket, to)?;
+        if Packet::datagram_len(to.ip(), data.len()) > usize::from(u16::MAX) {
             return Err(SocketError::MessageSize);
         }
-        let source = if local.ip().is_unspecified() { self.route(*to.ip())?.source } else { *local.ip() };
-        self.send(Packet::datagram((source, local.port()), (*to.ip(), to.port()), data), now)
+        self.send(Packet::datagram(source, to, data), now)
+    }
+
+    /// `recvfrom`: the next datagram, and from where it is.
+    pub(crate) fn receive_datagram(&mut self, socket: u64) -> Result<Option<(SocketAddr, Vec<u8>)>, SocketError> {
+        let received = self.stack.receive_datagram(socket)?;
+        Ok(received.map(|(from, data)| (self.as_seen(socket, from, from.ip()), data)))
     }
 
     /// `close`.
@@ -137,8 +167,8 @@ impl Namespace {
     }
 
     /// A process has ended: the kernel closes its sockets.
-    pub(crate) fn close_all(&mut self, owner: u32, now: Instant) {
-        let is_own = |(socket, other): (&u64, &u32)| (*other == owner).then_some(*socket);
+    pub(crate) fn close_all(&mut self, process: u32, now: Instant) {
+        let is_own = |(socket, owner): (&u64, &Owner)| (owner.process == process).then_some(*socket);
         let own: Vec<u64> = self.owners.iter().filter_map(is_own).collect();
         own.iter().for_each(|socket| self.close(*socket, now));
     }
@@ -146,32 +176,69 @@ impl Namespace {
     /// Sends an echo request with so much data.
     pub(crate) fn ask_echo(
         &mut self,
-        to: Ipv4Addr,
+        to: SocketAddr,
         sequence: u16,
         size: usize,
         now: Instant,
     ) -> Result<(), SocketError> {
-        if Packet::echo_len(size) > usize::from(u16::MAX) {
+        if Packet::echo_len(to.ip(), size) > usize::from(u16::MAX) {
             return Err(SocketError::MessageSize);
         }
-        let source = self.route(to)?.source;
+        let source = self.source_to(to)?;
         let echo = Echo { reply: false, id: ECHO_ID, sequence, data: pattern(size) };
-        self.send(Packet::echo(source, to, &echo), now)
+        self.send(Packet::echo(source, to.ip(), &echo), now)
     }
 
     /// Takes the answer to an echo request, if it has come with all of its data.
-    pub(crate) fn take_echo_reply(&mut self, from: Ipv4Addr, sequence: u16, size: usize) -> bool {
+    pub(crate) fn take_echo_reply(&mut self, from: IpAddr, sequence: u16, size: usize) -> bool {
         let expected = (from, Echo { reply: true, id: ECHO_ID, sequence, data: pattern(size) });
         let found = self.replies.iter().position(|reply| *reply == expected);
         found.map(|at| self.replies.swap_remove(at)).is_some()
     }
 
-    fn bind(&mut self, protocol: Protocol, socket: u64, at: SocketAddrV4) -> Result<u16, SocketError> {
-        if !at.ip().is_unspecified() && !self.is_local(*at.ip()) {
+    /// Takes a port. Returns where the socket is bound, on the wire.
+    fn bind(&mut self, protocol: Protocol, socket: u64, at: SocketAddr) -> Result<SocketAddr, SocketError> {
+        let at = on_the_wire(at);
+        if !at.ip().is_unspecified() && !self.is_local(at.ip()) {
             return Err(SocketError::AddressNotAvailable);
         }
-        self.ports.bind(protocol, *at.ip(), at.port(), socket)
+        let port = self.ports.bind(protocol, at.ip(), at.port(), socket)?;
+        Ok(SocketAddr::new(at.ip(), port))
     }
+
+    /// The own address of what is sent to an address.
+    fn source_to(&self, to: SocketAddr) -> Result<IpAddr, SocketError> {
+        self.route(on_the_wire(to).ip()).map(|route| route.source)
+    }
+
+    /// From where to where a datagram goes.
+    fn ends_of_datagram(&self, socket: u64, to: SocketAddr) -> Result<(SocketAddr, SocketAddr), SocketError> {
+        let local = self.stack.datagram_local(socket).ok_or(SocketError::Closed)?;
+        let is_v6 = self.owners.get(&socket).is_some_and(|owner| owner.is_v6);
+        if to.is_ipv6() && !is_v6 {
+            return Err(SocketError::AddressFamily);
+        }
+        let source = if local.ip().is_unspecified() { self.source_to(to)? } else { local.ip() };
+        let to = on_the_wire(to);
+        if source.is_ipv6() != to.is_ipv6() {
+            return Err(SocketError::NetworkUnreachable);
+        }
+        Ok((SocketAddr::new(source, local.port()), to))
+    }
+
+    /// An address as the program sees it whose socket this is.
+    fn as_seen(&self, socket: u64, address: SocketAddr, _own: IpAddr) -> SocketAddr {
+        let is_v6 = self.owners.get(&socket).is_some_and(|owner| owner.is_v6);
+        match address.ip() {
+            IpAddr::V4(ip) if is_v6 => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
+            IpAddr::V4(_) | IpAddr::V6(_) => address,
+        }
+    }
+}
+
+/// An address as it is on the wire: without what only a program sees of it.
+fn on_the_wire(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// What `ping` fills its packets with.

@@ -1,12 +1,16 @@
 //! [`Interface`]: a network interface in a namespace, with the counters that Linux would show.
 
+use std::net::IpAddr;
+
 use ipnet::Ipv4Net;
 use netns::interface::InterfaceInfo;
 use switch::mac::MacAddr;
+use switch::time::Instant;
 
 use crate::cable::{CableId, Counters, Jack};
 use crate::neighbour::Neighbours;
 use crate::offload::Frame;
+use crate::wire::Packet;
 
 /// How many frames a sniffer that nobody reads keeps.
 const SNIFFED: usize = 10_000;
@@ -88,6 +92,19 @@ impl Interface {
                 counters.tx_bytes += frame.bytes.len() as u64;
             }
         }
+    }
+
+    /// Whom to send a packet to; `None` if it waits for an answer.
+    pub(crate) fn resolve(&mut self, next_hop: IpAddr, packet: Packet, now: Instant) -> Option<(MacAddr, Packet)> {
+        match next_hop {
+            IpAddr::V4(next_hop) => self.neighbours.resolve(next_hop, packet, now),
+            IpAddr::V6(_) => None,
+        }
+    }
+
+    /// Its number, by which link-local addresses say that they are of it (RFC 4007); 0 if it leads to no switch.
+    pub(crate) fn scope(&self) -> u32 {
+        self.kind.cable().map_or(0, |cable| cable.0)
     }
 
     /// Whether super-frames can be sent, and checksums left to others.

@@ -9,7 +9,7 @@
 //! * An interface that is switched off loses its routes; switched on again, it has those of its addresses only.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::clock::{Clock, Wake};
 use crate::interface::{Interface, Kind};
 use crate::neighbour::Due;
 use crate::offload::Frame;
-use crate::socket::{Interest, Ports, Protocol, SocketError};
+use crate::socket::{Interest, Owner, Ports, Protocol, SocketError};
 use crate::stack::Stack;
 use crate::wire::{self, Arp, Echo, Packet};
 
@@ -50,13 +50,13 @@ pub(crate) struct Namespace {
     pub(crate) stack: Stack,
     pub(crate) ports: Ports,
     /// Echo replies that came: from where, and which.
-    pub(crate) replies: Vec<(Ipv4Addr, Echo)>,
+    pub(crate) replies: Vec<(IpAddr, Echo)>,
     /// Which process has which socket.
-    pub(crate) owners: BTreeMap<u64, u32>,
+    pub(crate) owners: BTreeMap<u64, Owner>,
     /// Who is to be told that a call on a socket has something to say by now.
     pub(crate) waiters: BTreeMap<(u64, Interest), Vec<Waker>>,
     /// When it was last found that nobody has an address.
-    unreachable: BTreeMap<Ipv4Addr, Instant>,
+    unreachable: BTreeMap<IpAddr, Instant>,
     next_wake: Option<Instant>,
 }
 
@@ -64,9 +64,9 @@ pub(crate) struct Namespace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
     interface: usize,
-    next_hop: Ipv4Addr,
+    next_hop: IpAddr,
     /// The source address of a packet that says none.
-    pub(crate) source: Ipv4Addr,
+    pub(crate) source: IpAddr,
 }
 
 impl Namespace {
@@ -158,17 +158,28 @@ impl Namespace {
     }
 
     /// Whether an address is this namespace's.
-    pub(crate) fn is_local(&self, ip: Ipv4Addr) -> bool {
-        ip.is_loopback() || self.addresses().any(|(_, own)| own.addr() == ip)
+    pub(crate) fn is_local(&self, ip: IpAddr) -> bool {
+        match ip {
+            IpAddr::V4(ip) => ip.is_loopback() || self.addresses().any(|(_, own)| own.addr() == ip),
+            IpAddr::V6(_) => false,
+        }
     }
 
-    /// The way to an address, by the longest prefix.
-    pub(crate) fn route(&self, to: Ipv4Addr) -> Result<Route, SocketError> {
-        if self.is_local(to) {
+    /// The way to an address.
+    pub(crate) fn route(&self, to: impl Into<IpAddr>) -> Result<Route, SocketError> {
+        match to.into() {
+            IpAddr::V4(to) => self.route4(to),
+            IpAddr::V6(_) => Err(SocketError::AddressNotAvailable),
+        }
+    }
+
+    /// The way to an address of IPv4, by the longest prefix.
+    fn route4(&self, to: Ipv4Addr) -> Result<Route, SocketError> {
+        if self.is_local(to.into()) {
             let lo = self.interfaces.iter().position(|each| matches!(each.kind, Kind::Loopback(_)) && each.up);
             let source = if to.is_loopback() { Ipv4Addr::LOCALHOST } else { to };
             return lo
-                .map(|interface| Route { interface, next_hop: to, source })
+                .map(|interface| Route { interface, next_hop: to.into(), source: source.into() })
                 .ok_or(SocketError::NetworkUnreachable);
         }
         let direct = self
@@ -176,12 +187,12 @@ impl Namespace {
             .filter(|(interface, own)| self.interfaces[*interface].up && own.contains(&to))
             .max_by_key(|(interface, own)| (own.prefix_len(), std::cmp::Reverse(*interface)));
         if let Some((interface, own)) = direct {
-            return Ok(Route { interface, next_hop: to, source: own.addr() });
+            return Ok(Route { interface, next_hop: to.into(), source: own.addr().into() });
         }
         let by_default = self.defaults.iter().find_map(|(next_hop, name)| {
             let interface = self.interfaces.iter().position(|each| each.name == *name && each.up)?;
             let source = self.interfaces[interface].addresses.first()?.addr();
-            Some(Route { interface, next_hop: *next_hop, source })
+            Some(Route { interface, next_hop: (*next_hop).into(), source: source.into() })
         });
         by_default.ok_or(SocketError::NetworkUnreachable)
     }
@@ -191,7 +202,7 @@ impl Namespace {
         let to = packet.destination();
         let route = self.route(to)?;
         let len = packet.ip().len();
-        let is_broadcast = to.is_broadcast() || self.addresses().any(|(_, own)| is_broadcast_of(own, to));
+        let is_broadcast = self.is_broadcast(to);
         let interface = &mut self.interfaces[route.interface];
         if packet.wire_len() > interface.mtu as usize {
             return Err(SocketError::MessageSize);
@@ -212,7 +223,7 @@ impl Namespace {
             interface.send(packet.into_frame(MacAddr::BROADCAST, mac));
         } else if matches!(interface.kind, Kind::Dummy(_)) {
             interface.send(packet.into_frame(MacAddr::ZERO, mac));
-        } else if let Some((station, packet)) = interface.neighbours.resolve(route.next_hop, packet, now) {
+        } else if let Some((station, packet)) = interface.resolve(route.next_hop, packet, now) {
             interface.send(packet.into_frame(station, mac));
         }
         self.ask_neighbours(now);
@@ -230,7 +241,7 @@ impl Namespace {
             }
         }
         while let Some((_, packet)) = self.looped.pop_front_if(|(at, _)| *at <= now) {
-            self.take_packet(packet, now);
+            self.take_packet(packet, 0, now);
         }
         self.ask_neighbours(now);
         self.run_stack(now);
@@ -266,13 +277,13 @@ impl Namespace {
         output
     }
 
-    fn offloads_to(&self, ip: Ipv4Addr) -> bool {
+    fn offloads_to(&self, ip: IpAddr) -> bool {
         self.route(ip).is_ok_and(|route| self.interfaces[route.interface].offloads())
     }
 
     /// When it was found last, and after `since`, that nobody has this address or the router on the way to it.
-    pub(crate) fn is_unreachable(&self, ip: Ipv4Addr, since: Instant) -> bool {
-        self.unreachable.get(&ip).is_some_and(|at| *at >= since)
+    pub(crate) fn is_unreachable(&self, ip: impl Into<IpAddr>, since: Instant) -> bool {
+        self.unreachable.get(&ip.into()).is_some_and(|at| *at >= since)
     }
 
     fn wake_at(&mut self, at: Instant) {
@@ -305,7 +316,7 @@ impl Namespace {
             wire::TYPE_IPV4 if is_ours => {
                 let Some(packet) = Packet::from_frame(Frame { bytes: frame, vnet }) else { return };
                 if !packet.source().is_loopback() && !packet.destination().is_loopback() {
-                    self.take_packet(packet, now);
+                    self.take_packet(packet, index, now);
                 }
             }
             wire::TYPE_ARP | wire::TYPE_IPV4 | wire::TYPE_IPV6 => {}
@@ -329,16 +340,24 @@ impl Namespace {
         }
     }
 
-    fn take_packet(&mut self, packet: Packet, now: Instant) {
+    fn take_packet(&mut self, packet: Packet, index: usize, now: Instant) {
         let to = packet.destination();
         let local = self.is_local(to);
-        let broadcast = to.is_broadcast() || self.addresses().any(|(_, own)| is_broadcast_of(own, to));
+        let scope = self.interfaces[index].scope();
         match packet.protocol() {
             wire::ICMP if local => self.take_echo(&packet, now),
-            wire::TCP if local => self.stack.push(packet),
-            wire::UDP if local => self.stack.push(packet),
-            wire::UDP if broadcast && self.expects_datagrams(&packet) => self.stack.push(packet),
+            wire::TCP if local => self.stack.push(packet, scope),
+            wire::UDP if local => self.stack.push(packet, scope),
+            wire::UDP if self.is_broadcast(to) && self.expects_datagrams(&packet) => self.stack.push(packet, scope),
             _ => {}
+        }
+    }
+
+    /// Whether an address is that of all stations.
+    fn is_broadcast(&self, ip: IpAddr) -> bool {
+        match ip {
+            IpAddr::V4(ip) => ip.is_broadcast() || self.addresses().any(|(_, own)| is_broadcast_of(own, ip)),
+            IpAddr::V6(_) => false,
         }
     }
 

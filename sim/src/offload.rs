@@ -7,18 +7,17 @@
 //! * The checksum of what leaves is only begun: the sum of the pseudo-header stands there. IP's own is finished.
 //! * A host takes a super-frame as it is, as one long segment.
 
-use switch::offload::checksum::Sum;
 use switch::offload::segment::{SegmentError, Segmenter};
-use switch::vnet::{GSO_NONE, GSO_TCPV4, NEEDS_CSUM, VnetHeader};
+use switch::vnet::{GSO_NONE, GSO_TCPV4, GSO_TCPV6, NEEDS_CSUM, VnetHeader};
 
-use crate::wire::{ETHERNET, IPV4, Packet, TCP, UDP};
+use crate::wire::{ETHERNET, Packet, TCP, UDP, UDP_HEADER};
 
 const ACK: u8 = 0x10;
 const FIN: u8 = 0x01;
 const PSH: u8 = 0x08;
 /// Linux' `tcp_min_snd_mss`: shorter segments would be too many.
 const SHORTEST: usize = 48;
-/// An IPv4 packet is no longer.
+/// An IPv4 packet is no longer, and Linux makes no longer one of IPv6.
 const LONGEST: usize = u16::MAX as usize;
 
 /// A frame, and what its sender has left to do.
@@ -83,11 +82,12 @@ impl Segment {
     /// `None` if it is no TCP, or has no payload, or options of IP.
     fn of(packet: &Packet) -> Option<Self> {
         let ip = packet.ip();
-        if packet.protocol() != TCP || ip[0] != 0x45 {
+        if packet.protocol() != TCP || ip[0] & 0xf0 == 0x40 && ip[0] != 0x45 {
             return None;
         }
-        let tcp = ip.get(IPV4..IPV4 + 20)?;
-        let payload = IPV4 + usize::from(tcp[12] >> 4) * 4;
+        let header = packet.header_len();
+        let tcp = ip.get(header..header + 20)?;
+        let payload = header + usize::from(tcp[12] >> 4) * 4;
         let sequence = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]);
         (payload < ip.len()).then_some(Segment { payload, sequence, flags: tcp[13] })
     }
@@ -112,8 +112,9 @@ impl Packet {
             return false;
         }
         self.append(&next.ip()[other.payload..]);
-        self.ip_mut()[IPV4 + 13] = other.flags;
-        self.vnet.gso_type = GSO_TCPV4;
+        let flags = self.header_len() + 13;
+        self.ip_mut()[flags] = other.flags;
+        self.vnet.gso_type = if self.is_v6() { GSO_TCPV6 } else { GSO_TCPV4 };
         self.vnet.gso_size = u16::try_from(size).unwrap_or(u16::MAX);
         true
     }
@@ -125,18 +126,13 @@ impl Packet {
             UDP => 6,
             _ => return,
         };
-        let vnet = self.vnet;
-        let len = u16::try_from(self.ip().len()).unwrap_or(u16::MAX);
-        let ip = self.ip_mut();
-        let header = usize::from(ip[0] & 0x0f) * 4;
-        ip[2..4].copy_from_slice(&len.to_be_bytes());
-        ip[10..12].fill(0);
-        let sum = Sum::default().bytes(&ip[..header]).finish();
-        ip[10..12].copy_from_slice(&sum.to_be_bytes());
-        let pseudo = Sum::default().bytes(&ip[12..20]).word(u16::from(ip[9])).word(len - header as u16);
+        self.write_len();
+        let (vnet, header) = (self.vnet, self.header_len());
         let field = header + offset;
-        ip[field..field + 2].copy_from_slice(&(!pseudo.finish()).to_be_bytes());
-        let hdr_len = if offset == 16 { header + usize::from(ip[header + 12] >> 4) * 4 } else { header + 8 };
+        let pseudo = self.begun_checksum();
+        let ip = self.ip_mut();
+        ip[field..field + 2].copy_from_slice(&pseudo.to_be_bytes());
+        let hdr_len = if offset == 16 { header + usize::from(ip[header + 12] >> 4) * 4 } else { header + UDP_HEADER };
         self.vnet = VnetHeader {
             flags: NEEDS_CSUM,
             hdr_len: (ETHERNET + hdr_len) as u16,
@@ -157,7 +153,7 @@ impl Packet {
     /// Whether two TCP headers say the same but for where in the stream they are.
     fn has_same_header(&self, other: &Packet, own: usize, others: usize) -> bool {
         let parts = |packet: &Packet, end: usize| {
-            let tcp = &packet.ip()[IPV4..end];
+            let tcp = &packet.ip()[packet.header_len()..end];
             // Acknowledgement and length; window; urgent pointer and options.
             [&tcp[8..13], &tcp[14..16], &tcp[18..]].concat()
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use crate::namespace::NamespaceId;
 
@@ -39,7 +39,7 @@ pub enum SocketError {
     /// EMSGSIZE: longer than the interface's MTU.
     #[error("Message too long")]
     MessageSize,
-    /// EAFNOSUPPORT: an address that is not of IPv4.
+    /// EAFNOSUPPORT: an address of IPv6 for a socket of IPv4.
     #[error("Address family not supported by protocol")]
     AddressFamily,
     /// EINVAL: a frame without a whole header.
@@ -109,13 +109,27 @@ pub(crate) enum Protocol {
     Udp,
 }
 
+/// Whose a socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) process: u32,
+    /// Whether it is a socket of IPv6, which sees addresses of IPv4 as mapped ones (RFC 4291, 2.5.5.2).
+    pub(crate) is_v6: bool,
+}
+
+/// Whether what comes to `ip` is for a socket that is bound to `bound`. `::` is all addresses of both families, as Linux has it
+/// with `bindv6only` off.
+pub(crate) fn covers(bound: IpAddr, ip: IpAddr) -> bool {
+    bound == ip || bound.is_unspecified() && (bound.is_ipv6() || ip.is_ipv4())
+}
+
 /// The first and the last port that is given to a socket that asks for none.
 const EPHEMERAL: std::ops::RangeInclusive<u16> = 32_768..=60_999;
 
 /// Which local ports are taken, and by which socket.
 #[derive(Debug)]
 pub(crate) struct Ports {
-    taken: BTreeMap<(Protocol, u16), Vec<(Ipv4Addr, u64)>>,
+    taken: BTreeMap<(Protocol, u16), Vec<(IpAddr, u64)>>,
     next: u16,
 }
 
@@ -127,14 +141,8 @@ impl Default for Ports {
 
 impl Ports {
     /// Takes a port for a socket; 0 means any. Two sockets collide if they ask for the same port on the same address, or
-    /// one of them asks for it on all.
-    pub(crate) fn bind(
-        &mut self,
-        protocol: Protocol,
-        ip: Ipv4Addr,
-        port: u16,
-        socket: u64,
-    ) -> Result<u16, SocketError> {
+    /// one of them asks for it on all of the other's.
+    pub(crate) fn bind(&mut self, protocol: Protocol, ip: IpAddr, port: u16, socket: u64) -> Result<u16, SocketError> {
         let port = if port == 0 { self.ephemeral(protocol, ip)? } else { port };
         if self.collides(protocol, ip, port) {
             return Err(SocketError::AddressInUse);
@@ -155,12 +163,12 @@ impl Ports {
         self.taken.contains_key(&(protocol, port))
     }
 
-    fn collides(&self, protocol: Protocol, ip: Ipv4Addr, port: u16) -> bool {
+    fn collides(&self, protocol: Protocol, ip: IpAddr, port: u16) -> bool {
         let owners = self.taken.get(&(protocol, port)).map_or(&[][..], Vec::as_slice);
-        owners.iter().any(|(other, _)| *other == ip || other.is_unspecified() || ip.is_unspecified())
+        owners.iter().any(|(other, _)| covers(*other, ip) || covers(ip, *other))
     }
 
-    fn ephemeral(&mut self, protocol: Protocol, ip: Ipv4Addr) -> Result<u16, SocketError> {
+    fn ephemeral(&mut self, protocol: Protocol, ip: IpAddr) -> Result<u16, SocketError> {
         for _ in EPHEMERAL {
             let port = self.next;
             self.next = if port == *EPHEMERAL.end() { *EPHEMERAL.start() } else { port + 1 };
@@ -178,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_port_collides_with_itself_and_with_the_wildcard_only() {
-        let (any, one, two) = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::LOCALHOST);
+        let [any, one, two] = ["0.0.0.0", "10.0.0.1", "127.0.0.1"].map(|ip| ip.parse().expect("an address"));
         let mut ports = Ports::default();
         assert_eq!(ports.bind(Protocol::Tcp, one, 80, 1), Ok(80));
         assert_eq!(ports.bind(Protocol::Tcp, two, 80, 2), Ok(80));
@@ -190,10 +198,25 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_asks_for_no_port_gets_a_free_one() {
+    fn the_wildcard_of_ipv6_is_that_of_both() {
+        let [any4, any6, one, two] = ["0.0.0.0", "::", "10.0.0.1", "fd00::1"].map(|ip| ip.parse().expect("an address"));
         let mut ports = Ports::default();
-        let first = ports.bind(Protocol::Tcp, Ipv4Addr::LOCALHOST, 0, 1);
-        let second = ports.bind(Protocol::Tcp, Ipv4Addr::LOCALHOST, 0, 2);
+        assert_eq!(ports.bind(Protocol::Tcp, any6, 80, 1), Ok(80));
+        for taken in [any4, any6, one, two] {
+            assert_eq!(ports.bind(Protocol::Tcp, taken, 80, 2), Err(SocketError::AddressInUse));
+        }
+        ports.release(1);
+        assert_eq!(ports.bind(Protocol::Tcp, any4, 80, 1), Ok(80));
+        assert_eq!(ports.bind(Protocol::Tcp, two, 80, 2), Ok(80));
+        assert_eq!(ports.bind(Protocol::Tcp, one, 80, 3), Err(SocketError::AddressInUse));
+        assert_eq!(ports.bind(Protocol::Tcp, any6, 80, 3), Err(SocketError::AddressInUse));
+    }
+
+    #[test]
+    fn a_socket_that_asks_for_no_port_gets_a_free_one() {
+        let (mut ports, here) = (Ports::default(), "127.0.0.1".parse().expect("an address"));
+        let first = ports.bind(Protocol::Tcp, here, 0, 1);
+        let second = ports.bind(Protocol::Tcp, here, 0, 2);
         assert_eq!((first, second), (Ok(32_768), Ok(32_769)));
     }
 }

@@ -1,6 +1,6 @@
 //! Who answers for names on the host: sockets of the daemon's at the gateways' addresses.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use netns::backend::BackendError;
 use netns::names::{NameTable, Response, Transport, unavailable};
@@ -51,6 +51,7 @@ impl Machine {
         let Some(host) = namespaces.get_mut(&HOST) else { return };
         for responder in responders.values() {
             while let Ok(Some((from, query))) = host.stack.receive_datagram(responder.socket) {
+                let SocketAddr::V4(from) = from else { continue };
                 if !responder.table.serves(*from.ip()) {
                     continue;
                 }

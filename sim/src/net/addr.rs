@@ -5,12 +5,11 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use super::resolve;
-use crate::socket::SocketError;
 
 /// What says where to connect or to bind: an address, or a name with a port, which is looked up as the container would: in its
 /// `/etc/hosts`, then with the servers of its `/etc/resolv.conf`.
 pub trait ToSocketAddrs {
-    /// The addresses, in the order in which they are to be tried. Those of a name that are of IPv6 are not among them.
+    /// The addresses, in the order in which they are to be tried. Those of IPv6 that a name server knows are not among them.
     #[doc(hidden)]
     fn to_socket_addrs(&self) -> impl Future<Output = io::Result<Vec<SocketAddr>>>;
 }
@@ -23,21 +22,13 @@ pub async fn lookup_host<A: ToSocketAddrs>(host: A) -> io::Result<impl Iterator<
     Ok(host.to_socket_addrs().await?.into_iter())
 }
 
-/// Those that this world has.
-pub(super) async fn ipv4(addr: impl ToSocketAddrs) -> io::Result<Vec<SocketAddrV4>> {
+/// At least one address.
+pub(super) async fn addresses(addr: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
     let all = addr.to_socket_addrs().await?;
-    let own: Vec<SocketAddrV4> = all
-        .iter()
-        .filter_map(|addr| match addr {
-            SocketAddr::V4(addr) => Some(*addr),
-            SocketAddr::V6(_) => None,
-        })
-        .collect();
-    match (all.is_empty(), own.is_empty()) {
-        (true, _) => Err(io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any address")),
-        (false, true) => Err(SocketError::AddressFamily.into()),
-        (false, false) => Ok(own),
+    if all.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any address"));
     }
+    Ok(all)
 }
 
 async fn named(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
@@ -45,7 +36,7 @@ async fn named(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
     let found = resolve::resolve(host).await?;
-    Ok(found.into_iter().map(|ip| SocketAddr::new(ip.into(), port)).collect())
+    Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
 }
 
 impl ToSocketAddrs for str {

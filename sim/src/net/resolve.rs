@@ -7,7 +7,7 @@
 //! * Only A records, and only by UDP: an answer that was cut is taken as it is.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use netns::files::Files;
@@ -27,7 +27,7 @@ const CLASS_IN: [u8; 2] = [0, 1];
 const NO_SUCH_NAME: u8 = 3;
 
 /// The addresses of a host.
-pub(super) async fn resolve(host: &str) -> io::Result<Vec<Ipv4Addr>> {
+pub(super) async fn resolve(host: &str) -> io::Result<Vec<IpAddr>> {
     let context = context::current();
     let files = Calls::new(&context, std::task::Waker::noop()).files();
     let written = in_hosts(files.hosts.as_deref().unwrap_or_default(), host);
@@ -39,7 +39,7 @@ pub(super) async fn resolve(host: &str) -> io::Result<Vec<Ipv4Addr>> {
     for name in settings.candidates(host) {
         match settings.ask(&name).await {
             Some(found) if found.is_empty() => {}
-            Some(found) => return Ok(found),
+            Some(found) => return Ok(found.into_iter().map(IpAddr::from).collect()),
             None => silent = true,
         }
     }
@@ -47,7 +47,7 @@ pub(super) async fn resolve(host: &str) -> io::Result<Vec<Ipv4Addr>> {
     Err(io::Error::other(format!("failed to lookup address information: {why}")))
 }
 
-fn in_hosts(hosts: &str, host: &str) -> Vec<Ipv4Addr> {
+fn in_hosts(hosts: &str, host: &str) -> Vec<IpAddr> {
     let lines = hosts.lines().map(|line| line.split('#').next().unwrap_or_default());
     let entry = |line: &str| {
         let mut words = line.split_whitespace();
@@ -178,6 +178,8 @@ fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
     fn settings(resolv_conf: &str) -> Settings {
@@ -199,9 +201,9 @@ mod tests {
     #[test]
     fn hosts_are_found_by_any_of_their_names() {
         let hosts = "127.0.0.1\tlocalhost\n::1 localhost\n# 10.0.0.9 web\n10.0.0.2 Web.example web # ours\n";
-        assert_eq!(in_hosts(hosts, "localhost"), [Ipv4Addr::LOCALHOST]);
-        assert_eq!(in_hosts(hosts, "WEB"), [Ipv4Addr::new(10, 0, 0, 2)]);
-        assert_eq!(in_hosts(hosts, "ours"), [] as [Ipv4Addr; 0]);
+        assert_eq!(in_hosts(hosts, "localhost"), [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()]);
+        assert_eq!(in_hosts(hosts, "WEB"), [IpAddr::from([10, 0, 0, 2])]);
+        assert_eq!(in_hosts(hosts, "ours"), [] as [IpAddr; 0]);
     }
 
     #[test]

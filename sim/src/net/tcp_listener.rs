@@ -26,11 +26,11 @@ impl TcpListener {
     /// If no program of a world calls it.
     pub async fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
         let mut failed = None;
-        for at in addr::ipv4(addr).await? {
+        for at in addr::addresses(addr).await? {
             match Handle::open(|calls| calls.listen(at)) {
                 Ok(handle) => {
                     let local = handle.now(|calls, id| calls.local_addr(id))?;
-                    return Ok(TcpListener { handle, local: local.into() });
+                    return Ok(TcpListener { handle, local });
                 }
                 Err(why) => failed = Some(why),
             }
@@ -53,7 +53,7 @@ impl TcpListener {
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         self.handle.poll(cx, |calls, id| calls.accept(id)).map_ok(|(socket, peer)| {
             let stream = TcpStream::new(self.handle.beside(socket));
-            (stream, peer.into())
+            (stream, peer)
         })
     }
 

@@ -29,7 +29,7 @@ impl TcpStream {
     /// If no program of a world calls it.
     pub async fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
         let mut failed = None;
-        for to in addr::ipv4(addr).await? {
+        for to in addr::addresses(addr).await? {
             match Self::connect_to(to).await {
                 Ok(stream) => return Ok(stream),
                 Err(why) => failed = Some(why),
@@ -38,7 +38,7 @@ impl TcpStream {
         Err(failed.unwrap_or_else(|| io::ErrorKind::InvalidInput.into()))
     }
 
-    async fn connect_to(to: std::net::SocketAddrV4) -> io::Result<Self> {
+    async fn connect_to(to: SocketAddr) -> io::Result<Self> {
         let handle = Handle::open(|calls| calls.connect(to))?;
         poll_fn(|cx| handle.poll(cx, |calls, id| calls.connected(id))).await?;
         Ok(Self::new(handle))
@@ -56,7 +56,7 @@ impl TcpStream {
     /// # Errors
     /// If the process has ended.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.handle.now(|calls, id| calls.local_addr(id)).map(SocketAddr::from)
+        self.handle.now(|calls, id| calls.local_addr(id))
     }
 
     /// The other side's address.
@@ -64,7 +64,7 @@ impl TcpStream {
     /// # Errors
     /// If the process has ended.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.handle.now(|calls, id| calls.peer_addr(id)).map(SocketAddr::from)
+        self.handle.now(|calls, id| calls.peer_addr(id))
     }
 
     /// Whether small writes go out at once, and do not wait for earlier ones to be acknowledged.

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::task::{Context, Poll};
 
@@ -18,7 +18,7 @@ use crate::socket::{Interest, SocketError, SocketId};
 pub struct UdpSocket {
     handle: Handle,
     /// Whose datagrams it takes, if not everybody's.
-    peer: Mutex<Option<SocketAddrV4>>,
+    peer: Mutex<Option<SocketAddr>>,
 }
 
 impl UdpSocket {
@@ -31,7 +31,7 @@ impl UdpSocket {
     /// If no program of a world calls it.
     pub async fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
         let mut failed = None;
-        for at in addr::ipv4(addr).await? {
+        for at in addr::addresses(addr).await? {
             match Handle::open(|calls| calls.bind(at)) {
                 Ok(handle) => return Ok(UdpSocket { handle, peer: Mutex::new(None) }),
                 Err(why) => failed = Some(why),
@@ -43,9 +43,9 @@ impl UdpSocket {
     /// Sends to this address from now on, and takes no datagrams of others.
     ///
     /// # Errors
-    /// If it has none that is of IPv4.
+    /// If it is none, or a name that nobody knows.
     pub async fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
-        let to = addr::ipv4(addr).await?.first().copied();
+        let to = addr::addresses(addr).await?.first().copied();
         *self.peer() = to;
         Ok(())
     }
@@ -55,7 +55,7 @@ impl UdpSocket {
     /// # Errors
     /// If the process has ended.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.handle.now(|calls, id| calls.local_addr(id)).map(SocketAddr::from)
+        self.handle.now(|calls, id| calls.local_addr(id))
     }
 
     /// What it is connected to.
@@ -63,7 +63,7 @@ impl UdpSocket {
     /// # Errors
     /// If it is not.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.connected().map(SocketAddr::from)
+        self.connected()
     }
 
     /// Sends a datagram. It never has to wait.
@@ -71,7 +71,7 @@ impl UdpSocket {
     /// # Errors
     /// If no route leads there, or it is longer than the MTU.
     pub async fn send_to<A: ToSocketAddrs>(&self, buf: &[u8], target: A) -> io::Result<usize> {
-        let to = addr::ipv4(target).await?.first().copied().ok_or(SocketError::Invalid)?;
+        let to = addr::addresses(target).await?.first().copied().ok_or(SocketError::Invalid)?;
         self.send_now(buf, to)
     }
 
@@ -96,10 +96,7 @@ impl UdpSocket {
     /// # Errors
     /// As of [`UdpSocket::send_to`].
     pub fn try_send_to(&self, buf: &[u8], target: SocketAddr) -> io::Result<usize> {
-        match target {
-            SocketAddr::V4(to) => self.send_now(buf, to),
-            SocketAddr::V6(_) => Err(SocketError::AddressFamily.into()),
-        }
+        self.send_now(buf, target)
     }
 
     /// The next datagram, and from where it is. What does not fit is lost. If this is dropped while it waits, no datagram is.
@@ -162,7 +159,7 @@ impl UdpSocket {
         self.handle.ready(Interest::Write).await
     }
 
-    fn send_now(&self, buf: &[u8], to: SocketAddrV4) -> io::Result<usize> {
+    fn send_now(&self, buf: &[u8], to: SocketAddr) -> io::Result<usize> {
         self.handle.now(|calls, id| calls.send_to(id, to, buf)).map(|()| buf.len())
     }
 
@@ -173,16 +170,16 @@ impl UdpSocket {
             if peer.is_none_or(|peer| peer == from) {
                 let len = data.len().min(buf.len());
                 buf[..len].copy_from_slice(&data[..len]);
-                return Poll::Ready(Ok((len, from.into())));
+                return Poll::Ready(Ok((len, from)));
             }
         }
     }
 
-    fn connected(&self) -> io::Result<SocketAddrV4> {
+    fn connected(&self) -> io::Result<SocketAddr> {
         self.peer().ok_or_else(|| SocketError::NotConnected.into())
     }
 
-    fn peer(&self) -> std::sync::MutexGuard<'_, Option<SocketAddrV4>> {
+    fn peer(&self) -> std::sync::MutexGuard<'_, Option<SocketAddr>> {
         // Nothing that is done with it can panic.
         self.peer.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

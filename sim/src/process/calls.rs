@@ -2,7 +2,7 @@
 //! woken when it can.
 
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::task::{Poll, Waker};
 
 use netns::files::Files;
@@ -49,7 +49,7 @@ impl<'a> Calls<'a> {
     ///
     /// # Errors
     /// If the address is not there or the port is taken.
-    pub fn listen(&mut self, at: SocketAddrV4) -> io::Result<SocketId> {
+    pub fn listen(&mut self, at: impl Into<SocketAddr>) -> io::Result<SocketId> {
         let pid = self.context.pid;
         self.new_socket(|namespace, socket| namespace.listen(socket, pid, at).map(drop))
     }
@@ -58,7 +58,7 @@ impl<'a> Calls<'a> {
     ///
     /// # Errors
     /// If no route leads there.
-    pub fn connect(&mut self, to: SocketAddrV4) -> io::Result<SocketId> {
+    pub fn connect(&mut self, to: impl Into<SocketAddr>) -> io::Result<SocketId> {
         let (pid, now) = (self.context.pid, self.now());
         self.new_socket(|namespace, socket| namespace.connect(socket, pid, to, now).map(drop))
     }
@@ -75,16 +75,16 @@ impl<'a> Calls<'a> {
     ///
     /// # Errors
     /// In the answer: if the listener is closed.
-    pub fn accept(&mut self, listener: SocketId) -> Poll<io::Result<(SocketId, SocketAddrV4)>> {
+    pub fn accept(&mut self, listener: SocketId) -> Poll<io::Result<(SocketId, SocketAddr)>> {
         let (number, now) = (self.context.machine.borrow_mut().new_socket(), self.now());
         self.wait(listener, Interest::Read, |namespace, listener| {
             if !namespace.stack.is_listener(listener) {
                 return Err(SocketError::Closed);
             }
             let accepted = namespace.accept(listener, None, number, now);
-            let ends = accepted.then(|| namespace.stack.ends(number)).flatten();
+            let peer = accepted.then(|| namespace.peer(number)).flatten();
             let socket = SocketId { namespace: namespace.id(), number };
-            Ok(ends.map(|(_, peer)| (socket, peer)))
+            Ok(peer.map(|peer| (socket, peer)))
         })
     }
 
@@ -127,7 +127,7 @@ impl<'a> Calls<'a> {
     ///
     /// # Errors
     /// If the address is not there or the port is taken.
-    pub fn bind(&mut self, at: SocketAddrV4) -> io::Result<SocketId> {
+    pub fn bind(&mut self, at: impl Into<SocketAddr>) -> io::Result<SocketId> {
         let pid = self.context.pid;
         self.new_socket(|namespace, socket| namespace.bind_datagrams(socket, pid, at).map(drop))
     }
@@ -136,7 +136,7 @@ impl<'a> Calls<'a> {
     ///
     /// # Errors
     /// If no route leads there, or it is longer than the MTU.
-    pub fn send_to(&mut self, socket: SocketId, to: SocketAddrV4, data: &[u8]) -> io::Result<()> {
+    pub fn send_to(&mut self, socket: SocketId, to: impl Into<SocketAddr>, data: &[u8]) -> io::Result<()> {
         let now = self.now();
         self.within(socket, |namespace, number| namespace.send_datagram(number, to, data, now))
     }
@@ -145,27 +145,24 @@ impl<'a> Calls<'a> {
     ///
     /// # Errors
     /// In the answer: if the socket is closed.
-    pub fn recv_from(&mut self, socket: SocketId) -> Poll<io::Result<(SocketAddrV4, Vec<u8>)>> {
-        self.wait(socket, Interest::Read, |namespace, number| namespace.stack.receive_datagram(number))
+    pub fn recv_from(&mut self, socket: SocketId) -> Poll<io::Result<(SocketAddr, Vec<u8>)>> {
+        self.wait(socket, Interest::Read, |namespace, number| namespace.receive_datagram(number))
     }
 
     /// The own address of a socket of any kind.
     ///
     /// # Errors
     /// If it is closed.
-    pub fn local_addr(&mut self, socket: SocketId) -> io::Result<SocketAddrV4> {
-        self.within(socket, |namespace, number| namespace.stack.local(number).ok_or(SocketError::Closed))
+    pub fn local_addr(&mut self, socket: SocketId) -> io::Result<SocketAddr> {
+        self.within(socket, |namespace, number| namespace.local(number).ok_or(SocketError::Closed))
     }
 
     /// The address of a stream's other side.
     ///
     /// # Errors
     /// If it is closed, or no stream.
-    pub fn peer_addr(&mut self, socket: SocketId) -> io::Result<SocketAddrV4> {
-        let ends = |namespace: &mut Namespace, number| namespace.stack.ends(number);
-        self.within(socket, |namespace, number| {
-            ends(namespace, number).map(|(_, peer)| peer).ok_or(SocketError::NotConnected)
-        })
+    pub fn peer_addr(&mut self, socket: SocketId) -> io::Result<SocketAddr> {
+        self.within(socket, |namespace, number| namespace.peer(number).ok_or(SocketError::NotConnected))
     }
 
     /// Closes a socket of any kind. What a stream was given is still sent.

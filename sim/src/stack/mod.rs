@@ -1,40 +1,41 @@
 //! [`Stack`]: the TCP and UDP sockets of one namespace. Only what is below it knows smoltcp.
 //!
-//! smoltcp gets one interface of its own per namespace, without Ethernet and with any address: addresses, routes, ARP and
-//! ports are the namespace's business, since smoltcp binds no socket to an interface and lets two listen on one port.
+//! smoltcp gets one interface of its own per namespace, without Ethernet and with any address: addresses, routes, neighbours
+//! and ports are the namespace's business, since smoltcp binds no socket to an interface and lets two listen on one port.
 //!
 //! What smoltcp has no notion of is made here: a listener with a backlog (a smoltcp socket that listens becomes the
-//! connection), and sockets that linger after `close` until TCP is done with them.
+//! connection), sockets that linger after `close` until TCP is done with them, and whose a packet is if sockets of one family
+//! are bound beside those of both: so datagrams go to sockets of our own, and smoltcp only answers those that are nobody's.
+//!
+//! Addresses have no scope here: whoever calls knows by the own address which interface is meant.
 
+mod datagrams;
 mod device;
 mod lingering;
 mod listener;
 mod stream;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet};
-use smoltcp::socket::{tcp, udp};
-use smoltcp::storage::PacketMetadata;
-use smoltcp::wire::{HardwareAddress, IpAddress, IpEndpoint, IpListenEndpoint};
+use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketSet};
+use smoltcp::socket::tcp;
+use smoltcp::wire::{HardwareAddress, IpEndpoint, IpListenEndpoint};
 use switch::time::Instant;
 
+use self::datagrams::Datagrams;
 use self::device::Wire;
 use self::lingering::Lingering;
 use self::listener::{Listener, new_tcp};
 use self::stream::Stream;
-use crate::socket::{Interest, SocketError};
+use crate::socket::{Interest, SocketError, covers};
 use crate::wire::Packet;
 
-/// The bytes that a datagram socket holds in each direction.
-const BUFFER: usize = 128 * 1024;
-/// The datagrams that a socket holds.
-const DATAGRAMS: usize = 64;
 /// Rounds of output for one wake-up: a bound against a stack that never falls silent.
 const ROUNDS: usize = 4096;
-/// A router that is never asked: smoltcp wants a route for everything, and the namespace has the real ones.
+/// Routers that are never asked: smoltcp wants a route for everything, and the namespace has the real ones.
 const NOWHERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const NOWHERE6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 
 /// The sockets of a namespace, by number.
 pub(crate) struct Stack {
@@ -43,7 +44,7 @@ pub(crate) struct Stack {
     sockets: SocketSet<'static>,
     listeners: BTreeMap<u64, Listener>,
     streams: BTreeMap<u64, Stream>,
-    datagrams: BTreeMap<u64, SocketHandle>,
+    datagrams: BTreeMap<u64, Datagrams>,
     lingering: Vec<Lingering>,
     seed: u64,
 }
@@ -85,11 +86,15 @@ impl Stack {
         }
     }
 
-    /// A packet has arrived for this namespace.
-    pub(crate) fn push(&mut self, packet: Packet) {
+    /// A packet has arrived for this namespace, by the interface of this number.
+    pub(crate) fn push(&mut self, packet: Packet, scope: u32) {
         if let Some((from, to)) = packet.ends() {
             let heard = self.streams.values_mut().find(|stream| (stream.peer, stream.local) == (from, to));
             heard.into_iter().for_each(Stream::hear);
+            if let (Some(data), Some(socket)) = (packet.as_datagram(), self.datagrams_for(to)) {
+                socket.push(scoped(from, scope), data);
+                return;
+            }
         }
         self.wire.incoming.push_back(packet);
     }
@@ -97,12 +102,13 @@ impl Stack {
     /// Works on what has arrived and on timers. [`Stack::pop`] has what is to be sent.
     pub(crate) fn poll(&mut self, now: Instant) {
         while let Some(packet) = self.wire.incoming.front() {
-            if packet.is_syn() && self.is_full(packet) {
+            let knock = packet.ends().filter(|_| packet.is_syn());
+            if knock.is_some_and(|(from, to)| !self.open(from, to)) {
                 self.wire.incoming.pop_front();
                 continue;
             }
             let result = self.interface.poll_ingress_single(to_smoltcp(now), &mut self.wire, &mut self.sockets);
-            self.refill();
+            self.settle();
             self.observe(now);
             if result == PollIngressSingleResult::None {
                 break;
@@ -133,11 +139,8 @@ impl Stack {
         at.into_iter().chain(silent).chain(gone).min().map(|at| at.max(now))
     }
 
-    pub(crate) fn listen(&mut self, number: u64, ip: Ipv4Addr, port: u16) {
-        let addr = (!ip.is_unspecified()).then_some(IpAddress::Ipv4(ip));
-        let at = IpListenEndpoint { addr, port };
+    pub(crate) fn listen(&mut self, number: u64, at: SocketAddr) {
         self.listeners.insert(number, Listener::new(at));
-        self.refill();
     }
 
     /// The listeners, by number.
@@ -151,7 +154,7 @@ impl Stack {
 
     /// Takes a finished connection from a listener's queue: the one with this peer, or the oldest. One that was reset
     /// meanwhile is passed over.
-    pub(crate) fn accept(&mut self, listener: u64, peer: Option<SocketAddrV4>, number: u64, now: Instant) -> bool {
+    pub(crate) fn accept(&mut self, listener: u64, peer: Option<SocketAddr>, number: u64, now: Instant) -> bool {
         let Some(listener) = self.listeners.get_mut(&listener) else { return false };
         while let Some(handle) = listener.accept(peer, &self.sockets) {
             let socket = self.sockets.get_mut::<tcp::Socket<'static>>(handle);
@@ -159,24 +162,22 @@ impl Stack {
                 let mut stream = Stream::new(handle, to_address(local), to_address(peer), now);
                 stream.observe(socket, now);
                 self.streams.insert(number, stream);
-                self.refill();
                 return true;
             }
             self.sockets.remove(handle);
         }
-        self.refill();
         false
     }
 
     pub(crate) fn connect(
         &mut self,
         number: u64,
-        local: SocketAddrV4,
-        remote: SocketAddrV4,
+        local: SocketAddr,
+        remote: SocketAddr,
         now: Instant,
     ) -> Result<(), SocketError> {
         let mut socket = new_tcp();
-        let from = IpListenEndpoint { addr: Some(IpAddress::Ipv4(*local.ip())), port: local.port() };
+        let from = IpListenEndpoint::from(IpEndpoint::from(local));
         socket
             .connect(self.interface.context(), IpEndpoint::from(remote), from)
             .map_err(|_| SocketError::AddressNotAvailable)?;
@@ -190,7 +191,7 @@ impl Stack {
     }
 
     /// The peer of a stream whose handshake is under way, and since when it is.
-    pub(crate) fn connecting(&self, number: u64) -> Option<(SocketAddrV4, Instant)> {
+    pub(crate) fn connecting(&self, number: u64) -> Option<(SocketAddr, Instant)> {
         let stream = self.streams.get(&number)?;
         let is_connecting = stream.state(self.sockets.get(stream.handle)) == StreamState::Connecting;
         is_connecting.then_some((stream.peer, stream.since))
@@ -210,14 +211,14 @@ impl Stack {
     }
 
     /// Own and other address of a stream.
-    pub(crate) fn ends(&self, number: u64) -> Option<(SocketAddrV4, SocketAddrV4)> {
+    pub(crate) fn ends(&self, number: u64) -> Option<(SocketAddr, SocketAddr)> {
         self.streams.get(&number).map(|stream| (stream.local, stream.peer))
     }
 
-    /// Where a socket of any kind is bound; the address is `0.0.0.0` if that is any.
-    pub(crate) fn local(&self, number: u64) -> Option<SocketAddrV4> {
+    /// Where a socket of any kind is bound; the address is `0.0.0.0` or `::` if that is any.
+    pub(crate) fn local(&self, number: u64) -> Option<SocketAddr> {
         let stream = self.streams.get(&number).map(|stream| stream.local);
-        let listener = || self.listeners.get(&number).map(Listener::local);
+        let listener = || self.listeners.get(&number).map(|listener| listener.local);
         stream.or_else(listener).or_else(|| self.datagram_local(number))
     }
 
@@ -296,33 +297,23 @@ impl Stack {
             return listener.has_ready();
         }
         match (self.datagrams.get(&number), interest) {
-            (Some(handle), Interest::Read) => self.sockets.get::<udp::Socket<'_>>(*handle).can_recv(),
+            (Some(socket), Interest::Read) => socket.has_some(),
             (Some(_), Interest::Write) | (None, Interest::Read | Interest::Write) => true,
         }
     }
 
-    pub(crate) fn bind_datagrams(&mut self, number: u64, ip: Ipv4Addr, port: u16) -> Result<(), SocketError> {
-        let buffer = || udp::PacketBuffer::new(vec![PacketMetadata::EMPTY; DATAGRAMS], vec![0; BUFFER]);
-        let mut socket = udp::Socket::new(buffer(), buffer());
-        let addr = (!ip.is_unspecified()).then_some(IpAddress::Ipv4(ip));
-        socket.bind(IpListenEndpoint { addr, port }).map_err(|_| SocketError::AddressNotAvailable)?;
-        self.datagrams.insert(number, self.sockets.add(socket));
-        Ok(())
+    pub(crate) fn bind_datagrams(&mut self, number: u64, at: SocketAddr) {
+        self.datagrams.insert(number, Datagrams::new(at));
     }
 
-    /// Where a datagram socket is bound; its address is `0.0.0.0` if that is any.
-    pub(crate) fn datagram_local(&self, number: u64) -> Option<SocketAddrV4> {
-        let bound = self.sockets.get::<udp::Socket<'_>>(*self.datagrams.get(&number)?).endpoint();
-        let ip = bound.addr.map_or(Ipv4Addr::UNSPECIFIED, |IpAddress::Ipv4(ip)| ip);
-        Some(SocketAddrV4::new(ip, bound.port))
+    /// Where a datagram socket is bound; its address is `0.0.0.0` or `::` if that is any.
+    pub(crate) fn datagram_local(&self, number: u64) -> Option<SocketAddr> {
+        self.datagrams.get(&number).map(|socket| socket.local)
     }
 
     /// The next datagram that has arrived, and from where.
-    pub(crate) fn receive_datagram(&mut self, number: u64) -> Result<Option<(SocketAddrV4, Vec<u8>)>, SocketError> {
-        let handle = *self.datagrams.get(&number).ok_or(SocketError::Closed)?;
-        let Ok((data, from)) = self.sockets.get_mut::<udp::Socket<'_>>(handle).recv() else { return Ok(None) };
-        let IpAddress::Ipv4(ip) = from.endpoint.addr;
-        Ok(Some((SocketAddrV4::new(ip, from.endpoint.port), data.to_vec())))
+    pub(crate) fn receive_datagram(&mut self, number: u64) -> Result<Option<(SocketAddr, Vec<u8>)>, SocketError> {
+        self.datagrams.get_mut(&number).map(Datagrams::pop).ok_or(SocketError::Closed)
     }
 
     /// Closes a socket of any kind, as `close` does: a stream still sends what it was given.
@@ -342,9 +333,7 @@ impl Stack {
                 self.lingering.push(Lingering::new(handle));
             }
         }
-        if let Some(handle) = self.datagrams.remove(&number) {
-            self.sockets.remove(handle);
-        }
+        self.datagrams.remove(&number);
         if let Some(listener) = self.listeners.remove(&number) {
             for handle in listener.into_sockets() {
                 self.sockets.get_mut::<tcp::Socket<'_>>(handle).abort();
@@ -359,11 +348,31 @@ impl Stack {
         Ok((stream, socket))
     }
 
-    /// Whether the listener that this packet is for can take no more: then Linux gives no answer, so that it comes again.
-    fn is_full(&self, packet: &Packet) -> bool {
-        let Some((_, to)) = packet.ends() else { return false };
-        let listener = self.listeners.values().find(|listener| listener.is_for(to));
-        listener.is_some_and(Listener::is_full)
+    /// The socket that a datagram to this address is for: one that is bound to it before one that is bound to any.
+    fn datagrams_for(&mut self, to: SocketAddr) -> Option<&mut Datagrams> {
+        let is_for = |local: SocketAddr| local.port() == to.port() && covers(local.ip(), to.ip());
+        let bound = self.datagrams.values_mut().filter(|socket| is_for(socket.local));
+        bound.min_by_key(|socket| socket.local.ip() != to.ip())
+    }
+
+    /// Sees to it that whoever is meant by the first packet of a connection listens. Returns whether the packet may come in:
+    /// to a listener for whom too many wait Linux gives no answer, so that it comes again.
+    fn open(&mut self, from: SocketAddr, to: SocketAddr) -> bool {
+        let ends = (Some(IpEndpoint::from(to)), Some(IpEndpoint::from(from)));
+        let is_known = self.sockets.iter().any(|(_, socket)| match socket {
+            smoltcp::socket::Socket::Tcp(socket) => (socket.local_endpoint(), socket.remote_endpoint()) == ends,
+            _ => false,
+        });
+        let listeners = self.listeners.values_mut().filter(|listener| listener.is_for(to));
+        match listeners.min_by_key(|listener| listener.local.ip() != to.ip()) {
+            Some(listener) if !is_known && listener.is_full() => false,
+            Some(listener) if !is_known => {
+                listener.open(to, &mut self.sockets);
+                true
+            }
+            // It is of a connection that is there, or nobody's: smoltcp knows what to say.
+            Some(_) | None => true,
+        }
     }
 
     fn observe(&mut self, now: Instant) {
@@ -372,8 +381,8 @@ impl Stack {
         }
     }
 
-    fn refill(&mut self) {
-        self.listeners.values_mut().for_each(|listener| listener.refill(&mut self.sockets));
+    fn settle(&mut self) {
+        self.listeners.values_mut().for_each(|listener| listener.settle(&mut self.sockets));
     }
 
     /// Forgets the sockets that TCP is done with.
@@ -405,6 +414,7 @@ fn new_interface(seed: u64, wire: &mut Wire) -> Interface {
     interface.set_any_ip(true);
     // There is room for two routes.
     let _ = interface.routes_mut().add_default_ipv4_route(NOWHERE);
+    let _ = interface.routes_mut().add_default_ipv6_route(NOWHERE6);
     interface
 }
 
@@ -412,7 +422,17 @@ fn to_smoltcp(now: Instant) -> smoltcp::time::Instant {
     smoltcp::time::Instant::from_micros(i64::try_from(now.as_nanos() / 1000).unwrap_or(i64::MAX))
 }
 
-fn to_address(endpoint: IpEndpoint) -> SocketAddrV4 {
-    let IpAddress::Ipv4(ip) = endpoint.addr;
-    SocketAddrV4::new(ip, endpoint.port)
+fn to_address(endpoint: IpEndpoint) -> SocketAddr {
+    SocketAddr::new(endpoint.addr.into(), endpoint.port)
+}
+
+/// The address as one of this interface, if it means nothing without one.
+fn scoped(address: SocketAddr, scope: u32) -> SocketAddr {
+    match address {
+        SocketAddr::V6(mut address) if address.ip().is_unicast_link_local() => {
+            address.set_scope_id(scope);
+            address.into()
+        }
+        SocketAddr::V4(_) | SocketAddr::V6(_) => address,
+    }
 }

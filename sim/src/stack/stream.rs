@@ -7,7 +7,7 @@
 //! * A connection from whose peer nothing is heard while it waits for something times out: a handshake after [`HANDSHAKE`],
 //!   everything later after [`SILENCE`]. Nobody is told of that, since nobody hears.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use smoltcp::iface::SocketHandle;
@@ -26,8 +26,8 @@ const SILENCE: Duration = Duration::from_millis(924_600);
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) handle: SocketHandle,
-    pub(super) local: SocketAddrV4,
-    pub(super) peer: SocketAddrV4,
+    pub(super) local: SocketAddr,
+    pub(super) peer: SocketAddr,
     /// When it began.
     pub(super) since: Instant,
     /// As it was when it was last looked at.
@@ -42,7 +42,7 @@ pub(super) struct Stream {
 pub(super) struct Silence(Option<Instant>);
 
 impl Stream {
-    pub(super) fn new(handle: SocketHandle, local: SocketAddrV4, peer: SocketAddrV4, now: Instant) -> Self {
+    pub(super) fn new(handle: SocketHandle, local: SocketAddr, peer: SocketAddr, now: Instant) -> Self {
         let (state, silence) = (tcp::State::SynSent, Silence::default());
         Stream { handle, local, peer, since: now, state, error: None, silence }
     }

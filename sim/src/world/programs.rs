@@ -230,7 +230,10 @@ impl World {
     fn stuck(&self, limit: Duration) -> Stuck {
         let machine = self.machine();
         let waits = |namespace: &Namespace, pid: u32| -> Vec<String> {
-            let own = namespace.waiters.keys().filter(|(socket, _)| namespace.owners.get(socket) == Some(&pid));
+            let own = namespace
+                .waiters
+                .keys()
+                .filter(|(socket, _)| namespace.owners.get(socket).is_some_and(|owner| owner.process == pid));
             own.map(|(socket, interest)| describe(namespace, *socket, *interest)).collect()
         };
         let describe = |(pid, process): (&u32, &Process)| {

@@ -1,6 +1,6 @@
 //! The verbs of programs that talk: ping, TCP and UDP.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::{Place, World};
@@ -28,7 +28,7 @@ pub struct Stream {
 
 impl World {
     /// Whether an address answers an echo request within a second.
-    pub fn ping(&mut self, place: &Place, to: Ipv4Addr) -> bool {
+    pub fn ping(&mut self, place: &Place, to: impl Into<IpAddr>) -> bool {
         self.ping_sized(place, to, PING_SIZE).is_ok()
     }
 
@@ -36,11 +36,12 @@ impl World {
     ///
     /// # Errors
     /// Why not: no route, nobody there, longer than the MTU, no answer.
-    pub fn ping_sized(&mut self, place: &Place, to: Ipv4Addr, size: usize) -> Result<(), SocketError> {
+    pub fn ping_sized(&mut self, place: &Place, to: impl Into<IpAddr>, size: usize) -> Result<(), SocketError> {
+        let to = to.into();
         let (home, _) = self.locate(place).ok_or(SocketError::NoSuchDevice)?;
         let (since, sequence) = (self.clock.now(), self.next_echo);
         self.next_echo = self.next_echo.wrapping_add(1);
-        self.at(home, |namespace| namespace.ask_echo(to, sequence, size, since))??;
+        self.at(home, |namespace| namespace.ask_echo(SocketAddr::new(to, 0), sequence, size, since))??;
         let answered = |world: &mut World| {
             world.at(home, |namespace| namespace.take_echo_reply(to, sequence, size)).unwrap_or(false)
         };
@@ -51,10 +52,10 @@ impl World {
     ///
     /// # Errors
     /// If the address is not there or the port is taken.
-    pub fn listen(&mut self, place: &Place, ip: Ipv4Addr, port: u16) -> Result<SocketId, SocketError> {
+    pub fn listen(&mut self, place: &Place, ip: impl Into<IpAddr>, port: u16) -> Result<SocketId, SocketError> {
         let number = self.machine().new_socket();
         let (home, pid) = self.locate(place).ok_or(SocketError::NoSuchDevice)?;
-        self.at(home, |namespace| namespace.listen(number, pid, SocketAddrV4::new(ip, port)))??;
+        self.at(home, |namespace| namespace.listen(number, pid, SocketAddr::new(ip.into(), port)))??;
         Ok(SocketId { namespace: home, number })
     }
 
@@ -62,10 +63,10 @@ impl World {
     ///
     /// # Errors
     /// If nobody listens, nobody answers, or no way leads there.
-    pub fn connect(&mut self, place: &Place, ip: Ipv4Addr, port: u16) -> Result<Stream, SocketError> {
+    pub fn connect(&mut self, place: &Place, ip: impl Into<IpAddr>, port: u16) -> Result<Stream, SocketError> {
         let number = self.machine().new_socket();
         let (home, pid) = self.locate(place).ok_or(SocketError::NoSuchDevice)?;
-        let (since, to) = (self.clock.now(), SocketAddrV4::new(ip, port));
+        let (since, to) = (self.clock.now(), SocketAddr::new(ip.into(), port));
         let client = SocketId { namespace: home, number };
         let local = self.at(home, |namespace| namespace.connect(number, pid, to, since))??;
         let mut outcome = Err(SocketError::TimedOut);
@@ -73,7 +74,7 @@ impl World {
             let known = world.at(home, |namespace| match namespace.stack.state(number) {
                 StreamState::Open => Some(Ok(())),
                 StreamState::Closed => Some(Err(SocketError::Refused)),
-                StreamState::Connecting if namespace.is_unreachable(ip, since) => {
+                StreamState::Connecting if namespace.is_unreachable(to.ip(), since) => {
                     Some(Err(SocketError::HostUnreachable))
                 }
                 StreamState::Connecting => None,
@@ -159,7 +160,13 @@ impl World {
     ///
     /// # Errors
     /// As of [`World::connect`] and [`World::pump`].
-    pub fn transfer(&mut self, from: &Place, ip: Ipv4Addr, port: u16, bytes: &[u8]) -> Result<Vec<u8>, SocketError> {
+    pub fn transfer(
+        &mut self,
+        from: &Place,
+        ip: impl Into<IpAddr>,
+        port: u16,
+        bytes: &[u8],
+    ) -> Result<Vec<u8>, SocketError> {
         let stream = self.connect(from, ip, port)?;
         let received = self.pump(stream.client, stream.server, bytes);
         self.close(stream.client);
@@ -171,10 +178,10 @@ impl World {
     ///
     /// # Errors
     /// If the address is not there or the port is taken.
-    pub fn udp_bind(&mut self, place: &Place, ip: Ipv4Addr, port: u16) -> Result<SocketId, SocketError> {
+    pub fn udp_bind(&mut self, place: &Place, ip: impl Into<IpAddr>, port: u16) -> Result<SocketId, SocketError> {
         let number = self.machine().new_socket();
         let (home, pid) = self.locate(place).ok_or(SocketError::NoSuchDevice)?;
-        self.at(home, |namespace| namespace.bind_datagrams(number, pid, SocketAddrV4::new(ip, port)))??;
+        self.at(home, |namespace| namespace.bind_datagrams(number, pid, SocketAddr::new(ip.into(), port)))??;
         Ok(SocketId { namespace: home, number })
     }
 
@@ -182,7 +189,7 @@ impl World {
     ///
     /// # Errors
     /// If no route leads there, or it is longer than the MTU.
-    pub fn udp_send(&mut self, from: SocketId, to: SocketAddrV4, data: &[u8]) -> Result<(), SocketError> {
+    pub fn udp_send(&mut self, from: SocketId, to: impl Into<SocketAddr>, data: &[u8]) -> Result<(), SocketError> {
         let now = self.clock.now();
         self.at(from.namespace, |namespace| namespace.send_datagram(from.number, to, data, now))?
     }
@@ -191,17 +198,17 @@ impl World {
     ///
     /// # Errors
     /// If none does, or the socket is closed.
-    pub fn udp_recv(&mut self, at: SocketId, wait: Duration) -> Result<(SocketAddrV4, Vec<u8>), SocketError> {
+    pub fn udp_recv(&mut self, at: SocketId, wait: Duration) -> Result<(SocketAddr, Vec<u8>), SocketError> {
         let mut outcome = Ok(None);
         self.run_until(wait, |world| {
-            outcome = world.at(at.namespace, |namespace| namespace.stack.receive_datagram(at.number)).flatten();
+            outcome = world.at(at.namespace, |namespace| namespace.receive_datagram(at.number)).flatten();
             outcome != Ok(None)
         });
         outcome?.ok_or(SocketError::TimedOut)
     }
 
     /// Takes the connection from `peer` out of whichever listener's queue it is in.
-    fn accept_from(&mut self, peer: SocketAddrV4) -> Option<SocketId> {
+    fn accept_from(&mut self, peer: SocketAddr) -> Option<SocketId> {
         let now = self.clock.now();
         let machine = &mut *self.machine();
         let number = machine.new_socket();

@@ -76,8 +76,9 @@ fn errors_are_those_of_linux() {
         assert_eq!(kind(TcpStream::connect("no port").await), ErrorKind::InvalidInput);
         assert_eq!(kind(TcpStream::connect("web:99999").await), ErrorKind::InvalidInput);
         assert_eq!(kind(TcpStream::connect(&[][..]).await), ErrorKind::InvalidInput);
-        let ipv6 = TcpStream::connect((Ipv6Addr::LOCALHOST, 80)).await.expect_err("no IPv6");
-        assert_eq!(ipv6.to_string(), "Address family not supported by protocol");
+        // There is no IPv6 in a container, as long as nobody switches it on.
+        assert_eq!(kind(TcpStream::connect((Ipv6Addr::LOCALHOST, 80)).await), ErrorKind::AddrNotAvailable);
+        assert_eq!(kind(TcpListener::bind((Ipv6Addr::LOCALHOST, 80)).await), ErrorKind::AddrNotAvailable);
     });
     world.block_on(&none, async {
         assert_eq!(kind(TcpStream::connect((FIRST, 80)).await), ErrorKind::NetworkUnreachable);
