@@ -63,7 +63,7 @@ fn containers() {
     let pinged = timed(|| {
         for (number, place) in (0..).zip(&places) {
             let neighbour = u32::from(Ipv4Addr::new(172, 17, 0, 2)) + (number + 1) % CONTAINERS;
-            assert!(world.ping(place, neighbour.into()), "{place:?}");
+            assert!(world.ping(place, Ipv4Addr::from(neighbour)), "{place:?}");
         }
     });
     println!(

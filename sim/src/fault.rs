@@ -26,7 +26,7 @@
 //! let lossy = world.add_rule(Scope::place(&web).to_switch(), Loss::new(0.25)).expect("it is there");
 //! world.add_rule(Scope::world(), Jitter::uniform(Duration::from_millis(5))).expect("the world is there").forget();
 //!
-//! let gateway = "172.17.0.1".parse().unwrap();
+//! let gateway = std::net::Ipv4Addr::new(172, 17, 0, 1);
 //! let answered = (0..100).filter(|_| world.ping(&web, gateway)).count();
 //! assert_eq!(answered, 72);
 //!

@@ -131,7 +131,7 @@ fn a_world() -> (World, About) {
         };
         world.run(request, Program::Sleep).expect("it runs");
     }
-    assert!(world.ping(&Place::container("web"), "172.17.0.3".parse().expect("an address")), "db answers");
+    assert!(world.ping(&Place::container("web"), [172, 17, 0, 3]), "db answers");
     let containers = world.containers(true).expect("the daemon answers");
     let networks = world.bridge_networks().expect("the daemon answers").into_iter();
     let networks = networks.map(|network| (network.bridge, network.name.to_string())).collect();

@@ -21,7 +21,7 @@ impl World {
     /// cable.set_direction(Direction::ToSwitch, Cable { latency: Duration::from_millis(20), ..Cable::default() });
     ///
     /// let before = world.now();
-    /// assert!(world.ping(&web, "172.17.0.1".parse().unwrap()));
+    /// assert!(world.ping(&web, [172, 17, 0, 1]));
     /// assert!(world.now() - before > Duration::from_millis(20));
     /// assert_eq!(cable.statistics(Direction::ToSwitch).dropped_for(CableDrop::QueueFull), 0);
     /// # Ok::<(), netns::error::Error>(())

@@ -40,7 +40,7 @@ impl World {
     /// world.join("bridge", "back")?;
     /// # let web = world.run(RunRequest::new(vec!["httpd".into()]), Program::Sleep)?;
     /// let web = Place::container(web.name.as_str());
-    /// world.ping(&web, "172.17.0.1".parse().unwrap());
+    /// world.ping(&web, [172, 17, 0, 1]);
     /// let heard = world.fdb().into_iter().filter(|row| row.name == "bridge.1").count();
     /// assert_eq!(heard, 1, "the other network knows it now");
     /// # Ok::<(), Box<dyn std::error::Error>>(())

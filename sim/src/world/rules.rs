@@ -31,10 +31,10 @@ impl World {
     /// # let two = world.run(RunRequest::new(vec!["two".into()]), Program::Sleep)?;
     /// let (one, two) = (Place::container(one.name.as_str()), Place::container(two.name.as_str()));
     /// let split = world.partition(&[&one], &[&two]).expect("they are there");
-    /// assert!(!world.ping(&one, "172.17.0.3".parse().unwrap()));
-    /// assert!(world.ping(&Place::Host, "172.17.0.3".parse().unwrap()));
+    /// assert!(!world.ping(&one, [172, 17, 0, 3]));
+    /// assert!(world.ping(&Place::Host, [172, 17, 0, 3]));
     /// drop(split);
-    /// assert!(world.ping(&one, "172.17.0.3".parse().unwrap()));
+    /// assert!(world.ping(&one, [172, 17, 0, 3]));
     /// # Ok::<(), netns::error::Error>(())
     /// ```
     ///

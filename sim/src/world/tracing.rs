@@ -28,7 +28,7 @@ impl World {
     /// let web = world.run(RunRequest { name: Some("web".parse()?), ..RunRequest::new(vec!["httpd".into()]) }, Program::Sleep)?;
     /// world.advance(std::time::Duration::from_secs(1));
     /// let asked = world.trace().len();
-    /// world.ping(&Place::Host, "172.17.0.2".parse().unwrap());
+    /// world.ping(&Place::Host, [172, 17, 0, 2]);
     /// let echo = "02:42:ac:11:00:02, 98 bytes, ICMP 172.17.0.1 > 172.17.0.2 echo request 0";
     /// assert!(world.trace()[asked..].iter().any(|line| line.contains(" pontoon0 unicast to web.eth0: ") && line.ends_with(echo)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -46,7 +46,7 @@ impl World {
     /// # let mut world = World::builder().up()?;
     /// let capture = world.capture(&Scope::world()).expect("the world is there");
     /// # let web = world.run(RunRequest::new(vec!["httpd".into()]), Program::Sleep)?;
-    /// world.ping(&Place::Host, "172.17.0.2".parse().unwrap());
+    /// world.ping(&Place::Host, [172, 17, 0, 2]);
     /// let file = std::env::temp_dir().join("ping.pcapng");
     /// std::fs::write(&file, capture.bytes()).expect("there is room");
     /// # std::fs::remove_file(file).expect("it was there");
