@@ -4,8 +4,10 @@
 //!
 //! * [`filter`]: which frames are wanted, as tcpdump has it;
 //! * [`pcapng`]: the file format, as Wireshark reads it;
+//! * [`pcap`]: the frames of anybody's capture file;
 //! * [`recording`]: all that came to a data plane, in order, as data and as such a file. Who replays it gets the same decisions.
 
 pub mod filter;
+pub mod pcap;
 pub mod pcapng;
 pub mod recording;

@@ -6,13 +6,22 @@
 //!   an interface may come at any time before the first packet that names it.
 //! * Block types and option codes with the highest bit set are for local use, and whoever does not know them skips them
 //!   (sections 10.1 and 3.5.1 of the draft). They hold what a replay needs.
+//! * [`Blocks`] reads such a file, and any other.
+
+mod blocks;
+mod options;
+
+pub use blocks::{Block, Blocks, MAX_BLOCK, PacketIn, ReadError};
+pub use options::Options;
+
+pub(crate) use blocks::{fill, half, word};
 
 const SECTION: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
 const INTERFACE_STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
 const BYTE_ORDER: u32 = 0x1a2b_3c4d;
-const ETHERNET: u16 = 1;
+pub(crate) const ETHERNET: u16 = 1;
 
 const OPTION_END: u16 = 0;
 const OPTION_COMMENT: u16 = 1;

@@ -3,7 +3,7 @@
 //! A data plane has no will of its own. Its state at the start, and then each frame, each change, each answer of a link and each
 //! look at the time, in their order, decide all that it does: so a second one that is given the same does the same, or has
 //! changed. [`Start`] and [`Entry`] are that log as plain data; [`Writer`] makes a pcapng file of it, which Wireshark shows as a
-//! capture.
+//! capture, and [`Reader`] reads it again.
 //!
 //! # The file
 //!
@@ -16,11 +16,13 @@
 //! * A part of a data plane (some ports, some frames) is written the same way. It can not be replayed, and says so.
 
 mod codec;
+mod read;
 #[cfg(test)]
 mod tests;
 mod words;
 mod write;
 
+pub use read::{Reader, Recording, RecordingError};
 pub use words::in_words;
 pub use write::Writer;
 

@@ -288,7 +288,7 @@ impl<W: Write> Writer<W> {
 
     /// Appends a block: what is given, and then what is exact.
     fn block(&mut self, kind: Kind, before: &[u8]) {
-        let header = codec::header(kind, 0);
+        let header = codec::header(kind, 0, before.len() + self.exact.len());
         pcapng::local(&mut self.buffer, BLOCK, &[&header, before, &self.exact]);
     }
 
@@ -297,7 +297,7 @@ impl<W: Write> Writer<W> {
         let json = serde_json::to_vec(value)?;
         let chunks = json.chunks(CHUNK).rev().enumerate().collect::<Vec<_>>();
         for (follow, chunk) in chunks.into_iter().rev() {
-            pcapng::local(&mut self.buffer, BLOCK, &[&codec::header(kind, follow as u32), chunk]);
+            pcapng::local(&mut self.buffer, BLOCK, &[&codec::header(kind, follow as u32, chunk.len()), chunk]);
         }
         Ok(())
     }
