@@ -94,6 +94,9 @@ mod tests {
     fn reads_what_it_prints() {
         for text in ["bridge", "host", "none", "container:web", "container:4f1c", "my-net"] {
             assert_eq!(text.parse::<NetworkMode>().map(|mode| mode.to_string()), Ok(text.to_owned()));
+            let json = format!("\"{text}\"");
+            let mode: NetworkMode = serde_json::from_str(&json).expect("a mode");
+            assert_eq!(serde_json::to_string(&mode).expect("JSON"), json);
         }
     }
 

@@ -181,5 +181,7 @@ mod tests {
         let first = make_up(&mut ChaCha8Rng::seed_from_u64(1), |_| false);
         let second = make_up(&mut chance, |name| name == first.as_str());
         assert_eq!(second.as_str(), format!("{first}2"));
+        let fourth = |taken: &str| taken == first.as_str() || taken.ends_with('2') || taken.ends_with('3');
+        assert_eq!(make_up(&mut ChaCha8Rng::seed_from_u64(1), fourth).as_str(), format!("{first}4"));
     }
 }

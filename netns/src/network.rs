@@ -323,6 +323,15 @@ mod tests {
     }
 
     #[test]
+    fn a_kind_of_endpoint_is_called_as_it_is_asked_for() {
+        for (text, kind) in [("tap", EndpointKind::Tap), ("veth", EndpointKind::Veth)] {
+            assert_eq!((text.parse(), kind.to_string().as_str()), (Ok(kind), text));
+        }
+        let refused = "TAP".parse::<EndpointKind>().expect_err("none");
+        assert_eq!(refused, "'TAP' is no kind of endpoint: tap or veth");
+    }
+
+    #[test]
     fn a_bridges_mac_is_never_that_of_a_containers_address() {
         for seed in 0..100 {
             let MacAddr([_, _, first, ..]) = bridge_mac(&Id::random(&mut ChaCha8Rng::seed_from_u64(seed)));

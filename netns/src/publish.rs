@@ -6,7 +6,7 @@
 //! * IPv4 only, and the host's port is always said: none is made up.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
@@ -207,7 +207,6 @@ fn address(text: &str) -> Result<Ipv4Addr, PublishReason> {
     let ip: Ipv4Addr = match text.parse() {
         Ok(ip) => ip,
         Err(_) if text.is_empty() => return Err(PublishReason::Empty("address")),
-        Err(_) if text.parse::<Ipv6Addr>().is_ok() => return Err(PublishReason::Ipv6),
         Err(_) => return Err(PublishReason::Address(text.to_owned())),
     };
     if ip.is_multicast() || ip.is_broadcast() { Err(PublishReason::NotHost(ip)) } else { Ok(ip) }
@@ -301,6 +300,7 @@ mod tests {
             ("::1:80:80", Reason::Ipv6),
             ("localhost:80:80", Reason::Address("localhost".into())),
             ("10.0.0.256:80:80", Reason::Address("10.0.0.256".into())),
+            ("[80]:80", Reason::Ipv6),
             ("224.0.0.1:80:80", Reason::NotHost([224, 0, 0, 1].into())),
             ("http:80", no_port("http")),
             ("80:+80", no_port("+80")),
@@ -324,6 +324,12 @@ mod tests {
         assert_eq!(check(&[one, other, udp]), Ok(()));
         assert_eq!(check(&[other, udp, one, every]), Err(PublishError::Overlap(every, one)));
         assert_eq!(check(&[every, every]), Err(PublishError::Overlap(every, every)));
+        let many = |count: usize| -> Vec<_> {
+            let ports = (1..=u16::MAX).take(count);
+            ports.map(|port| mapping([0; 4], port, port, Protocol::Tcp)).collect()
+        };
+        assert_eq!(check(&many(MAX_PORTS)), Ok(()));
+        assert_eq!(check(&many(MAX_PORTS + 1)), Err(PublishError::TooMany(MAX_PORTS + 1)));
         assert_eq!(check(&[every; MAX_PORTS + 1]), Err(PublishError::TooMany(MAX_PORTS + 1)));
     }
 

@@ -256,6 +256,11 @@ mod tests {
             let refused = SubnetError::RangeWithoutHosts { range, subnet };
             assert_eq!(chosen.map(drop), if has_room { Ok(()) } else { Err(refused) });
         }
+        let range = net("10.8.0.9/25");
+        let with_host_bits = SubnetRequest { ip_range: Some(range), ..asks("10.8.0.0/24") };
+        assert_eq!(choose(with_host_bits), SubnetError::HostBits { asked: range });
+        let smallest = asks("10.8.0.0/30").choose(&taken).map(|chosen| chosen.gateway);
+        assert_eq!(smallest, Ok(address("10.8.0.1")));
         let lonely = SubnetRequest { gateway: Some(gateway), ..SubnetRequest::default() };
         assert_eq!(choose(lonely), SubnetError::NoSubnet("--gateway"));
         let lonely = SubnetRequest { ip_range: Some(range), ..SubnetRequest::default() };

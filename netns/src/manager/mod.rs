@@ -22,6 +22,8 @@ mod publish;
 mod recover;
 mod run;
 mod salvage;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

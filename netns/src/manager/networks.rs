@@ -3,7 +3,7 @@
 //! Of a user-defined network the record is saved before its bridge is made, and says so before its bridge goes: whatever a
 //! killed daemon left of it, the next one finishes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use switch::dataplane::{BridgeId, Control};
 use switch::port::PortConfig;
@@ -270,8 +270,8 @@ impl<B: Backend> Manager<B> {
     }
 
     fn free_bridge(&self) -> BridgeId {
-        let is_free = |bridge: &BridgeId| !self.networks.values().any(|net| net.bridge == Some(*bridge));
-        (0..=u16::MAX).map(BridgeId).find(is_free).unwrap_or_default()
+        let used: BTreeSet<BridgeId> = self.networks.values().filter_map(|net| net.bridge).collect();
+        (0..=u16::MAX).map(BridgeId).find(|bridge| !used.contains(bridge)).unwrap_or_default()
     }
 
     /// Every prefix that a new network must not overlap.
