@@ -8,6 +8,7 @@ mod agreement;
 mod counting;
 mod plan;
 mod saboteur;
+mod table;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -30,6 +31,7 @@ use self::agreement::{Decides, decides_as_the_model_does};
 use self::counting::every_frame_is_counted_once;
 use self::plan::{Event, Plan, bytes_of, destination, follow, source};
 use self::saboteur::catches_every_broken_switch;
+use self::table::the_table_holds_what_the_blackboard_does;
 
 /// Seeds of runs that have failed once.
 const KNOWN: [u64; 2] = [1, 0x9e37_79b9_7f4a_7c15];
@@ -38,10 +40,11 @@ const AGEING: Duration = Duration::from_secs(300);
 type Run = fn() -> Result<(), Failed>;
 
 /// The trials of this file.
-pub const ALL: [(&str, Run); 7] = [
+pub const ALL: [(&str, Run); 8] = [
     ("decides_as_the_model_does", || decides_as_the_model_does(Plan::any(false))),
     ("decides_as_the_model_does_with_vlans", || decides_as_the_model_does(Plan::any(true))),
     ("catches_a_switch_that_breaks_one_rule", catches_every_broken_switch),
+    ("the_table_holds_what_the_blackboard_does", the_table_holds_what_the_blackboard_does),
     ("every_frame_is_counted_once", every_frame_is_counted_once),
     ("a_snapshot_restored_decides_alike", a_snapshot_restored_decides_alike),
     ("the_order_of_the_hash_decides_nothing", the_order_of_the_hash_decides_nothing),

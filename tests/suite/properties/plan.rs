@@ -24,6 +24,7 @@ pub(super) enum Step {
         vlans: PortVlans,
         local: bool,
         quota: usize,
+        mtu: u32,
     },
     Unplug {
         port: u16,
@@ -66,8 +67,9 @@ impl Plan {
 fn step() -> impl Strategy<Value = Step> {
     let port = || 0..PORTS;
     prop_oneof![
-        3 => (port(), vlans(), any::<bool>(), prop_oneof![Just(1_usize), Just(2), Just(1024)])
-            .prop_map(|(port, vlans, local, quota)| Step::Plug { port, vlans, local, quota }),
+        // (Their payload has seven bytes, and a tag comes on top.)
+        3 => (port(), vlans(), any::<bool>(), select(vec![1, 2, 1024]), select(vec![1500, 1500, 1500, 6, 7]))
+            .prop_map(|(port, vlans, local, quota, mtu)| Step::Plug { port, vlans, local, quota, mtu }),
         1 => port().prop_map(|port| Step::Unplug { port }),
         8 => (port(), source(), destination(), tag()).prop_map(|(port, from, to, tag)| Step::Send { port, from, to, tag }),
         2 => (station(), port(), port(), port())
@@ -139,10 +141,11 @@ pub(super) fn follow(
     let mut now = Instant::ZERO;
     for step in &plan.steps {
         match step.clone() {
-            Step::Plug { port, vlans, local, quota } => {
+            Step::Plug { port, vlans, local, quota, mtu } => {
                 if plugged.insert(port) {
                     let local = local.then(|| local_mac(port));
-                    each(Event::Plug(PortId(port), PortConfig { vlans, local, quota, ..PortConfig::default() }, now))?;
+                    let config = PortConfig { vlans, local, quota, mtu, ..PortConfig::default() };
+                    each(Event::Plug(PortId(port), config, now))?;
                 }
             }
             Step::Unplug { port } => {

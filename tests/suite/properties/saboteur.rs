@@ -11,7 +11,7 @@ use switch::frame::Frame;
 use switch::port::PortConfig;
 use switch::time::Instant;
 use switch::verdict::{DropReason, PortId, Verdict};
-use switch::vlan::VlanId;
+use switch::vlan::{Retag, VlanId};
 use switch::vnet::VnetHeader;
 
 use super::agreement::{Decides, agrees};
@@ -31,6 +31,10 @@ enum Broken {
     FloodsOutsideTheVlan,
     KnowsNoQuota,
     LooksAtNoTag,
+    KnowsNoMtu,
+    LetsTagsLeaveAsTheyCame,
+    ForgetsNoStationOfAPortThatGoes,
+    ForwardsReservedAddresses,
 }
 
 /// A switch that breaks one rule.
@@ -39,13 +43,14 @@ struct Saboteur {
     rule: Option<Broken>,
     switch: Switch,
     ports: BTreeMap<PortId, PortConfig>,
+    now: Instant,
 }
 
 impl Saboteur {
     fn new(rule: Option<Broken>, vlan_filtering: bool) -> Self {
         let ageing = if rule == Some(Broken::NeverAges) { Duration::from_secs(1_000_000) } else { AGEING };
         let config = forward::Config { ageing, vlan_filtering, ..forward::Config::default() };
-        Saboteur { rule, switch: Switch::new(config), ports: BTreeMap::new() }
+        Saboteur { rule, switch: Switch::new(config), ports: BTreeMap::new(), now: Instant::ZERO }
     }
 
     /// As if every group address were a station's: with the bit that makes it a group taken away from the source.
@@ -63,8 +68,10 @@ impl Saboteur {
 
 impl Decides for Saboteur {
     fn plug(&mut self, port: PortId, mut config: PortConfig, now: Instant) {
-        if self.rule == Some(Broken::KnowsNoQuota) {
-            config.quota = PortConfig::default().quota;
+        match self.rule {
+            Some(Broken::KnowsNoQuota) => config.quota = PortConfig::default().quota,
+            Some(Broken::KnowsNoMtu) => config.mtu = PortConfig::default().mtu,
+            _ => {}
         }
         self.ports.insert(port, config.clone());
         Decides::plug(&mut self.switch, port, config, now);
@@ -72,10 +79,17 @@ impl Decides for Saboteur {
 
     fn unplug(&mut self, port: PortId) {
         self.ports.remove(&port);
+        let known = self.switch.fdb().entries(self.now);
         self.switch.unplug(port);
+        if self.rule == Some(Broken::ForgetsNoStationOfAPortThatGoes) {
+            for old in known.iter().filter(|old| old.port == port && old.kind == EntryKind::Dynamic) {
+                let _ = self.switch.fdb_mut().set(old.vlan, old.station, port, EntryKind::Dynamic, self.now);
+            }
+        }
     }
 
     fn ingress(&mut self, port: PortId, frame: &Frame<'_>, now: Instant) -> Verdict {
+        self.now = now;
         let before = self.switch.fdb().entries(now);
         match self.rule {
             Some(Broken::LearnsMulticastSources) if frame.source().is_multicast() => {
@@ -86,8 +100,22 @@ impl Decides for Saboteur {
                 return self.take_instead(port, &bytes, now);
             }
             None
-            | Some(Broken::LearnsMulticastSources | Broken::NeverAges | Broken::KnowsNoQuota | Broken::LooksAtNoTag) => {
+            | Some(
+                Broken::LearnsMulticastSources
+                | Broken::NeverAges
+                | Broken::KnowsNoQuota
+                | Broken::LooksAtNoTag
+                | Broken::KnowsNoMtu
+                | Broken::LetsTagsLeaveAsTheyCame
+                | Broken::ForgetsNoStationOfAPortThatGoes,
+            ) => {}
+            Some(Broken::ForwardsReservedAddresses) if frame.destination().is_reserved() => {
+                let mut bytes = frame.bytes().to_vec();
+                // A group that is nobody's.
+                bytes[..6].copy_from_slice(&[1, 0, 0x5e, 0, 0, 99]);
+                return self.take_instead(port, &bytes, now);
             }
+            Some(Broken::ForwardsReservedAddresses) => {}
             Some(Broken::IgnoresThatAStationMoves) => {
                 let verdict = self.switch.ingress(port, frame, now);
                 for old in before.iter().filter(|old| old.kind == EntryKind::Dynamic && old.station == frame.source()) {
@@ -110,7 +138,13 @@ impl Decides for Saboteur {
         self.switch.ingress(port, frame, now)
     }
 
+    fn egress(&self, port: PortId, frame: &Frame<'_>, vlan: VlanId) -> Result<Retag, DropReason> {
+        let retag = self.switch.egress(port, frame, vlan)?;
+        Ok(if self.rule == Some(Broken::LetsTagsLeaveAsTheyCame) { Retag::Keep } else { retag })
+    }
+
     fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
         self.switch.handle_timeout(now);
     }
 }
@@ -130,6 +164,10 @@ pub(super) fn catches_every_broken_switch() -> Result<(), Failed> {
         Broken::FloodsOutsideTheVlan,
         Broken::KnowsNoQuota,
         Broken::LooksAtNoTag,
+        Broken::KnowsNoMtu,
+        Broken::LetsTagsLeaveAsTheyCame,
+        Broken::ForgetsNoStationOfAPortThatGoes,
+        Broken::ForwardsReservedAddresses,
     ] {
         match judge(Some(rule)) {
             // By a verdict, and not by a panic of its own.
