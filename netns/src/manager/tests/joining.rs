@@ -33,6 +33,24 @@ fn published_ports_stay_when_another_network_is_left_and_are_let_go_before_their
 }
 
 #[test]
+fn published_ports_are_let_alone_when_what_they_lead_to_stays() {
+    let mut lab = Lab::new();
+    lab.create_network(internal("inner"));
+    lab.create_network(network("red"));
+    lab.create(publishing("web", "inner", "8080:80")).expect("a container");
+    lab.run("mute", "inner");
+    lab.connect("bridge", "web").expect("connected");
+    lab.asked();
+    lab.connect("red", "web").expect("connected");
+    lab.disconnect("inner", "web").expect("disconnected");
+    lab.disconnect("red", "web").expect("disconnected");
+    lab.connect("bridge", "mute").expect("connected");
+    lab.disconnect("bridge", "mute").expect("disconnected");
+    let asked = lab.asked();
+    assert!(!asked.contains(&"publish") && !asked.contains(&"unpublish"), "{asked:?}");
+}
+
+#[test]
 fn an_interface_that_can_not_be_made_leaves_nothing() {
     let mut lab = Lab::new();
     lab.create_network(network("red"));
