@@ -1,5 +1,6 @@
 //! The command line, as clap reads it. Nothing is decided here.
 
+mod monitor;
 mod up;
 
 use std::ffi::{OsStr, OsString};
@@ -18,6 +19,7 @@ use netns::network::EndpointKind;
 use netns::publish::PortMapping;
 use switch::mac::MacAddr;
 
+pub use self::monitor::MonitorArgs;
 pub use self::up::UpArgs;
 use crate::log;
 
@@ -407,6 +409,8 @@ pub struct ShowArgs {
 pub enum BridgeCommand {
     /// The forwarding database: which station is behind which port
     Fdb(FdbArgs),
+    /// What happens, as it happens: stations, ports, containers, networks
+    Monitor(MonitorArgs),
 }
 
 /// `bridge fdb …`

@@ -2,12 +2,12 @@
 #![expect(clippy::disallowed_methods, reason = "the command is an outermost loop: it waits for a daemon that starts")]
 
 use std::io::{BufRead, BufReader, ErrorKind};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use control::{Answer, Request, bounds};
+use control::{Answer, Request, Told, bounds};
 use netns::linux::privilege::{self, Feature};
 use netns::linux::wire::{Channel, WireError};
 use rustix::event::{PollFd, PollFlags};
@@ -233,9 +233,49 @@ impl Client {
         let _ = self.channel.recv::<Answer>();
     }
 
+    /// Asks to be told of what happens.
+    ///
+    /// # Errors
+    /// If the daemon says no, or has gone.
+    pub fn listen(mut self) -> Result<Listening, Failure> {
+        self.ask::<()>(&Request::Monitor)?;
+        Ok(Listening(self.channel))
+    }
+
     fn exchange(&mut self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<Answer, WireError> {
         self.channel.send(request, fds)?;
         self.channel.recv::<Answer>().map(|(answer, _)| answer)
+    }
+}
+
+/// A connection over which the daemon tells of what happens.
+#[derive(Debug)]
+pub struct Listening(Channel);
+
+impl Listening {
+    /// What has been told by now; `None` when the daemon has gone. Never waits.
+    ///
+    /// # Errors
+    /// If it can not be understood.
+    pub fn next(&mut self) -> Result<Option<Vec<Told>>, Failure> {
+        let mut told = Vec::new();
+        loop {
+            match self.0.try_recv::<Answer>() {
+                Ok(Some((Answer::Done(value), _))) => told.push(understood(value)?),
+                Ok(Some((Answer::Failed(failure), _))) => return Err(failure),
+                Ok(None) => return Ok(Some(told)),
+                // What it said last is told before its end is.
+                Ok(Some(_)) | Err(WireError::Closed) if !told.is_empty() => return Ok(Some(told)),
+                Ok(Some(_)) | Err(WireError::Closed) => return Ok(None),
+                Err(why) => return Err(Failure::new(format_args!("listen to the daemon: {why}"))),
+            }
+        }
+    }
+}
+
+impl AsFd for Listening {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -20,6 +20,7 @@ mod failure;
 mod log;
 mod manual;
 mod metrics;
+mod monitor;
 mod output;
 mod paths;
 mod run;

@@ -1,5 +1,6 @@
 //! [`Answer`]: what the daemon says, and what it tells of containers, networks and itself.
 
+use netns::event::Event;
 use netns::manager::ContainerView;
 use netns::network::Network;
 use serde::{Deserialize, Serialize};
@@ -95,6 +96,16 @@ pub struct Status {
     /// Where its metrics can be had over TCP, if they can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<String>,
+}
+
+/// Something that has happened, with its time: a line of `bridge monitor --json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// When, in seconds since 1970.
+    pub time: f64,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
 }
 
 /// A bridge, as `show` prints it.

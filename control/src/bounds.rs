@@ -95,7 +95,8 @@ pub fn check(request: &Request) -> Result<(), Refused> {
         | Request::PruneNetworks
         | Request::Statistics
         | Request::Bridges
-        | Request::Stations => Ok(()),
+        | Request::Stations
+        | Request::Monitor => Ok(()),
         Request::Run(order) => run(order),
         Request::Locate(container) | Request::Inspect(container) | Request::Log(container) => target(container),
         Request::Stop { container, grace } => {

@@ -28,7 +28,7 @@ use netns::linux::wire::framing::{self, Envelope};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-pub use self::answer::{Answer, Bridge, Running, Shown, Station, Status};
+pub use self::answer::{Answer, Bridge, Running, Shown, Station, Status, Told};
 pub use self::bounds::Refused;
 pub use self::failure::{Failure, OURS};
 pub use self::request::{NetworkOrder, Request, RunOrder};

@@ -99,6 +99,8 @@ pub enum Request {
     Bridges,
     /// Answer: an array of [`Station`](crate::Station).
     Stations,
+    /// Tell of what happens. Answer: nothing, once no event is missed any more; then one [`Told`](crate::Told) after the other.
+    Monitor,
 }
 
 /// What `run` asks.

@@ -5,6 +5,7 @@
 //! * [`mode`], [`name`], [`publish`]: what a user types; [`pools`], [`network`], [`lease`]: who gets which address;
 //! * [`record`]: what is known of a container, which is also the journal; [`files`]: what stands in its own
 //!   files below `/etc`;
+//! * [`event`]: what happens, as people are told of it;
 //! * [`firewall`]: what the host may forward to and from our bridges;
 //! * [`manager`]: what is done, in order, and undone;
 //! * [`backend`]: what the manager asks of the world, the seam; [`linux`] is the real one, the simulator has its own.
@@ -14,6 +15,7 @@
 
 pub mod backend;
 pub mod error;
+pub mod event;
 pub mod files;
 pub mod firewall;
 pub mod interface;

@@ -10,7 +10,9 @@
 
 mod clients;
 mod http;
+mod journal;
 mod metrics;
+mod monitor;
 mod options;
 mod serve;
 mod state;
@@ -27,6 +29,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use control::Request;
+use netns::event::Narrator;
 use netns::linux::Linux;
 use netns::linux::privilege;
 use netns::manager::{Manager, Now, Settings};
@@ -37,6 +40,7 @@ use switch::dataplane::{Dataplane, Settings as PlaneSettings};
 use switch::engine::Engine;
 
 use self::clients::{Busy, CLIENTS, Connected, turn_away};
+use self::monitor::Listeners;
 pub use self::options::{Options, dispatch};
 use self::state::State;
 use crate::failure::{Failure, io};
@@ -167,6 +171,8 @@ impl Daemon {
             stays: options.stays,
             clients: 0,
             connections: BTreeMap::new(),
+            listeners: Listeners::default(),
+            narrator: Narrator::default(),
             next_connection: 0,
             waiting: 0,
             busy: 0,
@@ -302,7 +308,8 @@ impl Daemon {
             | Request::Disconnect { .. }
             | Request::Statistics
             | Request::Bridges
-            | Request::Stations => false,
+            | Request::Stations
+            | Request::Monitor => false,
         };
         if state.ending || (state.closing && comes_to_stay) {
             return None;
@@ -317,7 +324,7 @@ impl Daemon {
         for connection in state.connections.values() {
             let _ = connection.shutdown(std::net::Shutdown::Read);
         }
-        let is_there = |state: &mut State| state.clients > 0;
+        let is_there = |state: &mut State| state.clients > 0 || !state.listeners.is_empty();
         let waited = self.changed.wait_timeout_while(state, FAREWELL, is_there);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }

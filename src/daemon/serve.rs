@@ -15,9 +15,9 @@ use serde::Serialize;
 use serde_json::Value;
 use switch::engine::EngineError;
 
-use super::Daemon;
 use super::clients::{Connected, PATIENCE};
 use super::state::State;
+use super::{Daemon, monitor};
 use crate::failure::Failure;
 
 /// Serves one client until it goes, or says something that is no request.
@@ -40,13 +40,17 @@ pub(super) fn serve(daemon: &Daemon, connected: &Connected, mut channel: Channel
             }
         };
         // A daemon that is ending says so and closes the door: the client tries again, and finds the next one.
-        let Some((_busy, state)) = daemon.begin(&request) else {
+        let Some((busy, state)) = daemon.begin(&request) else {
             let _ = channel.send(&Answer::Ended, &[]);
             return;
         };
         let answer = match request {
             Request::Run(order) => match run(daemon, connected, state, *order, fds, &mut channel) {
                 Ok(()) => continue,
+                Err(failure) => Answer::Failed(failure),
+            },
+            Request::Monitor => match monitor::serve(connected, busy, state, &mut channel) {
+                Ok(()) => return,
                 Err(failure) => Answer::Failed(failure),
             },
             other => match carry_out(daemon, state, other) {
@@ -79,7 +83,9 @@ fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request
             value(())
         }
         Request::Down => down(daemon, state),
-        Request::Run(_) => unreachable!("carried out by its own function, which has the descriptors"),
+        Request::Run(_) | Request::Monitor => {
+            unreachable!("carried out by a function of its own, which has the channel")
+        }
         Request::Locate(container) => {
             state.manager.reap(now);
             let record = state.manager.find(&container)?;

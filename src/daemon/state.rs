@@ -5,13 +5,15 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use crossbeam_channel::TryRecvError;
+use netns::event::Narrator;
 use netns::linux::Linux;
 use netns::manager::Manager;
 use switch::dataplane::ControlError;
 use switch::engine::{Engine, EngineError};
 use switch::link::port::PortLink;
 
-use super::FIRST_CLIENT;
+use super::monitor::Listeners;
+use super::{FIRST_CLIENT, journal};
 
 /// What the daemon knows, behind its one lock.
 pub(super) struct State {
@@ -23,6 +25,10 @@ pub(super) struct State {
     /// Their connections, by number.
     pub(super) connections: BTreeMap<u64, UnixStream>,
     pub(super) next_connection: u64,
+    /// Clients that are told of what happens.
+    pub(super) listeners: Listeners,
+    /// Knows what ports are called, for the log.
+    pub(super) narrator: Narrator,
     /// Clients that wait for the end of a container; not among `clients`.
     pub(super) waiting: usize,
     /// Clients whose request is being carried out.
@@ -43,8 +49,16 @@ impl State {
     /// The first thing that the data plane refused; it was logged, and the rest was done. Or that the data plane has stopped:
     /// then nothing is known to have been done, and the daemon is about to end.
     pub(super) fn pump(&mut self) -> Result<(), EngineError> {
+        while let Some(event) = self.manager.poll_event() {
+            journal::log(&event);
+            self.listeners.tell(&event);
+        }
         // Together: what was sent while there was no daemon waits in the TAPs, and is for ports that come in the same breath.
         let controls: Vec<_> = std::iter::from_fn(|| self.manager.poll_control()).collect();
+        controls
+            .iter()
+            .filter_map(|control| journal::told(&mut self.narrator, control))
+            .for_each(|event| journal::log(&event));
         let Some(engine) = self.engine.as_ref().filter(|_| !controls.is_empty()) else { return Ok(()) };
         let mut outcome = Ok(());
         for done in engine.control_all(controls)? {
@@ -72,6 +86,7 @@ impl State {
                     return;
                 }
             };
+            self.narrator.tell_of_the_end(port).iter().for_each(journal::log);
             if let Err(failed) = self.manager.port_down(port) {
                 tracing::warn!("the host's interface in a network was deleted: {failed}");
             }

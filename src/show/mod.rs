@@ -2,6 +2,7 @@
 
 pub mod bridges;
 pub mod containers;
+pub mod events;
 pub mod stations;
 pub mod stats;
 

@@ -25,17 +25,20 @@ use crate::slots::Slots;
 use crate::time::Instant;
 use crate::verdict::{DropReason, PortId, Verdict};
 
+mod change;
 mod control;
 mod port;
 mod report;
 mod start;
 mod watch;
 
+pub use change::Change;
 pub use control::{Control, ControlError};
 pub use report::{BridgeStatistics, Event, FdbRow, PortStatistics, Unbalanced};
 pub use start::BridgeStart;
 pub use watch::{Decided, Outcome, Watch};
 
+use change::Changes;
 use port::{Copy, Port};
 
 /// The number of a bridge.
@@ -79,6 +82,8 @@ pub struct Dataplane<L> {
     /// Ports whose links have ended since the last clearing up.
     ended: Vec<PortId>,
     events: VecDeque<Event>,
+    /// `None` while nobody follows them.
+    changes: Changes,
     pool: Pool,
     batch: Vec<Arc<Buffer>>,
     results: Vec<Transmit>,
@@ -90,6 +95,8 @@ struct Bridge {
     name: String,
     switch: Switch,
     departed: PortCounters,
+    /// How many lost events of the FDB have been told of.
+    lost_told: u64,
 }
 
 impl<L: Link> Dataplane<L> {
@@ -103,6 +110,7 @@ impl<L: Link> Dataplane<L> {
             touched: Vec::new(),
             ended: Vec::new(),
             events: VecDeque::new(),
+            changes: None,
             pool: Pool::new(settings.buffers.max(1)),
             batch: Vec::with_capacity(batch_limit),
             results: Vec::with_capacity(batch_limit),
@@ -145,7 +153,8 @@ impl<L: Link> Dataplane<L> {
                     return Err(ControlError::BridgeTaken(bridge));
                 }
                 let switch = Switch::new(config);
-                self.bridges.insert(bridge.0, Bridge { name, switch, departed: PortCounters::default() });
+                self.bridges.insert(bridge.0, Bridge { name, switch, departed: PortCounters::default(), lost_told: 0 });
+                self.note(|it| it.bridge_up(bridge));
             }
             Control::RemoveBridge { bridge } => {
                 let ports: Vec<PortId> = self.bridge(bridge)?.switch.ports().collect();
@@ -153,13 +162,17 @@ impl<L: Link> Dataplane<L> {
                     self.remove_port(port);
                 }
                 self.bridges.remove(bridge.0);
+                self.note(|_| Change::BridgeDown { bridge });
             }
             Control::Plug { bridge, port, config, link } => {
                 if self.ports.contains(port.0) {
                     return Err(ControlError::PortTaken(port));
                 }
+                self.gather();
                 self.bridge(bridge)?.switch.plug(port, config, now)?;
                 self.add_port(port, Port::new(bridge, link));
+                // Before the station that a local port brings along.
+                self.push(|it| it.port_up(bridge, port));
             }
             Control::Unplug { port } => {
                 self.remove_port(port).ok_or(ControlError::NoPort(port))?;
@@ -406,6 +419,8 @@ impl<L: Link> Dataplane<L> {
             bridge.switch.unplug(port);
             bridge.departed += &it.counters;
         }
+        let bridge = it.bridge;
+        self.note(|_| Change::PortDown { bridge, port });
         Some(it.link)
     }
 }

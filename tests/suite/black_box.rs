@@ -10,6 +10,7 @@ mod handover;
 mod interrupted_demo;
 mod logs;
 mod metrics;
+mod monitor;
 mod nonsense;
 mod output;
 mod outside;
@@ -47,6 +48,7 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
         interrupted_demo::ALL,
         logs::ALL,
         metrics::ALL,
+        monitor::ALL,
         nonsense::ALL,
         output::ALL,
         outside::ALL,

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use netns::event::Event;
 use netns::interface::InterfaceInfo;
 use netns::manager::{ContainerView, NetworkDetails, NetworkView};
 use netns::network::EndpointKind;
@@ -282,6 +283,10 @@ pub trait Lab {
     fn spoil_records(&mut self, beginning: &str);
     /// What state the saved record of a container says that it is in.
     fn saved_state(&mut self, container: &str) -> Option<String>;
+    /// From now on, hears of what happens (`bridge monitor`).
+    fn monitor(&mut self);
+    /// What has happened since, up to and with the first event that `is_last`, which is waited for.
+    fn happened_until(&mut self, is_last: &dyn Fn(&Event) -> bool) -> Vec<Event>;
     /// Ends all containers and the daemon.
     fn down(&mut self);
     /// `kill -9` of the daemon.

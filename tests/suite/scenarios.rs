@@ -4,6 +4,7 @@ mod bridge;
 mod crashes;
 mod data_plane;
 mod etc;
+mod events;
 mod lifecycle;
 mod modes;
 mod names;
@@ -54,6 +55,7 @@ pub fn in_both_worlds() -> impl Iterator<Item = &'static Scenario> {
         refusals::ALL,
         data_plane::ALL,
         etc::ALL,
+        events::ALL,
         recovery::ALL,
         crashes::ALL,
     ]

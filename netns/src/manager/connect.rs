@@ -13,6 +13,7 @@ use super::salvage::note_of;
 use super::{Manager, Now};
 use crate::backend::Backend;
 use crate::error::Error;
+use crate::event::Event;
 use crate::mode::NetworkMode;
 use crate::name::Id;
 use crate::record::{Endpoint, EndpointPhase, MAX_ENDPOINTS, Record};
@@ -71,7 +72,9 @@ impl<B: Backend> Manager<B> {
             let mut errors = vec![failed];
             errors.extend(self.drop_endpoint(&id, &ifname, now));
             all_of(errors).expect("there is one at least")
-        })
+        })?;
+        self.tell_of_member(&name, &id, Event::Connected);
+        Ok(())
     }
 
     /// Takes a container that runs off a network.
@@ -104,6 +107,7 @@ impl<B: Backend> Manager<B> {
         let ifname = endpoint.ifname.clone();
         let mut errors: Vec<Error> = self.save_and_note(&id).err().into_iter().collect();
         errors.extend(self.drop_endpoint(&id, &ifname, now));
+        self.tell_of_member(network.name.as_str(), &id, Event::Disconnected);
         all_of(errors).map_or(Ok(()), Err)
     }
 

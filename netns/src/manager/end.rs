@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::{Ended, Manager, Now, container_key};
 use crate::backend::Backend;
 use crate::error::Error;
+use crate::event::Event;
 use crate::name::Id;
 use crate::record::{Phase, Record};
 
@@ -150,6 +151,7 @@ impl<B: Backend> Manager<B> {
         self.silent.remove(id);
         self.unpublished.remove(id);
         self.republished.remove(id);
+        self.tell_of(id, |container| Event::ContainerExited { container, exit_status: status });
         let Some(record) = self.records.get(id) else { return errors };
         if record.is_transient() {
             errors.extend(self.remove_record(id));
@@ -188,6 +190,7 @@ impl<B: Backend> Manager<B> {
     pub(super) fn remove_record(&mut self, id: &Id) -> Vec<Error> {
         let noted = self.enter(id, Phase::Removing);
         // What could not be deleted stays in the saved record's care: the next daemon finishes it.
+        self.tell_of(id, Event::ContainerRemoved);
         let removed = self.backend.discard(id).and_then(|()| self.backend.forget(&container_key(id)));
         self.records.remove(id);
         match removed {

@@ -56,8 +56,9 @@ impl<B: Backend> Manager<B> {
         }
         if is_broken {
             tracing::warn!("somebody has removed rules of ours from the firewall: they are put back");
-            if let Err(failed) = self.protect() {
-                tracing::warn!("put them back: {failed}");
+            match self.protect() {
+                Ok(()) => tracing::info!("the rules of ours are in the firewall again"),
+                Err(failed) => tracing::warn!("put them back: {failed}"),
             }
         }
     }

@@ -14,6 +14,7 @@
 
 mod connect;
 mod end;
+mod events;
 mod files;
 pub(crate) mod guard;
 mod names;
@@ -113,6 +114,7 @@ pub struct Manager<B: Backend> {
     unpublished: BTreeSet<Id>,
     republished: BTreeMap<Id, Instant>,
     controls: VecDeque<Control<B::Link>>,
+    events: events::Events,
 }
 
 /// How many ports there may be, gateways' included.

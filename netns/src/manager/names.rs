@@ -46,7 +46,7 @@ impl<B: Backend> Manager<B> {
             match self.backend.serve_names(id.as_str(), gateway, table.clone()) {
                 Ok(()) => {
                     if self.unserved.remove(&id).is_some() {
-                        tracing::info!("names are resolved on network {} again", net.network.name);
+                        tracing::info!(network = %net.network.name, "names are resolved again");
                     }
                     self.served.insert(id, table);
                 }

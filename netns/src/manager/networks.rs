@@ -13,6 +13,7 @@ use super::end::all_of;
 use super::{Manager, Now, save_as, switch_config};
 use crate::backend::{Backend, BackendError, Gateway};
 use crate::error::Error;
+use crate::event::Event;
 use crate::lease::{DEFAULT_MTU, MAX_MTU, MIN_MTU};
 use crate::name::{Id, Name};
 use crate::network::{EndpointKind, Network};
@@ -105,6 +106,7 @@ impl<B: Backend> Manager<B> {
             ..Network::new(id.clone(), request.name)
         };
         self.make_network(&mut network, &request.subnet).map_err(|failed| self.give_up_network(&network, failed))?;
+        self.tell_of_network(&network, Event::NetworkCreated);
         self.serve_names_later(now);
         Ok(id)
     }
@@ -158,6 +160,7 @@ impl<B: Backend> Manager<B> {
         }
         save_network(&mut self.backend, &Network { is_leaving: true, ..network.clone() })?;
         self.take_bridge_away(&network.id);
+        self.tell_of_network(&network, Event::NetworkRemoved);
         self.serve_names_later(now);
         // What stays, the next daemon finds in the saved record's care.
         let gone = self.backend.close_gateway(&network.bridge);

@@ -99,6 +99,7 @@ fn take_over<B: Backend>(
         unpublished: BTreeSet::new(),
         republished: BTreeMap::new(),
         controls: VecDeque::new(),
+        events: super::events::Events::default(),
     };
     manager.add_bridge(network, gateway)?;
     for network in networks {

@@ -9,6 +9,7 @@ use super::salvage::note_of;
 use super::{Manager, Now};
 use crate::backend::{Backend, Interface, Namespace, Spec};
 use crate::error::Error;
+use crate::event::Event;
 use crate::lease::{Lease, MAX_MTU, MIN_MTU};
 use crate::mode::NetworkMode;
 use crate::name::{Id, Name, make_up};
@@ -141,6 +142,7 @@ impl<B: Backend> Manager<B> {
         self.make(&id, now).map_err(|failed| self.undo(&id, failed, now))?;
         let own = self.records.get(&id).and_then(|record| record.endpoints.first());
         warnings.extend(own.and_then(|endpoint| self.unresolved(&endpoint.network)));
+        self.tell_of(&id, Event::ContainerCreated);
         Ok(Started { id, name, warnings })
     }
 
@@ -151,7 +153,9 @@ impl<B: Backend> Manager<B> {
     pub fn start(&mut self, id: &Id, command: B::Command, now: Now) -> Result<(), Error> {
         let started = self.backend.start(id, command).map_err(Error::Start);
         let entered = started.and_then(|pid| self.enter(id, Phase::Running { pid }));
-        entered.map_err(|failed| self.undo(id, failed, now))
+        entered.map_err(|failed| self.undo(id, failed, now))?;
+        self.tell_of(id, Event::ContainerStarted);
+        Ok(())
     }
 
     /// Gives up a container that was just created, because its port `failed` to be had.

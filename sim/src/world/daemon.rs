@@ -1,10 +1,11 @@
 //! [`Daemon`]: a manager and a data plane, and what goes from one to the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use netns::event::{Event, Narrator};
 use netns::manager::Manager;
-use switch::dataplane::{BridgeId, Control, Dataplane, Event};
+use switch::dataplane::{self, BridgeId, Change, Control, Dataplane};
 use switch::fdb::FdbEvent;
 use switch::time::Instant;
 use switch::verdict::PortId;
@@ -22,9 +23,30 @@ pub(super) struct Daemon {
     pub(super) ports: BTreeMap<CableId, PortId>,
     pub(super) manager_wakes: Option<Instant>,
     pub(super) dataplane_wakes: Option<Instant>,
+    narrator: Narrator,
+    happened: VecDeque<(Duration, Event)>,
+    lost: u64,
 }
 
+/// How many events a world remembers for who asks.
+const EVENTS: usize = 65_536;
+
 impl Daemon {
+    pub(super) fn new(manager: Manager<SimBackend>) -> Self {
+        let mut dataplane = Dataplane::new(dataplane::Settings::default());
+        let narrator = Narrator::new(dataplane.follow());
+        Daemon {
+            manager,
+            dataplane,
+            ports: BTreeMap::new(),
+            manager_wakes: None,
+            dataplane_wakes: None,
+            narrator,
+            happened: VecDeque::new(),
+            lost: 0,
+        }
+    }
+
     /// # Panics
     /// If the manager asks for what can not be: a port twice, or one that is not there.
     pub(super) fn obey(&mut self, control: Control<CableEnd>, now: Instant, trace: &Trace) {
@@ -45,7 +67,7 @@ impl Daemon {
     pub(super) fn take_events(&mut self, now: Instant, trace: &Trace) {
         while let Some(event) = self.dataplane.poll_event() {
             match event {
-                Event::PortDown { port } => {
+                dataplane::Event::PortDown { port } => {
                     trace.event(now, &format!("port {} is gone", port.0));
                     self.ports.retain(|_, other| *other != port);
                     // A network that is down says so to who asks for it.
@@ -53,11 +75,41 @@ impl Daemon {
                 }
             }
         }
-        if trace.is_written_down() {
-            while let Some((bridge, event)) = self.dataplane.poll_fdb_event() {
-                trace.event(now, &self.told(bridge, event));
+        while let Some(change) = self.dataplane.poll_change() {
+            if let Change::Fdb { bridge, event } = &change
+                && trace.is_written_down()
+            {
+                trace.event(now, &self.told(*bridge, *event));
+            }
+            if let Some(event) = self.narrator.tell(change) {
+                self.tell(now, event);
             }
         }
+    }
+
+    /// Takes note of what the manager tells of.
+    pub(super) fn hear_the_manager(&mut self, now: Instant) {
+        while let Some(event) = self.manager.poll_event() {
+            self.tell(now, event);
+        }
+    }
+
+    /// The oldest are lost when there are too many, and that is told.
+    fn tell(&mut self, now: Instant, event: Event) {
+        if self.happened.len() == EVENTS {
+            self.happened.pop_front();
+            self.lost += 1;
+        }
+        self.happened.push_back((now.since(Instant::ZERO), event));
+    }
+
+    /// What has happened since this was last asked, with the time since the world began.
+    pub(super) fn take_happened(&mut self) -> Vec<(Duration, Event)> {
+        let lost = match std::mem::take(&mut self.lost) {
+            0 => None,
+            count => self.happened.front().map(|(at, _)| (*at, Event::Lost { count })),
+        };
+        lost.into_iter().chain(self.happened.drain(..)).collect()
     }
 
     /// A change of an FDB in words, with the ports by their names.

@@ -9,9 +9,10 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use netns::backend::BackendError;
 use netns::error::Error;
+use netns::event::Event;
 use netns::manager::{Ended, Manager, Now, Settings};
 use netns::name::Id;
-use switch::dataplane::{self, BridgeStatistics, Control, Dataplane, FdbRow, Serviced};
+use switch::dataplane::{BridgeStatistics, Control, FdbRow, Serviced};
 use switch::time::Instant;
 
 use crate::backend::SimBackend;
@@ -88,13 +89,7 @@ impl World {
         let settings = Settings { seed: mix(self.seed ^ self.generation), bip: self.bip };
         let opened = Manager::open(SimBackend::new(&self.machine), &settings, self.both_clocks());
         let (manager, warnings) = opened.inspect_err(|_| self.machine().daemon_ends())?;
-        self.daemon = Some(Daemon {
-            manager,
-            dataplane: Dataplane::new(dataplane::Settings::default()),
-            ports: BTreeMap::new(),
-            manager_wakes: None,
-            dataplane_wakes: None,
-        });
+        self.daemon = Some(Daemon::new(manager));
         self.follow_up();
         self.plug_joins();
         self.settle();
@@ -167,6 +162,12 @@ impl World {
     pub fn fdb(&self) -> Vec<FdbRow> {
         let now = self.clock.now();
         self.daemon.as_ref().map_or_else(Vec::new, |daemon| daemon.dataplane.fdb(now))
+    }
+
+    /// What has happened since this was last asked, as `pontoon bridge monitor` tells of it, with the time since the world
+    /// began. What a daemon tells that has gone since, nobody hears.
+    pub fn happened(&mut self) -> Vec<(Duration, Event)> {
+        self.daemon.as_mut().map(Daemon::take_happened).unwrap_or_default()
     }
 
     /// The containers that were seen to end, since this was last asked.
@@ -263,6 +264,7 @@ impl World {
         self.hear_last_words();
         let now = self.clock.now();
         let Some(daemon) = &mut self.daemon else { return };
+        daemon.hear_the_manager(now);
         while let Some(control) = daemon.manager.poll_control() {
             if let Control::Plug { link, .. } = &control {
                 // What came before there was a port waits in the cable.

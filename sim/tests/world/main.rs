@@ -12,6 +12,7 @@ use tokio::io::AsyncWriteExt;
 mod cables;
 mod containers;
 mod daemon;
+mod events;
 mod faults;
 mod http;
 mod loops;

@@ -165,11 +165,11 @@ impl Bridge {
             .collect()
     }
 
-    fn port_name(&self, port: PortId) -> String {
+    pub(super) fn port_name(&self, port: PortId) -> String {
         self.switch.port(port).map(|config| config.name.clone()).unwrap_or_default()
     }
 
-    fn is_local(&self, port: PortId) -> bool {
+    pub(super) fn is_local(&self, port: PortId) -> bool {
         self.switch.port(port).is_some_and(|config| config.local.is_some())
     }
 }

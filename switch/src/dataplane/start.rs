@@ -68,7 +68,8 @@ impl<L: Link> Dataplane<L> {
             it.queued.extend((0..count).map(|_| Traffic::default()));
             self.add_port(port, it);
         }
-        self.bridges.insert(bridge.0, Bridge { name: name.clone(), switch, departed: PortCounters::default() });
+        self.bridges
+            .insert(bridge.0, Bridge { name: name.clone(), switch, departed: PortCounters::default(), lost_told: 0 });
         Ok(())
     }
 }

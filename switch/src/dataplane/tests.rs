@@ -432,4 +432,5 @@ fn frame(destination: [u8; 6], source: [u8; 6]) -> Vec<u8> {
     [&destination[..], &source, &[0x08, 0x00], &[0; 46]].concat()
 }
 
+mod following;
 mod watching;

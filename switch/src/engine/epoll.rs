@@ -24,7 +24,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use super::polling::Polling;
 use super::watchers::Watchers;
-use super::{Command, EngineError};
+use super::{Command, EngineError, Follower};
 use crate::dataplane::{Control, Dataplane, Event, Serviced, Watch as _};
 use crate::link::Link;
 use crate::slots::Slots;
@@ -54,6 +54,7 @@ pub(super) struct Loop<L> {
     news: Arc<EventFd>,
     polling: Polling,
     watchers: Watchers,
+    followers: Vec<Follower>,
 }
 
 /// A port that is waited for.
@@ -85,6 +86,7 @@ impl<L: Link + AsFd> Loop<L> {
             news,
             polling: Polling::new(),
             watchers: Watchers::default(),
+            followers: Vec::new(),
         };
         let ports: Vec<PortId> = it.dataplane.ports().collect();
         ports.into_iter().try_for_each(|port| it.watch(port))?;
@@ -109,6 +111,7 @@ impl<L: Link + AsFd> Loop<L> {
                 self.dataplane.handle_timeout_watched(now, &mut self.watchers);
             }
             self.service_line(now);
+            self.tell_followers();
             self.watchers.round(&mut self.dataplane, now);
         }
     }
@@ -175,6 +178,7 @@ impl<L: Link + AsFd> Loop<L> {
                 Serviced::Gone => self.forget(port),
             }
             self.report();
+            self.tell_followers();
         }
     }
 
@@ -197,6 +201,19 @@ impl<L: Link + AsFd> Loop<L> {
         }
     }
 
+    /// Tells those who follow of what has changed; while there are none nothing is kept to be told.
+    fn tell_followers(&mut self) {
+        if self.followers.is_empty() {
+            return;
+        }
+        while let Some(change) = self.dataplane.poll_change() {
+            self.followers.retain_mut(|follower| follower(&change));
+        }
+        if self.followers.is_empty() {
+            self.dataplane.unfollow();
+        }
+    }
+
     /// Carries out the commands that have arrived; `None` once there is nobody to send any.
     fn obey(&mut self, now: Instant) -> Option<()> {
         // Emptied before the channel is: a command that comes later makes it ready again. EAGAIN: it is empty.
@@ -205,9 +222,17 @@ impl<L: Link + AsFd> Loop<L> {
         for _ in 0..=self.commands.len() {
             match self.commands.try_recv() {
                 Ok(Command::Control(controls, answer)) => {
-                    let _ = answer.send(controls.into_iter().map(|control| self.control(control, now)).collect());
+                    let done = controls.into_iter().map(|control| self.control(control, now)).collect();
+                    // Before the answer: what the caller tells of next has come of it.
+                    self.tell_followers();
+                    let _ = answer.send(done);
                 }
                 Ok(Command::Inspect(look)) => look(&self.dataplane, now),
+                Ok(Command::Follow(follower, answer)) => {
+                    self.tell_followers();
+                    let _ = answer.send(self.dataplane.follow());
+                    self.followers.push(follower);
+                }
                 Ok(Command::Watch(make, answer)) => {
                     let watcher = make(self.dataplane.start_state(now), now);
                     let _ = answer.send(self.watchers.add(watcher));

@@ -17,7 +17,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use nix::errno::Errno;
 use nix::sys::eventfd::EventFd;
 
-use crate::dataplane::{BridgeStart, Control, ControlError, Dataplane, Event};
+use crate::dataplane::{BridgeStart, Change, Control, ControlError, Dataplane, Event};
 use crate::link::Link;
 use crate::time::Instant;
 use crate::verdict::PortId;
@@ -162,6 +162,16 @@ impl<L: Link + AsFd + Send + 'static> Engine<L> {
         answered.recv().map_err(|_| EngineError::Stopped)
     }
 
+    /// Lets `follower` hear of each change of bridges, ports and stations from now on. Returns what is there.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn follow(&self, follower: Follower) -> Result<Vec<Change>, EngineError> {
+        let (answer, answered) = bounded(1);
+        self.send(Command::Follow(follower, answer))?;
+        answered.recv().map_err(|_| EngineError::Stopped)
+    }
+
     /// Takes a watcher away. What happens from now on it is not told of.
     ///
     /// # Errors
@@ -207,11 +217,15 @@ impl<L> Drop for Engine<L> {
     }
 }
 
+/// Hears of changes, on the data plane's thread: it must not wait. Says whether it wants to hear more.
+pub type Follower = Box<dyn FnMut(&Change) -> bool + Send>;
+
 /// What the thread is asked to do.
 enum Command<L> {
     /// Changes, made together.
     Control(Vec<Control<L>>, Sender<Vec<Result<(), EngineError>>>),
     Inspect(Box<Look<L>>),
+    Follow(Follower, Sender<Vec<Change>>),
     Watch(Box<MakeWatcher>, Sender<WatcherId>),
     Visit(WatcherId, Box<Visit>),
     Unwatch(WatcherId, Sender<Option<Box<dyn Watcher>>>),

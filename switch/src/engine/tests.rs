@@ -115,6 +115,27 @@ fn tells_of_a_port_that_went_down_by_itself() {
 }
 
 #[test]
+fn who_follows_hears_of_a_change_before_the_answer_to_who_made_it_until_it_wants_no_more() {
+    let (engine, _ends) = engine_with([PortId(1), PortId(2)]);
+    let (tell, told) = unbounded();
+    let follower = move |change: &Change| {
+        let is_last = matches!(change, Change::PortDown { port: PortId(2), .. });
+        tell.send(change.clone()).is_ok() && !is_last
+    };
+    let there = engine.follow(Box::new(follower)).unwrap();
+    assert_eq!(there.len(), 3, "a bridge and its ports: {there:?}");
+    for port in [1, 2] {
+        engine.control(Control::Unplug { port: PortId(port) }).unwrap();
+        let down = Change::PortDown { bridge: BridgeId(1), port: PortId(port) };
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [down]);
+    }
+    let (link, _far) = cable();
+    engine.control(plug(PortId(3), link)).unwrap();
+    assert_eq!(told.try_recv(), Err(TryRecvError::Disconnected));
+    assert_eq!(engine.follow(Box::new(|_| true)).unwrap().len(), 2, "who comes later is told what is there then");
+}
+
+#[test]
 fn plugs_another_link_into_the_number_of_one_that_was_unplugged_while_its_file_stays_open() {
     let (engine, [first, second]) = engine_with([PortId(1), PortId(2)]);
     let (link, third) = cable();

@@ -26,6 +26,13 @@ fn each_line_of_a_json_log_is_an_object() {
             }
         }
         assert!(lines.iter().any(|line| line["pid"].is_u64()), "{log}");
+        let told = |message: &str, key: &str, value: &str| {
+            lines.iter().any(|line| line["message"] == message && line[key] == value && line["level"] == "INFO")
+        };
+        assert!(told("container started", "container", "web"), "{log}");
+        assert!(told("container ended", "container", "web"), "{log}");
+        assert!(told("port up", "port", "web.eth0"), "{log}");
+        assert!(told("port down", "port", "web.eth0"), "{log}");
         lab.finish();
     }
 }

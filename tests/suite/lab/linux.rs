@@ -4,6 +4,7 @@
 //! It lives in a cage (see [`crate::cage`]): whatever it leaves behind goes with that.
 
 pub mod inside;
+pub mod monitor;
 pub mod processes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
+use netns::event::Event;
 use netns::interface::InterfaceInfo;
 use netns::manager::{ContainerView, NetworkDetails, NetworkView};
 use netns::network::EndpointKind;
@@ -23,6 +25,7 @@ use switch::dataplane::BridgeStatistics;
 use switch::mac::MacAddr;
 
 use self::inside::{Ear, Inside};
+use self::monitor::Monitor;
 use super::{
     Bridge, Census, Connection, Lab, Listener, NetError, NetworkOrder, Order, Place, Program, Refusal, Sniffer,
     Station, Transferred, sorted,
@@ -48,6 +51,7 @@ pub struct Linux {
     connections: Vec<(TcpStream, TcpStream)>,
     ears: Vec<Ear>,
     names_made: usize,
+    monitor: Option<Monitor>,
 }
 
 impl Linux {
@@ -68,6 +72,7 @@ impl Linux {
             connections: Vec::new(),
             ears: Vec::new(),
             names_made: 0,
+            monitor: None,
         }
     }
 
@@ -273,6 +278,14 @@ impl Lab for Linux {
             let record = std::fs::read_to_string(entry.path()).ok()?;
             super::state_in(&record, container)
         })
+    }
+
+    fn monitor(&mut self) {
+        self.monitor = Some(Monitor::start(self.command(&["bridge", "monitor", "--json"])));
+    }
+
+    fn happened_until(&mut self, is_last: &dyn Fn(&Event) -> bool) -> Vec<Event> {
+        self.monitor.as_mut().expect("somebody listens").until(is_last)
     }
 
     fn down(&mut self) {
@@ -601,6 +614,7 @@ impl Lab for Linux {
     }
 
     fn finish(&mut self) {
+        self.monitor = None;
         self.up();
         assert_eq!(self.check_law(), Ok(()), "the law of the counters");
         self.down();

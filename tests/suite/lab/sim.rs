@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use netns::error::Error;
+use netns::event::Event;
 use netns::interface::InterfaceInfo;
 use netns::manager::{ConnectRequest, ContainerView, NetworkDetails, NetworkRequest, NetworkView, RunRequest};
 use netns::subnet::SubnetRequest;
@@ -36,6 +37,8 @@ pub struct Sim {
     connections: Vec<sim::Stream>,
     ears: Vec<(sim::Place, String)>,
     uplinks: usize,
+    /// Events that nobody has waited for yet.
+    happened: Vec<Event>,
 }
 
 impl Sim {
@@ -47,6 +50,7 @@ impl Sim {
             connections: Vec::new(),
             ears: Vec::new(),
             uplinks: 0,
+            happened: Vec::new(),
         }
     }
 }
@@ -92,6 +96,19 @@ impl Lab for Sim {
 
     fn saved_state(&mut self, container: &str) -> Option<String> {
         self.world.records().iter().find_map(|(_, record)| super::state_in(record, container))
+    }
+
+    fn monitor(&mut self) {
+        self.world.happened();
+    }
+
+    fn happened_until(&mut self, is_last: &dyn Fn(&Event) -> bool) -> Vec<Event> {
+        let mut events: Vec<Event> = self.happened.drain(..).collect();
+        self.settle();
+        events.extend(self.world.happened().into_iter().map(|(_, event)| event));
+        let last = events.iter().position(is_last).unwrap_or_else(|| panic!("it does not come: {events:?}"));
+        self.happened = events.split_off(last + 1);
+        events
     }
 
     fn down(&mut self) {
