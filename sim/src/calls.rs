@@ -3,7 +3,7 @@
 //! Inside, addresses are what is on the wire: a socket of IPv6 that talks IPv4 has addresses of IPv4, and nothing has a scope.
 //! What a program sees of them is made at the border, here.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::Waker;
 
 use switch::time::Instant;
@@ -14,6 +14,9 @@ use crate::wire::{Echo, Packet};
 
 /// The identifier of our echo requests, where a real `ping` takes its process id.
 const ECHO_ID: u16 = 0x5050;
+
+/// Linux' `UDP_MAX_SEGMENTS`.
+const SEGMENTS: usize = 128;
 
 impl Namespace {
     /// `bind` and `listen`. Returns the port.
@@ -33,8 +36,12 @@ impl Namespace {
         to: impl Into<SocketAddr>,
         now: Instant,
     ) -> Result<SocketAddr, SocketError> {
-        let to = to.into();
+        let to = somewhere(to.into());
         let is_v6 = to.is_ipv6();
+        // Linux knows no link-local peer without its interface.
+        if matches!(to, SocketAddr::V6(to) if to.ip().is_unicast_link_local() && to.scope_id() == 0) {
+            return Err(SocketError::Invalid);
+        }
         let source = self.source_to(to)?;
         let to = on_the_wire(to);
         let port = self.ports.bind(Protocol::Tcp, source, 0, socket)?;
@@ -152,6 +159,32 @@ impl Namespace {
         self.send(Packet::datagram(source, to, data), now)
     }
 
+    /// `sendto` with `UDP_SEGMENT`: several datagrams of so many bytes each, of which the last may be shorter. They leave in one
+    /// frame where the interface takes super-frames.
+    pub(crate) fn send_datagrams(
+        &mut self,
+        socket: u64,
+        to: SocketAddr,
+        (data, size): (&[u8], u16),
+        now: Instant,
+    ) -> Result<(), SocketError> {
+        let (source, to) = self.ends_of_datagram(socket, to)?;
+        let count = data.len().div_ceil(usize::from(size).max(1));
+        if size == 0 || count > SEGMENTS || Packet::datagram_len(to.ip(), data.len()) > usize::from(u16::MAX) {
+            return Err(SocketError::Invalid);
+        }
+        let mut train = Packet::datagram(source, to, data);
+        if count > 1 {
+            train.leave_uncut(size);
+        }
+        if count > 1 && !self.offloads(&train) {
+            return data
+                .chunks(usize::from(size))
+                .try_for_each(|data| self.send(Packet::datagram(source, to, data), now));
+        }
+        self.send(train, now)
+    }
+
     /// `recvfrom`: the next datagram, and from where it is.
     pub(crate) fn receive_datagram(&mut self, socket: u64) -> Result<Option<(SocketAddr, Vec<u8>)>, SocketError> {
         let received = self.stack.receive_datagram(socket)?;
@@ -208,7 +241,11 @@ impl Namespace {
 
     /// The own address of what is sent to an address.
     fn source_to(&self, to: SocketAddr) -> Result<IpAddr, SocketError> {
-        self.route(on_the_wire(to).ip()).map(|route| route.source)
+        let route = match (on_the_wire(to).ip(), to) {
+            (IpAddr::V6(ip), SocketAddr::V6(scoped)) => self.route6(ip, self.interface_of_scope(scoped.scope_id()))?,
+            (ip, _) => self.route(ip)?,
+        };
+        Ok(route.source)
     }
 
     /// From where to where a datagram goes.
@@ -227,13 +264,31 @@ impl Namespace {
     }
 
     /// An address as the program sees it whose socket this is.
-    fn as_seen(&self, socket: u64, address: SocketAddr, _own: IpAddr) -> SocketAddr {
+    fn as_seen(&self, socket: u64, address: SocketAddr, own: IpAddr) -> SocketAddr {
         let is_v6 = self.owners.get(&socket).is_some_and(|owner| owner.is_v6);
-        match address.ip() {
-            IpAddr::V4(ip) if is_v6 => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
-            IpAddr::V4(_) | IpAddr::V6(_) => address,
+        match (address, own) {
+            (SocketAddr::V4(address), _) if is_v6 => {
+                SocketAddr::new(address.ip().to_ipv6_mapped().into(), address.port())
+            }
+            (SocketAddr::V6(mut seen), IpAddr::V6(own))
+                if seen.ip().is_unicast_link_local() && seen.scope_id() == 0 =>
+            {
+                seen.set_scope_id(self.interface_with(own).map_or(0, |index| self.interfaces[index].scope()));
+                seen.into()
+            }
+            (SocketAddr::V4(_) | SocketAddr::V6(_), _) => address,
         }
     }
+}
+
+/// The address that is meant by one that is none: this very namespace.
+fn somewhere(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        IpAddr::V4(_) | IpAddr::V6(_) => return address,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 /// An address as it is on the wire: without what only a program sees of it.

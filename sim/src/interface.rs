@@ -1,6 +1,6 @@
 //! [`Interface`]: a network interface in a namespace, with the counters that Linux would show.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 use netns::interface::InterfaceInfo;
@@ -8,6 +8,7 @@ use switch::mac::MacAddr;
 use switch::time::Instant;
 
 use crate::cable::{CableId, Counters, Jack};
+use crate::inet6::Inet6;
 use crate::neighbour::Neighbours;
 use crate::offload::Frame;
 use crate::wire::Packet;
@@ -24,7 +25,9 @@ pub(crate) struct Interface {
     pub(crate) up: bool,
     pub(crate) addresses: Vec<Ipv4Net>,
     pub(crate) kind: Kind,
-    pub(crate) neighbours: Neighbours,
+    pub(crate) neighbours: Neighbours<Ipv4Addr>,
+    /// What it has of IPv6, where that is switched on.
+    pub(crate) inet6: Option<Inet6>,
     /// The frames that arrived since somebody looked, once somebody has.
     pub(crate) sniffed: Option<Vec<Vec<u8>>>,
 }
@@ -53,7 +56,7 @@ impl Kind {
 impl Interface {
     pub(crate) fn loopback() -> Self {
         let mut lo = Interface::new("lo", MacAddr::ZERO, 65_536, Kind::Loopback(Counters::default()));
-        lo.addresses.push(Ipv4Net::new_assert(std::net::Ipv4Addr::LOCALHOST, 8));
+        lo.addresses.push(Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8));
         lo.up = true;
         lo
     }
@@ -68,6 +71,7 @@ impl Interface {
             addresses: Vec::new(),
             kind,
             neighbours: Neighbours::default(),
+            inet6: None,
             sniffed: None,
         }
     }
@@ -76,6 +80,8 @@ impl Interface {
         self.up = up;
         if !up {
             self.neighbours.clear();
+            // Linux keeps addresses of IPv4, and none of IPv6.
+            self.inet6.iter_mut().for_each(Inet6::clear);
         }
         if let Kind::Cable(jack) = &self.kind {
             jack.set_up(up);
@@ -98,13 +104,19 @@ impl Interface {
     pub(crate) fn resolve(&mut self, next_hop: IpAddr, packet: Packet, now: Instant) -> Option<(MacAddr, Packet)> {
         match next_hop {
             IpAddr::V4(next_hop) => self.neighbours.resolve(next_hop, packet, now),
-            IpAddr::V6(_) => None,
+            IpAddr::V6(next_hop) => self.inet6.as_mut()?.neighbours.resolve(next_hop, packet, now),
         }
     }
 
     /// Its number, by which link-local addresses say that they are of it (RFC 4007); 0 if it leads to no switch.
     pub(crate) fn scope(&self) -> u32 {
         self.kind.cable().map_or(0, |cable| cable.0)
+    }
+
+    /// When something is to be done for want of an answer.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let inet6 = self.inet6.as_ref().and_then(Inet6::poll_timeout);
+        self.neighbours.poll_timeout().into_iter().chain(inet6).min()
     }
 
     /// Whether super-frames can be sent, and checksums left to others.
@@ -153,7 +165,7 @@ impl Interface {
             mtu: self.mtu,
             up: self.up,
             ipv4: self.addresses.clone(),
-            ipv6_count: 0,
+            ipv6_count: self.inet6.iter().flat_map(Inet6::addresses).count(),
             rx_packets: counters.rx_packets,
             rx_bytes: counters.rx_bytes,
             rx_dropped: counters.rx_dropped,

@@ -55,7 +55,8 @@
 //!   all cables of a world share; `hops`: how a loop of switches is found;
 //! * [`rule`]: what is to become of frames on a cable ([`Rule`], [`Fate`]), and [`fault`]: rules ready made, from loss to
 //!   partition; `chance`: where they take it from;
-//! * `wire`, `neighbour`, `interface`, `namespace`: IPv4 on Ethernet, as Linux does it; `stack`: TCP and UDP, by smoltcp, which
+//! * `wire`, `neighbour`, `interface`, `namespace`: IPv4 on Ethernet, as Linux does it; `inet6`: IPv6, which is on no
+//!   interface of a container until it is switched on ([`World::set_ipv6`]); `stack`: TCP and UDP, by smoltcp, which
 //!   nothing else knows; `offload`: super-frames; `socket` and `calls`: ports and the calls of programs;
 //! * `program`: what the command of a container does, as plain data or as code; `machine`: all that outlives a daemon;
 //!   `backend`: what the manager asks of it ([`SimBackend`], a [`netns::backend::Backend`]);
@@ -72,7 +73,8 @@
 //!
 //! What programs compute takes no time, and all of them share one thread. One that never awaits anything holds the world still.
 //!
-//! What it does not do: IPv6, fragments, forwarding between interfaces. A cable has no rate unless it is given one: then TCP
+//! What it does not do: fragments, extension headers of IPv6, routers that announce themselves and hosts that ask for them,
+//! reports of who is in which group (MLD), forwarding between interfaces. A cable has no rate unless it is given one: then TCP
 //! runs as fast as its windows allow.
 
 mod backend;
@@ -85,6 +87,7 @@ mod executor;
 mod exit;
 pub mod fault;
 mod hops;
+mod inet6;
 mod interface;
 mod machine;
 mod namespace;
@@ -108,6 +111,7 @@ pub use crate::backend::SimBackend;
 pub use crate::cable::{Cable, CableDrop, CableEnd, CableHandle, CableStatistics, Direction, QUEUE};
 pub use crate::chance::Chance;
 pub use crate::exit::Exit;
+pub use crate::inet6::AddressState;
 pub use crate::process::{Calls, Next, Process};
 pub use crate::program::{Command, Program, print};
 pub use crate::rule::{Fate, LineId, Passage, Rule, RuleGuard, Scope};

@@ -121,6 +121,9 @@ impl Machine {
             daemon: Daemon::None,
         };
         machine.new_namespace();
+        // The host has IPv6, if only to itself; containers have none (see the Linux backend).
+        let begun = machine.clock.now();
+        machine.namespace(HOST).set_inet6("lo", true, begun).expect("there is a lo");
         for (name, address) in host {
             machine.namespace(HOST).add_dummy(name, *address);
         }

@@ -6,10 +6,13 @@
 //! * A packet is taken in at any interface if its destination is an own address (Linux's weak host model), or broadcast.
 //!   Nothing is forwarded from one interface to another.
 //! * A packet longer than the interface's MTU is not sent; nothing is fragmented.
+//! * IPv6 has rules of its own, which are in a file of its own.
 //! * An interface that is switched off loses its routes; switched on again, it has those of its addresses only.
 
+mod inet6;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -21,7 +24,7 @@ use switch::time::Instant;
 use crate::cable::{CableId, Counters};
 use crate::clock::{Clock, Wake};
 use crate::interface::{Interface, Kind};
-use crate::neighbour::Due;
+use crate::neighbour::{Certainty, Due};
 use crate::offload::Frame;
 use crate::socket::{Interest, Owner, Ports, Protocol, SocketError};
 use crate::stack::Stack;
@@ -43,9 +46,13 @@ pub(crate) struct NamespaceId(pub(crate) u32);
 pub(crate) struct Namespace {
     id: NamespaceId,
     clock: Clock,
+    /// Where what is random in it comes from.
+    seed: u64,
     pub(crate) interfaces: Vec<Interface>,
     /// Default routes: the next hop and the name of the interface.
     defaults: Vec<(Ipv4Addr, String)>,
+    /// Those of IPv6.
+    defaults6: Vec<(Ipv6Addr, String)>,
     looped: VecDeque<(Instant, Packet)>,
     pub(crate) stack: Stack,
     pub(crate) ports: Ports,
@@ -74,8 +81,10 @@ impl Namespace {
         Namespace {
             id,
             clock: clock.clone(),
+            seed,
             interfaces: vec![Interface::loopback()],
             defaults: Vec::new(),
+            defaults6: Vec::new(),
             looped: VecDeque::new(),
             stack: Stack::new(seed, 1500),
             ports: Ports::default(),
@@ -132,6 +141,7 @@ impl Namespace {
     pub(crate) fn delete(&mut self, name: &str) {
         self.interfaces.retain(|interface| interface.name != name);
         self.defaults.retain(|(_, via)| via != name);
+        self.defaults6.retain(|(_, via)| via != name);
         self.fit_mtu();
     }
 
@@ -140,7 +150,9 @@ impl Namespace {
         interface.set_up(up);
         if !up {
             self.defaults.retain(|(_, via)| via != name);
+            self.defaults6.retain(|(_, via)| via != name);
         }
+        self.begin_inet6(name, self.clock.now());
         true
     }
 
@@ -161,7 +173,7 @@ impl Namespace {
     pub(crate) fn is_local(&self, ip: IpAddr) -> bool {
         match ip {
             IpAddr::V4(ip) => ip.is_loopback() || self.addresses().any(|(_, own)| own.addr() == ip),
-            IpAddr::V6(_) => false,
+            IpAddr::V6(ip) => self.is_local6(ip),
         }
     }
 
@@ -169,7 +181,15 @@ impl Namespace {
     pub(crate) fn route(&self, to: impl Into<IpAddr>) -> Result<Route, SocketError> {
         match to.into() {
             IpAddr::V4(to) => self.route4(to),
-            IpAddr::V6(_) => Err(SocketError::AddressNotAvailable),
+            IpAddr::V6(to) => self.route6(to, None),
+        }
+    }
+
+    /// The way of a packet.
+    fn route_of(&self, packet: &Packet) -> Result<Route, SocketError> {
+        match (packet.source(), packet.destination()) {
+            (IpAddr::V6(source), IpAddr::V6(to)) => self.route_of6(source, to),
+            (_, to) => self.route(to),
         }
     }
 
@@ -200,7 +220,7 @@ impl Namespace {
     /// Sends a packet on its way.
     pub(crate) fn send(&mut self, mut packet: Packet, now: Instant) -> Result<(), SocketError> {
         let to = packet.destination();
-        let route = self.route(to)?;
+        let route = self.route_of(&packet)?;
         let len = packet.ip().len();
         let is_broadcast = self.is_broadcast(to);
         let interface = &mut self.interfaces[route.interface];
@@ -221,6 +241,10 @@ impl Namespace {
         let mac = interface.mac;
         if is_broadcast {
             interface.send(packet.into_frame(MacAddr::BROADCAST, mac));
+        } else if let IpAddr::V6(group) = to
+            && group.is_multicast()
+        {
+            interface.send(packet.into_frame(wire::group_mac(group), mac));
         } else if matches!(interface.kind, Kind::Dummy(_)) {
             interface.send(packet.into_frame(MacAddr::ZERO, mac));
         } else if let Some((station, packet)) = interface.resolve(route.next_hop, packet, now) {
@@ -255,7 +279,7 @@ impl Namespace {
             let _ = self.send(packet, now);
         }
         self.tell_waiters();
-        let timeouts = self.interfaces.iter().filter_map(|interface| interface.neighbours.poll_timeout());
+        let timeouts = self.interfaces.iter().filter_map(Interface::poll_timeout);
         let looped = self.looped.front().map(|(at, _)| *at);
         let next = timeouts.chain(looped).chain(self.stack.poll_timeout(now)).min();
         if let Some(at) = next {
@@ -269,7 +293,7 @@ impl Namespace {
         let mut output: Vec<Packet> = Vec::new();
         while let Some(packet) = self.stack.pop() {
             let last = output.iter_mut().rev().find(|other| other.is_of_stream(&packet));
-            let joins = |last: &mut Packet| self.offloads_to(packet.destination()) && last.join(&packet);
+            let joins = |last: &mut Packet| self.offloads(&packet) && last.join(&packet);
             if !last.is_some_and(joins) {
                 output.push(packet);
             }
@@ -277,8 +301,9 @@ impl Namespace {
         output
     }
 
-    fn offloads_to(&self, ip: IpAddr) -> bool {
-        self.route(ip).is_ok_and(|route| self.interfaces[route.interface].offloads())
+    /// Whether a packet may leave as a super-frame.
+    pub(crate) fn offloads(&self, packet: &Packet) -> bool {
+        self.route_of(packet).is_ok_and(|route| self.interfaces[route.interface].offloads())
     }
 
     /// When it was found last, and after `since`, that nobody has this address or the router on the way to it.
@@ -313,8 +338,15 @@ impl Namespace {
         }
         match ethertype {
             wire::TYPE_ARP if is_ours => self.take_arp(index, &frame, now),
-            wire::TYPE_IPV4 if is_ours => {
-                let Some(packet) = Packet::from_frame(Frame { bytes: frame, vnet }) else { return };
+            wire::TYPE_IPV4 | wire::TYPE_IPV6 if is_ours => {
+                let frame = Frame { bytes: frame, vnet };
+                if frame.is_train() {
+                    // One that can not be cut is none.
+                    let datagrams = frame.cut().unwrap_or_default();
+                    datagrams.into_iter().for_each(|datagram| self.take_frame(index, datagram.into(), now));
+                    return;
+                }
+                let Some(packet) = Packet::from_frame(frame) else { return };
                 if !packet.source().is_loopback() && !packet.destination().is_loopback() {
                     self.take_packet(packet, index, now);
                 }
@@ -330,7 +362,12 @@ impl Namespace {
         let interface = &mut self.interfaces[index];
         let (mac, (sender_mac, sender)) = (interface.mac, arp.sender);
         if !sender.is_unspecified() && sender_mac != mac {
-            for packet in interface.neighbours.learn(sender, sender_mac, is_for_us && !arp.reply, now) {
+            let certainty = match (is_for_us, arp.reply) {
+                (true, true) => Certainty::Answer,
+                (true, false) => Certainty::Question,
+                (false, _) => Certainty::Rumour,
+            };
+            for packet in interface.neighbours.learn(sender, sender_mac, certainty, now) {
                 interface.send(packet.into_frame(sender_mac, mac));
             }
         }
@@ -342,10 +379,19 @@ impl Namespace {
 
     fn take_packet(&mut self, packet: Packet, index: usize, now: Instant) {
         let to = packet.destination();
-        let local = self.is_local(to);
+        let local = match to {
+            IpAddr::V4(_) => self.is_local(to),
+            IpAddr::V6(to) => self.is_for_us6(to, index),
+        };
         let scope = self.interfaces[index].scope();
+        if packet.is_ndp() {
+            // Also what is for addresses that are not ours yet: they may be somebody's already.
+            return self.take_ndp(index, &packet, now);
+        }
         match packet.protocol() {
-            wire::ICMP if local => self.take_echo(&packet, now),
+            wire::ICMP | wire::ICMPV6 if local => self.take_echo(&packet, now),
+            wire::UDP if local && to.is_multicast() && !self.expects_datagrams(&packet) => {}
+            wire::TCP if to.is_multicast() => {}
             wire::TCP if local => self.stack.push(packet, scope),
             wire::UDP if local => self.stack.push(packet, scope),
             wire::UDP if self.is_broadcast(to) && self.expects_datagrams(&packet) => self.stack.push(packet, scope),
@@ -357,6 +403,7 @@ impl Namespace {
     fn is_broadcast(&self, ip: IpAddr) -> bool {
         match ip {
             IpAddr::V4(ip) => ip.is_broadcast() || self.addresses().any(|(_, own)| is_broadcast_of(own, ip)),
+            // IPv6 has groups.
             IpAddr::V6(_) => false,
         }
     }
@@ -374,13 +421,21 @@ impl Namespace {
             self.replies.push((packet.source(), echo));
             return;
         }
-        let reply = Packet::echo(packet.destination(), packet.source(), &Echo { reply: true, ..echo });
+        let mut from = packet.destination();
+        if from.is_multicast() {
+            // A group answers nothing, but each of it does.
+            let Ok(route) = self.route(packet.source()) else { return };
+            from = route.source;
+        }
+        let reply = Packet::echo(from, packet.source(), &Echo { reply: true, ..echo });
         // Whoever asked from where no route leads back gets no answer.
         let _ = self.send(reply, now);
     }
 
-    fn ask_neighbours(&mut self, now: Instant) {
+    /// Asks for all that is to be asked for by now.
+    pub(super) fn ask_neighbours(&mut self, now: Instant) {
         for index in 0..self.interfaces.len() {
+            self.ask_neighbours6(index, now);
             while let Some(due) = self.interfaces[index].neighbours.due(now) {
                 match due {
                     Due::Ask(ip, station) => {
@@ -396,7 +451,11 @@ impl Namespace {
                 }
             }
         }
-        if let Some(at) = self.interfaces.iter().filter_map(|interface| interface.neighbours.poll_timeout()).min() {
+        self.wake_for_neighbours();
+    }
+
+    fn wake_for_neighbours(&mut self) {
+        if let Some(at) = self.interfaces.iter().filter_map(Interface::poll_timeout).min() {
             self.wake_at(at);
         }
     }

@@ -5,10 +5,11 @@
 //! * Segments of one TCP stream that leave in the same moment, one after the other, leave as one super-frame; only the last may
 //!   be shorter, and ends it, as does a flag that is more than an ACK.
 //! * The checksum of what leaves is only begun: the sum of the pseudo-header stands there. IP's own is finished.
-//! * A host takes a super-frame as it is, as one long segment.
+//! * A host takes a super-frame of TCP as it is, as one long segment, and cuts one of UDP into its datagrams.
+//! * Datagrams leave as one super-frame if a program asks for it (Linux' `UDP_SEGMENT`).
 
 use switch::offload::segment::{SegmentError, Segmenter};
-use switch::vnet::{GSO_NONE, GSO_TCPV4, GSO_TCPV6, NEEDS_CSUM, VnetHeader};
+use switch::vnet::{GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CSUM, VnetHeader};
 
 use crate::wire::{ETHERNET, Packet, TCP, UDP, UDP_HEADER};
 
@@ -38,6 +39,11 @@ impl Frame {
     /// Whether there is nothing left to do.
     pub(crate) fn is_finished(&self) -> bool {
         is_finished(&self.vnet)
+    }
+
+    /// Whether these are several datagrams in one.
+    pub(crate) fn is_train(&self) -> bool {
+        self.vnet.gso_type == GSO_UDP_L4
     }
 
     /// The frames that a real wire can carry.
@@ -144,10 +150,17 @@ impl Packet {
 
     /// How long the longest packet is that this becomes on a real wire.
     pub(crate) fn wire_len(&self) -> usize {
-        match Segment::of(self).filter(|_| self.vnet.is_gso()) {
-            Some(segment) => segment.payload + usize::from(self.vnet.gso_size),
-            None => self.ip().len(),
+        if !self.vnet.is_gso() {
+            return self.ip().len();
         }
+        let headers = Segment::of(self).map_or(self.header_len() + UDP_HEADER, |segment| segment.payload);
+        headers + usize::from(self.vnet.gso_size)
+    }
+
+    /// Leaves it to others to cut the data of a datagram into several of so many bytes each.
+    pub(crate) fn leave_uncut(&mut self, size: u16) {
+        self.vnet.gso_type = GSO_UDP_L4;
+        self.vnet.gso_size = size;
     }
 
     /// Whether two TCP headers say the same but for where in the stream they are.
@@ -162,93 +175,4 @@ impl Packet {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use switch::mac::MacAddr;
-
-    use super::*;
-
-    const A: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-    const B: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
-
-    /// A segment with its checksum finished.
-    fn segment(sequence: u32, flags: u8, payload: &[u8]) -> Packet {
-        let mut packet = Packet::zeroed(40 + payload.len());
-        let ip = packet.ip_mut();
-        ip[0] = 0x45;
-        ip[8] = 64;
-        ip[9] = TCP;
-        ip[12..16].copy_from_slice(&A.octets());
-        ip[16..20].copy_from_slice(&B.octets());
-        ip[20..24].copy_from_slice(&[0x80, 1, 0, 80]);
-        ip[24..28].copy_from_slice(&sequence.to_be_bytes());
-        ip[32] = 0x50;
-        ip[33] = flags;
-        ip[40..].copy_from_slice(payload);
-        packet.begin_checksum();
-        let finished = packet.into_frame(MacAddr::BROADCAST, MacAddr::ZERO).finish().expect("a checksum");
-        Packet::from_frame(finished.into()).expect("a packet")
-    }
-
-    fn bytes(packet: Packet) -> Vec<u8> {
-        packet.into_frame(MacAddr::BROADCAST, MacAddr::ZERO).bytes
-    }
-
-    #[test]
-    fn what_was_joined_is_cut_into_the_same_segments() {
-        let payload: Vec<u8> = (0..=255).cycle().take(2500).collect();
-        let pieces = [&payload[..1000], &payload[1000..2000], &payload[2000..]];
-        let segments: Vec<Packet> = (0..3)
-            .map(|at| segment(7 + 1000 * at as u32, if at == 2 { ACK | PSH | FIN } else { ACK }, pieces[at]))
-            .collect();
-        let mut joined = segments[0].clone();
-        assert!(joined.join(&segments[1]) && joined.join(&segments[2]));
-        assert_eq!(joined.wire_len(), 1040);
-        joined.begin_checksum();
-        let frame = joined.into_frame(MacAddr::BROADCAST, MacAddr::ZERO);
-        assert_eq!((frame.vnet.gso_size, frame.vnet.hdr_len, frame.vnet.csum_start), (1000, 54, 34));
-        let mut cut = frame.cut().expect("segments");
-        for (index, frame) in cut.iter_mut().enumerate() {
-            // Each has an identification of its own, as the kernel's have, and IP's checksum is about that too.
-            assert_eq!(frame[18..20], (index as u16).to_be_bytes());
-            frame[18..20].fill(0);
-            frame[24..26].fill(0);
-        }
-        let expected: Vec<Vec<u8>> = segments
-            .into_iter()
-            .map(|packet| {
-                let mut frame = bytes(packet);
-                frame[24..26].fill(0);
-                frame
-            })
-            .collect();
-        assert_eq!(cut, expected);
-        // Taken whole, it is one packet, and whole.
-        let whole = Packet::from_frame(frame).expect("a packet");
-        assert_eq!(whole.ip()[40..], payload);
-    }
-
-    #[test]
-    fn only_what_follows_is_joined() {
-        let first = segment(0, ACK, &[1; 100]);
-        let joins = |own: &Packet, next: &Packet| own.clone().join(next);
-        assert!(joins(&first, &segment(100, ACK, &[2; 100])));
-        assert!(joins(&first, &segment(100, ACK | PSH, &[2; 10])));
-        assert!(!joins(&first, &segment(101, ACK, &[2; 100])), "a gap");
-        assert!(!joins(&first, &segment(100, ACK, &[2; 101])), "longer than those before");
-        assert!(!joins(&first, &segment(100, ACK, &[])), "no data");
-        assert!(!joins(&first, &segment(100, ACK | 0x04, &[2; 100])), "a reset");
-        assert!(!joins(&segment(0, ACK | PSH, &[1; 100]), &segment(100, ACK, &[2; 100])), "it was the last");
-        assert!(!joins(&segment(0, ACK, &[1; 40]), &segment(40, ACK, &[2; 40])), "too many would fit");
-        let mut short = first.clone();
-        assert!(short.join(&segment(100, ACK, &[2; 50])));
-        assert!(!short.join(&segment(150, ACK, &[3; 50])), "a short one is the last");
-        let mut other_window = segment(100, ACK, &[2; 100]);
-        other_window.ip_mut()[35] = 9;
-        assert!(!joins(&first, &other_window));
-        let mut long = segment(0, ACK, &[0; 1400]);
-        let count = (1..100).take_while(|at| long.join(&segment(1400 * at, ACK, &[0; 1400]))).count();
-        assert_eq!((count, long.ip().len()), (45, 40 + 46 * 1400));
-    }
-}
+mod tests;

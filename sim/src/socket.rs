@@ -36,6 +36,9 @@ pub enum SocketError {
     /// ENETUNREACH: no route leads there.
     #[error("Network is unreachable")]
     NetworkUnreachable,
+    /// EPERM: of IPv6, at an interface where it is switched off.
+    #[error("Operation not permitted")]
+    NotPermitted,
     /// EMSGSIZE: longer than the interface's MTU.
     #[error("Message too long")]
     MessageSize,
@@ -69,6 +72,7 @@ impl SocketError {
             SocketError::TimedOut => io::ErrorKind::TimedOut,
             SocketError::HostUnreachable => io::ErrorKind::HostUnreachable,
             SocketError::NetworkUnreachable => io::ErrorKind::NetworkUnreachable,
+            SocketError::NotPermitted => io::ErrorKind::PermissionDenied,
             SocketError::NetworkDown => io::ErrorKind::NetworkDown,
             SocketError::Invalid => io::ErrorKind::InvalidInput,
             // These have a kind that can not be named.

@@ -4,7 +4,10 @@ mod arp;
 mod echo;
 mod ipv4;
 mod ipv6;
+mod ndp;
 mod packet;
+#[cfg(test)]
+mod tests;
 mod udp;
 
 use switch::mac::MacAddr;
@@ -13,6 +16,7 @@ pub(crate) use self::arp::Arp;
 pub(crate) use self::echo::Echo;
 pub(crate) use self::ipv4::IPV4;
 pub(crate) use self::ipv6::IPV6;
+pub(crate) use self::ndp::{Ndp, Nonce, group_mac, link_local, solicited_node};
 pub(crate) use self::packet::Packet;
 pub(crate) use self::udp::UDP_HEADER;
 

@@ -9,9 +9,10 @@ pub mod linux;
 pub mod sim;
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ::sim::AddressState;
+use ipnet::{IpNet, Ipv4Net};
 use netns::event::Event;
 use netns::interface::InterfaceInfo;
 use netns::manager::{ContainerView, NetworkDetails, NetworkView};
@@ -344,7 +345,11 @@ pub trait Lab {
     fn set_link(&mut self, place: Place<'_>, interface: &str, up: bool);
     fn delete_link(&mut self, place: Place<'_>, interface: &str);
     /// Configures an interface by hand.
-    fn add_address(&mut self, place: Place<'_>, interface: &str, address: Ipv4Net);
+    fn add_address(&mut self, place: Place<'_>, interface: &str, address: IpNet);
+    /// Switches IPv6 on at an interface, which has none: `sysctl net.ipv6.conf.IF.disable_ipv6=0`.
+    fn enable_ipv6(&mut self, place: Place<'_>, interface: &str);
+    /// The IPv6 addresses of an interface, and what has become of them, in order.
+    fn ipv6_addresses(&mut self, place: Place<'_>, interface: &str) -> BTreeMap<Ipv6Addr, AddressState>;
     /// Makes an interface by hand that leads nowhere, switched on, with an address.
     fn add_dummy(&mut self, place: Place<'_>, name: &str, mac: MacAddr, address: Ipv4Net);
     /// Sends one echo request with a payload of so many bytes; whether the answer came.
@@ -363,6 +368,12 @@ pub trait Lab {
     fn transfer(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr, length: u64) -> Transferred;
     /// Sends one datagram to a socket made for it; what arrived.
     fn udp(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr, payload: &[u8]) -> Vec<u8>;
+    /// An echo request by IPv6, and whether its answer came back whole.
+    fn ping6(&mut self, from: Place<'_>, to: Ipv6Addr, size: usize) -> bool;
+    /// [`Lab::transfer`] by IPv6.
+    fn transfer6(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv6Addr, length: u64) -> Transferred;
+    /// [`Lab::udp`] by IPv6.
+    fn udp6(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv6Addr, payload: &[u8]) -> Vec<u8>;
     /// Sends a question to port 53 of a server; its answer.
     fn ask(&mut self, from: Place<'_>, server: Ipv4Addr, query: &[u8]) -> Option<Vec<u8>>;
     /// How long a bulk transfer is in this world.

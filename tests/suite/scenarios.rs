@@ -5,6 +5,7 @@ mod crashes;
 mod data_plane;
 mod etc;
 mod events;
+mod ipv6;
 mod lifecycle;
 mod modes;
 mod names;
@@ -56,6 +57,7 @@ pub fn in_both_worlds() -> impl Iterator<Item = &'static Scenario> {
         data_plane::ALL,
         etc::ALL,
         events::ALL,
+        ipv6::ALL,
         recovery::ALL,
         crashes::ALL,
     ]

@@ -1,6 +1,7 @@
 //! Sockets, as `tokio::net` has them: a program written for those needs another `use`, and no more.
 //!
-//! Errors are Linux', by their [`ErrorKind`](std::io::ErrorKind). Only IPv4 is there. A socket is closed when it is dropped, as
+//! Errors are Linux', by their [`ErrorKind`](std::io::ErrorKind). `[::]` is all addresses of both families, as Linux has it where
+//! nobody says otherwise; names are looked up in IPv4 only, unless `/etc/hosts` knows better. A socket is closed when it is dropped, as
 //! Linux closes it: what was written is still sent, and a peer whose data nobody has read is reset. All futures can be dropped
 //! half way where tokio's can.
 

@@ -2,7 +2,10 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use etherparse::{ArpPacketSlice, Icmpv4Type, LaxNetSlice, LaxSlicedPacket, TcpSlice, TransportSlice};
+use etherparse::icmpv6::{NdpOptionSlice, NdpOptionsIterator};
+use etherparse::{
+    ArpPacketSlice, Icmpv4Type, Icmpv6Slice, Icmpv6Type, LaxNetSlice, LaxSlicedPacket, TcpSlice, TransportSlice,
+};
 use switch::frame::Frame;
 use switch::vnet::VnetHeader;
 
@@ -74,10 +77,40 @@ fn transport<A: Address>(from: A, to: A, protocol: u8, transport: Option<&Transp
             Icmpv4Type::EchoReply(echo) => format!("ICMP {from} > {to} echo reply {}", echo.seq),
             _ => format!("ICMP {from} > {to} type {} code {}", icmp.type_u8(), icmp.code_u8()),
         },
-        Some(TransportSlice::Icmpv6(icmp)) => format!("ICMPv6 {from} > {to} type {}", icmp.type_u8()),
+        Some(TransportSlice::Icmpv6(icmp)) => icmpv6(from, to, icmp),
         Some(TransportSlice::Igmp(_)) => format!("IGMP {from} > {to}"),
         None => format!("IP {from} > {to} protocol {protocol}"),
     }
+}
+
+/// ICMPv6 (RFC 4443), and what it says of neighbours (RFC 4861).
+fn icmpv6<A: Address>(from: A, to: A, icmp: &Icmpv6Slice<'_>) -> String {
+    let target = || icmp.payload().first_chunk::<16>().map(|target| Ipv6Addr::from(*target));
+    match (icmp.icmp_type(), target()) {
+        (Icmpv6Type::EchoRequest(echo), _) => format!("ICMPv6 {from} > {to} echo request {}", echo.seq),
+        (Icmpv6Type::EchoReply(echo), _) => format!("ICMPv6 {from} > {to} echo reply {}", echo.seq),
+        (Icmpv6Type::NeighborSolicitation, Some(target)) => format!("NDP who has {target}? {from} asks"),
+        (Icmpv6Type::NeighborAdvertisement(said), Some(target)) => {
+            let whose = match link_of(icmp.payload()) {
+                Some(station) => format!("is at {station}"),
+                None => "is there".to_owned(),
+            };
+            let unasked = if said.solicited { "" } else { ", unasked" };
+            format!("NDP {target} {whose}{unasked}")
+        }
+        _ => format!("ICMPv6 {from} > {to} type {} code {}", icmp.type_u8(), icmp.code_u8()),
+    }
+}
+
+/// The station that an advertisement names: its option of type 2.
+fn link_of(advertisement: &[u8]) -> Option<switch::mac::MacAddr> {
+    let mut options = NdpOptionsIterator::from_slice(advertisement.get(16..)?).map_while(Result::ok);
+    options.find_map(|option| match option {
+        NdpOptionSlice::TargetLinkLayerAddress(link) => {
+            Some(switch::mac::MacAddr(*link.link_layer_address().first_chunk::<6>()?))
+        }
+        _ => None,
+    })
 }
 
 fn segment(tcp: &TcpSlice<'_>) -> String {
@@ -129,6 +162,27 @@ mod tests {
         packet.write(&mut udp, b"").expect("written");
         let ends = "[101:101:101:101:101:101:101:101]:53 > [202:202:202:202:202:202:202:202]:5353";
         assert_eq!(describe(&udp), format!("{ENDS}, 62 bytes, UDP {ends}, 0 bytes of data"));
+    }
+
+    #[test]
+    fn says_what_is_said_of_neighbours() {
+        use crate::wire::{Echo, Ndp, Packet};
+        let (a, b) = (Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1), Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2));
+        let [from, to] = [MACS.0, MACS.1].map(switch::mac::MacAddr);
+        let words = |packet: Packet| {
+            let said = describe(&packet.into_frame(to, from).bytes);
+            said.split_once(" bytes, ").expect("a length").1.to_owned()
+        };
+        let answer = |solicited, station| Ndp::Advertisement { target: b, solicited, overrides: true, station };
+        let question = Ndp::Solicitation { target: b, source: Some(from), nonce: Some([7; 6]) };
+        assert_eq!(words(Packet::ndp(a, b, &question)), "NDP who has fd00::2? fd00::1 asks");
+        assert_eq!(words(Packet::ndp(b, a, &answer(true, Some(to)))), "NDP fd00::2 is at 02:00:00:00:00:02");
+        assert_eq!(words(Packet::ndp(b, a, &answer(false, None))), "NDP fd00::2 is there, unasked");
+        for (reply, name) in [(false, "request"), (true, "reply")] {
+            let echo = Echo { reply, id: 7, sequence: 3, data: vec![0; 9] };
+            let packet = Packet::echo(a.into(), b.into(), &echo);
+            assert_eq!(words(packet), format!("ICMPv6 fd00::1 > fd00::2 echo {name} 3"));
+        }
     }
 
     #[test]

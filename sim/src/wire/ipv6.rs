@@ -6,6 +6,8 @@ use std::net::Ipv6Addr;
 pub(crate) const IPV6: usize = 40;
 /// How many routers a packet may cross, if nobody says otherwise.
 const HOPS: u8 = 64;
+/// The same for groups, which are of one network.
+const NEAR: u8 = 1;
 
 /// The length of the packet that this begins with, in bytes; `None` if it is not whole.
 pub(super) fn whole(ip: &[u8]) -> Option<usize> {
@@ -18,7 +20,7 @@ pub(super) fn whole(ip: &[u8]) -> Option<usize> {
 pub(super) fn write(ip: &mut [u8], source: Ipv6Addr, destination: Ipv6Addr, protocol: u8) {
     ip[0] = 0x60;
     ip[6] = protocol;
-    ip[7] = HOPS;
+    ip[7] = if destination.is_multicast() { NEAR } else { HOPS };
     ip[8..24].copy_from_slice(&source.octets());
     ip[24..40].copy_from_slice(&destination.octets());
     write_len(ip);

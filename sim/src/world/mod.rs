@@ -25,6 +25,7 @@ mod builder;
 mod cables;
 mod containers;
 mod daemon;
+mod inet6;
 mod join;
 mod outside;
 mod places;

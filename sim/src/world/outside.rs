@@ -1,6 +1,6 @@
 //! What happens on the machine behind the daemon's back, whether there is one or not.
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use netns::files::Files;
 
 use super::{Place, World};
@@ -68,9 +68,15 @@ impl World {
     /// Gives an interface a further address.
     ///
     /// # Errors
-    /// If the place or the interface is not there, or it has the address.
-    pub fn add_address(&mut self, place: &Place, interface: &str, address: Ipv4Net) -> Result<(), SocketError> {
+    /// If the place or the interface is not there, or it has the address; for one of IPv6 also if that is not switched on
+    /// ([`World::set_ipv6`]), or the interface is off.
+    pub fn add_address(&mut self, place: &Place, interface: &str, address: IpNet) -> Result<(), SocketError> {
+        let now = self.clock.now();
         self.within(place, |namespace, _| {
+            let address = match address {
+                IpNet::V4(address) => address,
+                IpNet::V6(address) => return namespace.add_address6(interface, address, now),
+            };
             let interface = namespace.interface(interface).ok_or(SocketError::NoSuchDevice)?;
             if interface.addresses.contains(&address) {
                 return Err(SocketError::AddressInUse);

@@ -37,13 +37,21 @@ impl World {
     /// # Errors
     /// Why not: no route, nobody there, longer than the MTU, no answer.
     pub fn ping_sized(&mut self, place: &Place, to: impl Into<IpAddr>, size: usize) -> Result<(), SocketError> {
+        self.ping_at(place, SocketAddr::new(to.into(), 0), size)
+    }
+
+    /// The same of an address that may have a scope, as a link-local one needs: see [`World::scoped`].
+    ///
+    /// # Errors
+    /// As of [`World::ping_sized`].
+    pub fn ping_at(&mut self, place: &Place, to: impl Into<SocketAddr>, size: usize) -> Result<(), SocketError> {
         let to = to.into();
         let (home, _) = self.locate(place).ok_or(SocketError::NoSuchDevice)?;
         let (since, sequence) = (self.clock.now(), self.next_echo);
         self.next_echo = self.next_echo.wrapping_add(1);
-        self.at(home, |namespace| namespace.ask_echo(SocketAddr::new(to, 0), sequence, size, since))??;
+        self.at(home, |namespace| namespace.ask_echo(to, sequence, size, since))??;
         let answered = |world: &mut World| {
-            world.at(home, |namespace| namespace.take_echo_reply(to, sequence, size)).unwrap_or(false)
+            world.at(home, |namespace| namespace.take_echo_reply(to.ip(), sequence, size)).unwrap_or(false)
         };
         if self.run_until(PING, answered) { Ok(()) } else { Err(SocketError::TimedOut) }
     }
@@ -192,6 +200,22 @@ impl World {
     pub fn udp_send(&mut self, from: SocketId, to: impl Into<SocketAddr>, data: &[u8]) -> Result<(), SocketError> {
         let now = self.clock.now();
         self.at(from.namespace, |namespace| namespace.send_datagram(from.number, to, data, now))?
+    }
+
+    /// Sends several datagrams of `size` bytes each, the last of which may be shorter, as a socket with `UDP_SEGMENT` does: in
+    /// one frame, where the interface takes super-frames.
+    ///
+    /// # Errors
+    /// As of [`World::udp_send`], and if they are more than 128 or 64 KiB.
+    pub fn udp_send_segments(
+        &mut self,
+        from: SocketId,
+        to: impl Into<SocketAddr>,
+        data: &[u8],
+        size: u16,
+    ) -> Result<(), SocketError> {
+        let (now, to) = (self.clock.now(), to.into());
+        self.at(from.namespace, |namespace| namespace.send_datagrams(from.number, to, (data, size), now))?
     }
 
     /// The next datagram that arrives within `wait`, and from where.

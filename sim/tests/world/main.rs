@@ -15,6 +15,7 @@ mod daemon;
 mod events;
 mod faults;
 mod http;
+mod inet6;
 mod loops;
 mod network;
 mod programs;

@@ -1,6 +1,7 @@
 //! What a world tells of itself: a hash, words, captures.
 
 use std::borrow::Cow;
+use std::net::Ipv6Addr;
 use std::process::Command;
 use std::time::Duration;
 
@@ -180,6 +181,14 @@ fn eventful(seed: u64) -> u64 {
         .forget();
     world.listen(&web, ANY, 80).expect("a listener");
     world.transfer(&db, FIRST, 80, &some_bytes(100_000)).expect("a transfer");
+    for (place, address) in [(&web, "fd00::2/64"), (&db, "fd00::3/64")] {
+        world.set_ipv6(place, "eth0", true).expect("switched on");
+        world.add_address(place, "eth0", address.parse().expect("an address")).expect("added");
+    }
+    world.advance(Duration::from_secs(2));
+    let six: Ipv6Addr = "fd00::2".parse().expect("an address");
+    world.listen(&web, six, 80).expect("a listener");
+    world.transfer(&db, six, 80, &some_bytes(100_000)).expect("a transfer");
     world.kill_daemon();
     world.up().expect("another daemon");
     world.ping(&Place::Host, SECOND);

@@ -9,18 +9,19 @@ pub mod processes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use netns::event::Event;
 use netns::interface::InterfaceInfo;
 use netns::manager::{ContainerView, NetworkDetails, NetworkView};
 use netns::network::EndpointKind;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use sim::AddressState;
 use switch::dataplane::BridgeStatistics;
 use switch::mac::MacAddr;
 
@@ -529,7 +530,7 @@ impl Lab for Linux {
         self.inside(place).ip(&["link", "del", "dev", interface]);
     }
 
-    fn add_address(&mut self, place: Place<'_>, interface: &str, address: Ipv4Net) {
+    fn add_address(&mut self, place: Place<'_>, interface: &str, address: IpNet) {
         self.inside(place).ip(&["address", "add", &address.to_string(), "dev", interface]);
     }
 
@@ -582,6 +583,28 @@ impl Lab for Linux {
     }
 
     fn udp(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
+        let (from, to) = (self.inside(from), self.inside(to));
+        inside::datagram(&from, &to, at, payload)
+    }
+
+    fn enable_ipv6(&mut self, place: Place<'_>, interface: &str) {
+        self.inside(place).enable_ipv6(interface);
+    }
+
+    fn ipv6_addresses(&mut self, place: Place<'_>, interface: &str) -> BTreeMap<Ipv6Addr, AddressState> {
+        self.inside(place).ipv6_addresses(interface)
+    }
+
+    fn ping6(&mut self, from: Place<'_>, to: Ipv6Addr, size: usize) -> bool {
+        self.inside(from).ping6(to, size)
+    }
+
+    fn transfer6(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv6Addr, length: u64) -> Transferred {
+        let (from, to) = (self.inside(from), self.inside(to));
+        inside::transfer(&from, &to, at, length)
+    }
+
+    fn udp6(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv6Addr, payload: &[u8]) -> Vec<u8> {
         let (from, to) = (self.inside(from), self.inside(to));
         inside::datagram(&from, &to, at, payload)
     }

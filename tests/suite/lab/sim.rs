@@ -1,17 +1,17 @@
 //! [`Sim`]: the lab in the simulator. Time is virtual: to wait costs nothing, and two runs are the same.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use netns::error::Error;
 use netns::event::Event;
 use netns::interface::InterfaceInfo;
 use netns::manager::{ConnectRequest, ContainerView, NetworkDetails, NetworkRequest, NetworkView, RunRequest};
 use netns::subnet::SubnetRequest;
 use sha2::{Digest, Sha256};
-use sim::{SocketError, SocketId, World};
+use sim::{AddressState, SocketError, SocketId, World};
 use switch::dataplane::BridgeStatistics;
 use switch::fdb::EntryKind;
 use switch::mac::MacAddr;
@@ -59,6 +59,27 @@ impl Sim {
     /// Lets everything arrive that is on its way.
     pub fn settle(&mut self) {
         self.world.advance(Duration::from_secs(1));
+    }
+
+    fn transfer_to(&mut self, from: Place<'_>, to: Place<'_>, at: IpAddr, length: u64) -> Transferred {
+        let length = usize::try_from(length).expect("a transfer fits into memory");
+        let sent = crate::frames::pattern(length);
+        let port = 5001;
+        let listener = self.world.listen(&there(to), any_of(at), port).expect("listen");
+        let received = self.world.transfer(&there(from), at, port, &sent).expect("the transfer comes to its end");
+        self.world.close(listener);
+        Transferred { sent: digest(&sent), received: digest(&received), length: received.len() as u64 }
+    }
+
+    fn udp_to(&mut self, from: Place<'_>, to: Place<'_>, at: IpAddr, payload: &[u8]) -> Vec<u8> {
+        let port = 5001;
+        let receiver = self.world.udp_bind(&there(to), any_of(at), port).expect("bind");
+        let sender = self.world.udp_bind(&there(from), any_of(at), 0).expect("bind");
+        self.world.udp_send(sender, SocketAddr::new(at, port), payload).expect("send");
+        let (_, arrived) = self.world.udp_recv(receiver, PATIENCE).expect("the datagram arrives");
+        self.world.close(sender);
+        self.world.close(receiver);
+        arrived
     }
 
     /// What has come in so far.
@@ -300,7 +321,7 @@ impl Lab for Sim {
         self.world.delete_interface(&there(place), interface).expect("the interface is there");
     }
 
-    fn add_address(&mut self, place: Place<'_>, interface: &str, address: Ipv4Net) {
+    fn add_address(&mut self, place: Place<'_>, interface: &str, address: IpNet) {
         self.world.add_address(&there(place), interface, address).expect("the interface takes an address");
     }
 
@@ -355,24 +376,32 @@ impl Lab for Sim {
     }
 
     fn transfer(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr, length: u64) -> Transferred {
-        let length = usize::try_from(length).expect("a transfer fits into memory");
-        let sent = crate::frames::pattern(length);
-        let port = 5001;
-        let listener = self.world.listen(&there(to), Ipv4Addr::UNSPECIFIED, port).expect("listen");
-        let received = self.world.transfer(&there(from), at, port, &sent).expect("the transfer comes to its end");
-        self.world.close(listener);
-        Transferred { sent: digest(&sent), received: digest(&received), length: received.len() as u64 }
+        self.transfer_to(from, to, at.into(), length)
     }
 
     fn udp(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
-        let port = 5001;
-        let receiver = self.world.udp_bind(&there(to), Ipv4Addr::UNSPECIFIED, port).expect("bind");
-        let sender = self.world.udp_bind(&there(from), Ipv4Addr::UNSPECIFIED, 0).expect("bind");
-        self.world.udp_send(sender, SocketAddrV4::new(at, port), payload).expect("send");
-        let (_, arrived) = self.world.udp_recv(receiver, PATIENCE).expect("the datagram arrives");
-        self.world.close(sender);
-        self.world.close(receiver);
-        arrived
+        self.udp_to(from, to, at.into(), payload)
+    }
+
+    fn enable_ipv6(&mut self, place: Place<'_>, interface: &str) {
+        self.world.set_ipv6(&there(place), interface, true).expect("the interface is there");
+    }
+
+    fn ipv6_addresses(&mut self, place: Place<'_>, interface: &str) -> BTreeMap<Ipv6Addr, AddressState> {
+        let all = self.world.ipv6_addresses(&there(place), interface).expect("the interface is there");
+        all.into_iter().map(|(net, state)| (net.addr(), state)).collect()
+    }
+
+    fn ping6(&mut self, from: Place<'_>, to: Ipv6Addr, size: usize) -> bool {
+        self.world.ping_sized(&there(from), to, size).is_ok()
+    }
+
+    fn transfer6(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv6Addr, length: u64) -> Transferred {
+        self.transfer_to(from, to, at.into(), length)
+    }
+
+    fn udp6(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv6Addr, payload: &[u8]) -> Vec<u8> {
+        self.udp_to(from, to, at.into(), payload)
     }
 
     fn ask(&mut self, from: Place<'_>, server: Ipv4Addr, query: &[u8]) -> Option<Vec<u8>> {
@@ -430,6 +459,11 @@ impl Lab for Sim {
         let interfaces = self.interfaces(Place::Host);
         assert!(interfaces.iter().all(|own| !own.name.starts_with("pontoon")), "interfaces are left: {interfaces:?}");
     }
+}
+
+/// All addresses of the same family.
+fn any_of(ip: IpAddr) -> IpAddr {
+    if ip.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() }
 }
 
 fn there(place: Place<'_>) -> sim::Place {

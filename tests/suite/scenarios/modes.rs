@@ -135,7 +135,7 @@ fn nothing_gets_in_or_out_of_a_none_container(lab: &mut dyn Lab) {
 fn a_none_container_can_be_configured_by_hand(lab: &mut dyn Lab) {
     lab.up();
     run(lab, Order::new("vault").network("none"));
-    lab.add_address(Place::In("vault"), "lo", prefix("10.1.2.3/32"));
+    lab.add_address(Place::In("vault"), "lo", prefix("10.1.2.3/32").into());
     assert!(lab.ping(Place::In("vault"), address("10.1.2.3"), 56));
     lab.add_dummy(Place::In("vault"), "dummy0", station("02:00:00:00:00:01"), prefix("10.9.0.1/24"));
     let dummy = interface(lab, Place::In("vault"), "dummy0");

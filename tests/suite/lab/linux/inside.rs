@@ -1,8 +1,11 @@
 //! [`Inside`]: a network namespace, looked at and used from within by a thread that enters it.
 
+mod ipv6;
+
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, IoSliceMut, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,6 +23,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 use sha2::{Digest, Sha256};
+use sim::AddressState;
 
 use super::PATIENCE;
 use crate::lab::{NetError, Transferred};
@@ -94,6 +98,19 @@ impl Inside {
         let echo = IcmpEchoHeader { id: std::process::id() as u16, seq: NEXT.fetch_add(1, Ordering::Relaxed) };
         let payload = crate::frames::pattern(size);
         self.enter(|| exchange_echo(to, echo, &payload))
+    }
+
+    /// The same by IPv6 (RFC 4443).
+    pub fn ping6(&self, to: Ipv6Addr, size: usize) -> bool {
+        self.enter(|| ipv6::exchange_echo(to, &crate::frames::pattern(size)))
+    }
+
+    pub fn enable_ipv6(&self, interface: &str) {
+        self.enter(|| ipv6::enable(interface));
+    }
+
+    pub fn ipv6_addresses(&self, interface: &str) -> BTreeMap<Ipv6Addr, AddressState> {
+        self.enter(|| ipv6::addresses(interface))
     }
 
     pub fn listen(&self, port: u16) -> Result<TcpListener, NetError> {
@@ -231,15 +248,16 @@ pub fn connection(from: &Inside, to: &Inside, at: Ipv4Addr) -> (TcpStream, TcpSt
 }
 
 /// Sends pseudo-random bytes by TCP to a listener made for it.
-pub fn transfer(from: &Inside, to: &Inside, at: Ipv4Addr, length: u64) -> Transferred {
-    let listener = to.listen(0).expect("listen");
+pub fn transfer(from: &Inside, to: &Inside, at: impl Into<IpAddr>, length: u64) -> Transferred {
+    let at = at.into();
+    let listener = to.enter(|| TcpListener::bind((any_of(at), 0))).expect("listen");
     let port = listener.local_addr().expect("a bound socket has an address").port();
     let receiver = std::thread::spawn(move || {
         let (stream, _) = listener.accept().expect("accept");
         receive(stream)
     });
     let sent = from.enter(|| {
-        let to = SocketAddrV4::new(at, port).into();
+        let to = SocketAddr::new(at, port);
         let stream = TcpStream::connect_timeout(&to, PATIENCE).unwrap_or_else(|why| panic!("connect to {at}: {why}"));
         send_all(stream, length)
     });
@@ -281,16 +299,22 @@ fn receive(mut stream: TcpStream) -> (String, u64) {
 }
 
 /// Sends one datagram to a socket made for it; what arrives.
-pub fn datagram(from: &Inside, to: &Inside, at: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
-    let receiver = to.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))).expect("bind");
+pub fn datagram(from: &Inside, to: &Inside, at: impl Into<IpAddr>, payload: &[u8]) -> Vec<u8> {
+    let at = at.into();
+    let receiver = to.enter(|| UdpSocket::bind((any_of(at), 0))).expect("bind");
     receiver.set_read_timeout(Some(PATIENCE)).expect("set a deadline");
     let port = receiver.local_addr().expect("a bound socket has an address").port();
-    let sender = from.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))).expect("bind");
+    let sender = from.enter(|| UdpSocket::bind((any_of(at), 0))).expect("bind");
     sender.send_to(payload, (at, port)).expect("send");
     let mut arrived = vec![0; 1 << 16];
     let length = receiver.recv(&mut arrived).expect("receive");
     arrived.truncate(length);
     arrived
+}
+
+/// All addresses of the same family.
+fn any_of(ip: IpAddr) -> IpAddr {
+    if ip.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() }
 }
 
 /// Bytes that no switch can guess: xorshift, so that an error in them can be repeated.
