@@ -27,6 +27,7 @@ use std::sync::Arc;
 use switch::buffer::{Buffer, Pool};
 use switch::dataplane::{Decided, Watch};
 use switch::link::{Link, Received, Transmit};
+use switch::verdict::DropReason;
 use switch::vlan::Retag;
 use switch::vnet::VnetHeader;
 
@@ -185,6 +186,16 @@ impl Link for CableEnd {
             }
         };
         sent.map_or(Transmit::Full, |()| Transmit::Sent)
+    }
+
+    fn foretell(&self, frame: &Buffer, retag: Retag) -> Result<u64, DropReason> {
+        let body = &*self.body;
+        if body.state.borrow().gone {
+            return Err(DropReason::LinkDown);
+        }
+        let retagged = Frame { bytes: retagged(frame.frame(), retag), vnet: retagged_header(frame.vnet(), retag) };
+        let frames = body.on_the_wire(self.takes.back(), retagged);
+        frames.map(|frames| frames.len() as u64).map_err(|_| DropReason::NotSegmentable)
     }
 
     fn flush(&mut self, _results: &mut Vec<Transmit>) {}

@@ -27,6 +27,7 @@ use crate::verdict::{DropReason, PortId, Verdict};
 
 mod change;
 mod control;
+mod explain;
 mod port;
 mod report;
 mod start;

@@ -19,6 +19,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
+use serde::{Deserialize, Serialize};
 
 use crate::mac::MacAddr;
 use crate::slots::Slots;
@@ -28,6 +29,7 @@ use crate::vlan::VlanId;
 
 mod entry;
 mod event;
+mod excerpt;
 mod snapshot;
 mod sweep;
 
@@ -68,7 +70,8 @@ pub enum Learned {
 }
 
 /// Why a station was not learned, or an entry not set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// A static entry says that it is behind another port.
     Static,
@@ -222,6 +225,12 @@ impl Fdb {
     #[must_use]
     pub fn stations(&self, port: PortId) -> usize {
         self.shares.get(port.0).map_or(0, |share| share.used)
+    }
+
+    /// How many stations may be learned behind `port`.
+    #[must_use]
+    pub fn quota(&self, port: PortId) -> usize {
+        self.shares.get(port.0).map_or(Share::default().quota, |share| share.quota)
     }
 
     /// The ageing time.

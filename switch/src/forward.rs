@@ -12,6 +12,8 @@
 //!
 //! At egress each copy must fit the port's MTU, segment by segment, and gets the tag that the port has for the VLAN.
 //!
+//! Each rule tells what it found to whoever wants to know ([`Switch::ingress_told`], [`crate::explain`]).
+//!
 //! What it does not do: rewrite a byte (the link does, as [`Retag`] says), run spanning tree, or snoop multicast.
 
 use std::sync::Arc;
@@ -19,13 +21,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::explain::{Found, FoundBy, Lesson, Narrate, Step};
 use crate::fdb::{EntryKind, Fdb, FdbSnapshot, Refusal};
 use crate::frame::{Frame, Tag};
+use crate::mac::MacAddr;
 use crate::port::{PortConfig, Tagging};
 use crate::slots::Slots;
 use crate::time::Instant;
 use crate::verdict::{DropReason, PortId, PortSet, Verdict};
 use crate::vlan::{Retag, VlanId};
+
+mod excerpt;
 
 /// How a switch behaves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +62,19 @@ pub enum PlugError {
     /// The FDB has no room for the address of a local port.
     #[error("no room in the FDB for the address of port {}", .0.0)]
     TableFull(PortId),
+}
+
+/// How a copy of a frame fits the port that it is to leave by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fit {
+    /// What happens to its outer tag there.
+    pub tag: Retag,
+    /// The length of the longest frame that the copy is on a real wire, with the tag that it has there, in bytes.
+    pub length: usize,
+    /// How long that may be, in bytes.
+    pub limit: usize,
+    /// The port's MTU, which the limit comes of.
+    pub mtu: u32,
 }
 
 /// A switch: ports, FDB and flood sets.
@@ -126,27 +145,51 @@ impl Switch {
     /// If `ingress` is not plugged in.
     #[inline]
     pub fn ingress(&mut self, ingress: PortId, frame: &Frame<'_>, now: Instant) -> Verdict {
-        let source = frame.source();
-        if source.is_multicast() {
-            return Verdict::Drop(DropReason::MulticastSource);
+        self.ingress_told(ingress, frame, now, &mut ())
+    }
+
+    /// The same, and tells of each step. [`Switch::explain`] is for those who want the steps without what comes of them.
+    ///
+    /// # Panics
+    /// If `ingress` is not plugged in.
+    #[inline]
+    pub fn ingress_told(
+        &mut self,
+        ingress: PortId,
+        frame: &Frame<'_>,
+        now: Instant,
+        tell: &mut impl Narrate,
+    ) -> Verdict {
+        let (source, destination) = (frame.source(), frame.destination());
+        let refused = refusal_of(source);
+        tell.tell(|| Step::Source { station: source, reason: refused });
+        if let Some(reason) = refused {
+            return Verdict::Drop(reason);
         }
-        if source == crate::mac::MacAddr::ZERO {
-            return Verdict::Drop(DropReason::ZeroSource);
-        }
-        let vlan = match self.classify(ingress, frame) {
+        let vlan = match self.classify(ingress, frame, tell) {
             Ok(vlan) => vlan,
             Err(reason) => return Verdict::Drop(reason),
         };
-        self.fdb.learn(vlan, source, ingress, now);
-
-        let destination = frame.destination();
+        let learned = self.fdb.learn(vlan, source, ingress, now);
+        tell.tell(|| {
+            let behind = self.fdb.entry(vlan, source, now).map(|entry| entry.port);
+            let (stations, quota) = (self.fdb.stations(ingress), self.fdb.quota(ingress));
+            Step::Learning { station: source, learned: Lesson::of(learned, behind), stations, quota }
+        });
         if destination.is_multicast() {
             if destination.is_reserved() {
+                tell.tell(|| Step::Reserved { destination });
                 return Verdict::Drop(DropReason::ReservedDestination);
             }
+            tell.tell(|| Step::Lookup { station: destination, found: Found::Group });
             return self.flood(vlan, ingress);
         }
-        match self.fdb.lookup(vlan, destination, now) {
+        let known = self.fdb.lookup(vlan, destination, now);
+        tell.tell(|| {
+            let found = Found::of(known, self.fdb.entry(vlan, destination, now));
+            Step::Lookup { station: destination, found }
+        });
+        match known {
             Some(egress) => self.unicast(vlan, ingress, egress),
             None => self.flood(vlan, ingress),
         }
@@ -159,6 +202,16 @@ impl Switch {
     /// it does not carry the VLAN, neither of which happens to a port of the verdict.
     #[inline]
     pub fn egress(&self, egress: PortId, frame: &Frame<'_>, vlan: VlanId) -> Result<Retag, DropReason> {
+        let fit = self.fit(egress, frame, vlan)?;
+        if fit.length > fit.limit { Err(DropReason::ExceedsMtu) } else { Ok(fit.tag) }
+    }
+
+    /// How long a copy of `frame` is for port `egress`, and how long it may be.
+    ///
+    /// # Errors
+    /// As [`Switch::egress`], but for the MTU, which is the caller's to compare.
+    #[inline(always)]
+    pub fn fit(&self, egress: PortId, frame: &Frame<'_>, vlan: VlanId) -> Result<Fit, DropReason> {
         let port = self.ports.get(egress.0).ok_or(DropReason::LinkDown)?;
         let retag = if self.config.vlan_filtering {
             retag(frame, vlan, port.vlans.tagging(vlan).ok_or(DropReason::EgressVlan)?)
@@ -173,7 +226,7 @@ impl Switch {
             Retag::Pop => (frame.longest_segment() - Tag::LEN, frame.inner().is_some()),
         };
         let limit = port.mtu as usize + Frame::HEADER + if tagged { Tag::LEN } else { 0 };
-        if length > limit { Err(DropReason::ExceedsMtu) } else { Ok(retag) }
+        Ok(Fit { tag: retag, length, limit, mtu: port.mtu })
     }
 
     /// How it behaves.
@@ -237,19 +290,25 @@ impl Switch {
     }
 
     #[inline]
-    fn classify(&self, ingress: PortId, frame: &Frame<'_>) -> Result<VlanId, DropReason> {
+    fn classify(&self, ingress: PortId, frame: &Frame<'_>, tell: &mut impl Narrate) -> Result<VlanId, DropReason> {
         let Some(port) = self.ports.get(ingress.0) else {
             panic!("a frame came in by port {}, which is not plugged in", ingress.0)
         };
         if !self.config.vlan_filtering {
+            tell.tell(|| Step::Vlan { vlan: Some(VlanId::NONE), by: FoundBy::NotFiltering, reason: None });
             return Ok(VlanId::NONE);
         }
-        match customer_tag(frame) {
+        let tag = customer_tag(frame);
+        let (vlan, carried, reason) = match tag {
             Some(tag) if tag.vid() != 0 => {
-                VlanId::new(tag.vid()).filter(|vlan| port.vlans.tagging(*vlan).is_some()).ok_or(DropReason::IngressVlan)
+                let vlan = VlanId::new(tag.vid());
+                let carried = vlan.filter(|vlan| port.vlans.tagging(*vlan).is_some());
+                (vlan, carried, DropReason::IngressVlan)
             }
-            Some(_) | None => port.vlans.native().ok_or(DropReason::Untagged),
-        }
+            Some(_) | None => (port.vlans.native(), port.vlans.native(), DropReason::Untagged),
+        };
+        tell.tell(|| Step::Vlan { vlan, by: FoundBy::of(tag), reason: carried.is_none().then_some(reason) });
+        carried.ok_or(reason)
     }
 
     #[inline]
@@ -297,6 +356,19 @@ impl Switch {
     }
 }
 
+/// Why no station can have this address as its own.
+#[inline]
+fn refusal_of(source: MacAddr) -> Option<DropReason> {
+    if source.is_multicast() {
+        Some(DropReason::MulticastSource)
+    } else if source == MacAddr::ZERO {
+        Some(DropReason::ZeroSource)
+    } else {
+        None
+    }
+}
+
+#[inline]
 fn customer_tag(frame: &Frame<'_>) -> Option<Tag> {
     frame.outer().filter(|tag| tag.tpid == Tag::CUSTOMER)
 }

@@ -5,6 +5,7 @@
 //! * [`frame`]: the checked view of a frame; [`mac`], [`vlan`], [`vnet`] are its parts, [`buffer`] is its memory;
 //! * [`fdb`]: which station is behind which port;
 //! * [`forward`]: the [`forward::Switch`], which turns a frame into a [`verdict::Verdict`]. Pure: no I/O, no clock, no lock;
+//! * [`explain`]: the same decision told step by step, and not taken;
 //! * [`port`]: what a port is told; [`counters`]: what it has seen, and the law that no frame is lost uncounted;
 //! * [`link`]: frames in, frames out, the seam to the world: TAPs on Linux, cables in the simulator;
 //! * [`offload`]: segmentation and checksums in software, for a link that can not take a super-frame;
@@ -14,6 +15,7 @@ pub mod buffer;
 pub mod counters;
 pub mod dataplane;
 pub mod engine;
+pub mod explain;
 pub mod fdb;
 pub mod forward;
 pub mod frame;

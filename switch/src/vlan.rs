@@ -27,7 +27,8 @@ impl VlanId {
 }
 
 /// What happens to the outer tag of a frame when it leaves a port.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Retag {
     /// It goes as it came.
     #[default]

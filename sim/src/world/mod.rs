@@ -13,7 +13,9 @@ use netns::event::Event;
 use netns::manager::{Ended, Manager, Now, Settings};
 use netns::name::Id;
 use switch::dataplane::{BridgeStatistics, Control, FdbRow, Serviced};
+use switch::explain::Explanation;
 use switch::time::Instant;
+use switch::vnet::VnetHeader;
 
 use crate::backend::SimBackend;
 use crate::cable::{CableEnd, CableId};
@@ -169,6 +171,14 @@ impl World {
     /// began. What a daemon tells that has gone since, nobody hears.
     pub fn happened(&mut self) -> Vec<(Duration, Event)> {
         self.daemon.as_mut().map(Daemon::take_happened).unwrap_or_default()
+    }
+
+    /// What would become of a frame that came in by the port of this name, step by step; nothing is sent or changed. `None`
+    /// without a daemon, or such a port.
+    #[must_use]
+    pub fn explain(&self, port: &str, frame: &[u8]) -> Option<Explanation<String>> {
+        let dataplane = &self.daemon.as_ref()?.dataplane;
+        dataplane.explain_named(port, frame, VnetHeader::default(), self.clock.now())
     }
 
     /// The containers that were seen to end, since this was last asked.

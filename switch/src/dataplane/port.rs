@@ -37,6 +37,18 @@ impl<L> Port<L> {
         }
     }
 
+    /// Whether a copy is given to the link, and with which tag.
+    #[inline]
+    pub(super) fn admit(
+        &self,
+        own: PortId,
+        switch: &Switch,
+        frame: &Frame<'_>,
+        vlan: VlanId,
+    ) -> Result<Retag, DropReason> {
+        if self.has_ended { Err(DropReason::LinkDown) } else { switch.egress(own, frame, vlan) }
+    }
+
     #[inline]
     pub(super) fn touch(&mut self, own: PortId, touched: &mut Vec<PortId>) {
         if !self.is_touched {
@@ -86,8 +98,7 @@ impl<L: Link, W: Watch> Copy<'_, L, W> {
         traffic: Traffic,
     ) {
         let Some(port) = self.ports.get_mut(egress.0) else { return };
-        let checked = if port.has_ended { Err(DropReason::LinkDown) } else { self.switch.egress(egress, frame, vlan) };
-        let retag = match checked {
+        let retag = match port.admit(egress, self.switch, frame, vlan) {
             Ok(retag) => retag,
             Err(reason) => {
                 self.watch.copy(egress, Outcome::Dropped(reason));

@@ -88,7 +88,7 @@ impl Entry {
 }
 
 /// What one port has of the table.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Share {
     pub(super) quota: usize,
     pub(super) used: usize,

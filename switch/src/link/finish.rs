@@ -9,10 +9,18 @@ use crate::buffer::Buffer;
 use crate::link::Transmit;
 use crate::link::retag::Retagged;
 use crate::offload::segment::Segmenter;
+use crate::verdict::DropReason;
 use crate::vlan::Retag;
 
+/// How many finished frames `frame` becomes.
+pub(crate) fn foretell(frame: &Buffer) -> Result<u64, DropReason> {
+    let mut segmenter = Segmenter::new();
+    let segments = segmenter.begin(frame.frame(), &frame.vnet()).map_err(|_| DropReason::NotSegmentable)?;
+    Ok(segments.count() as u64)
+}
+
 /// Finishes `frame` in software and gives each of the finished frames, in pieces, to `send`.
-pub(super) fn transmit(
+pub(crate) fn transmit(
     segmenter: &mut Segmenter,
     frame: &Buffer,
     retag: Retag,

@@ -4,7 +4,7 @@
 //!   pair; [`port`]: any of them, one switch holds mixed ports;
 //! * [`retag`]: a frame with its tag changed, for whoever writes one.
 
-mod finish;
+pub(crate) mod finish;
 pub mod packet;
 pub mod plain;
 pub mod port;
@@ -36,6 +36,16 @@ pub trait Link {
     /// Queues or sends one frame, changing its tag as `retag` says. Answers for this frame, where that is known already;
     /// otherwise [`Transmit::Queued`], and the answer comes from [`Link::flush`].
     fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit;
+
+    /// What `transmit` would come to, without sending: as how many frames this one would leave, or why not. Only what can be known
+    /// beforehand: whether there is room, and whether the far side is switched on, is told by `transmit` alone.
+    ///
+    /// # Errors
+    /// The reason for which it would be dropped.
+    fn foretell(&self, frame: &Buffer, retag: Retag) -> Result<u64, DropReason> {
+        let _ = (frame, retag);
+        Ok(1)
+    }
 
     /// Ends a batch of transmissions: whatever was queued starts now. Appends the results that have become known, each for
     /// one frame that was `Queued`, in the order in which they were queued.

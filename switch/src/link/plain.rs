@@ -20,6 +20,7 @@ use crate::link::tap::{TapError, check_name, create_error, errno_of, query, set_
 use crate::link::tun::{self, Read};
 use crate::link::{Link, Received, Transmit, finish, sys};
 use crate::offload::segment::Segmenter;
+use crate::verdict::DropReason;
 use crate::vlan::Retag;
 use crate::vnet::VnetHeader;
 
@@ -122,6 +123,10 @@ impl Link for PlainTap {
         }
         let Some(retagged) = Retagged::new(frame.frame(), retag) else { return Transmit::Refused };
         tun::write_pieces(self.fd.as_fd(), &retagged.pieces().map(IoSlice::new))
+    }
+
+    fn foretell(&self, frame: &Buffer, _retag: Retag) -> Result<u64, DropReason> {
+        finish::foretell(frame)
     }
 
     fn flush(&mut self, _results: &mut Vec<Transmit>) {}

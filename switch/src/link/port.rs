@@ -10,6 +10,7 @@ use crate::link::packet::{PacketError, PacketPort};
 use crate::link::plain::PlainTap;
 use crate::link::tap::{Tap, TapError, query};
 use crate::link::{Link, Received, Transmit};
+use crate::verdict::DropReason;
 use crate::vlan::Retag;
 
 /// One of the links of a real host.
@@ -96,6 +97,14 @@ impl Link for PortLink {
             PortLink::Tap(tap) => tap.transmit(frame, retag),
             PortLink::Plain(tap) => tap.transmit(frame, retag),
             PortLink::Packet(port) => port.transmit(frame, retag),
+        }
+    }
+
+    fn foretell(&self, frame: &Buffer, retag: Retag) -> Result<u64, DropReason> {
+        match self {
+            PortLink::Tap(tap) => tap.foretell(frame, retag),
+            PortLink::Plain(tap) => tap.foretell(frame, retag),
+            PortLink::Packet(port) => port.foretell(frame, retag),
         }
     }
 

@@ -124,6 +124,12 @@ impl Segmenter {
 }
 
 impl Segments<'_> {
+    /// How many there are in all.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
     /// The next segment, in order. It lives in the scratch buffer until the one after it is asked for.
     #[expect(clippy::should_implement_trait, reason = "an iterator can not lend from itself")]
     pub fn next(&mut self) -> Option<Segment<'_>> {
