@@ -1,5 +1,6 @@
 //! The command line, as clap reads it. Nothing is decided here.
 
+mod explain;
 mod monitor;
 mod up;
 
@@ -19,6 +20,7 @@ use netns::network::EndpointKind;
 use netns::publish::PortMapping;
 use switch::mac::MacAddr;
 
+pub use self::explain::ExplainArgs;
 pub use self::monitor::MonitorArgs;
 pub use self::up::UpArgs;
 use crate::log;
@@ -95,6 +97,8 @@ pub enum Command {
     Bridge(BridgeCommand),
     /// What the switch has counted, by port
     Stats(StatsArgs),
+    /// What would become of a frame, step by step, and why; nothing is sent or changed
+    Explain(ExplainArgs),
     /// The four network modes side by side, in a scratch namespace of its own
     Demo(DemoArgs),
     /// The simulator: the same switch and manager in virtual time

@@ -16,7 +16,7 @@ use crate::daemon::{self, Options, Outcome};
 use crate::failure::{Failure, cause_of, io};
 use crate::output::{self, forgive, say};
 use crate::paths::Dirs;
-use crate::{demo, doctor, manual, monitor, run, several, show};
+use crate::{demo, doctor, explain, manual, monitor, run, several, show};
 
 /// Carries out a command; returns the exit status.
 ///
@@ -58,6 +58,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         Command::Bridge(BridgeCommand::Fdb(args)) => fdb(&dirs, args)?,
         Command::Bridge(BridgeCommand::Monitor(args)) => monitor::monitor(&dirs, &args)?,
         Command::Stats(args) => stats(&dirs, &args)?,
+        Command::Explain(args) => explain::explain(&dirs, &args)?,
         Command::Demo(args) => return demo::demo(args.world),
         Command::Sim(SimCommand::Demo(args)) => demo::simulate(&args)?,
         Command::Up(args) => up(&dirs, &args)?,

@@ -3,7 +3,7 @@
 //! * [`daemon`] owns the switch and the containers; [`client`] finds or starts one and asks it;
 //! * [`run`] is the caller's side of a foreground container, with [`terminal`] for people;
 //! * [`output`] prints; [`show`] turns answers into text; [`demo`] shows it all to somebody new;
-//! * [`metrics`] is what Prometheus reads, [`log`] what is logged;
+//! * [`explain`] is asked about a frame; [`metrics`] is what Prometheus reads, [`log`] what is logged;
 //! * [`doctor`] looks at the machine; [`manual`] explains the command line.
 //!
 //! Shims and inits are this very program under another first argument: see `netns::linux`.
@@ -16,6 +16,7 @@ mod commands;
 mod daemon;
 mod demo;
 mod doctor;
+mod explain;
 mod failure;
 mod log;
 mod manual;
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
     }
     let cli = match Cli::read() {
         Ok(cli) => cli,
-        Err(why) => return explain(&why),
+        Err(why) => return usage(&why),
     };
     log_to_stderr(cli.verbose, cli.log_format);
     let is_run = matches!(cli.command, Command::Run(_) | Command::Exec(_));
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
 }
 
 /// Help that was asked for, or what is wrong with the arguments.
-fn explain(why: &clap::Error) -> ExitCode {
+fn usage(why: &clap::Error) -> ExitCode {
     let printed = output::forgive(why.print()).map_err(|why| format!("print: {}", failure::cause_of(&why)));
     match (why.exit_code(), printed) {
         (0, Err(why)) => report(Failure::new(why)),

@@ -10,6 +10,10 @@ use crate::request::{NetworkOrder, Request, RunOrder};
 
 /// The longest text that names a container or a network, in bytes. Names and ids are shorter; what is longer is none.
 pub const MAX_TARGET: usize = 255;
+/// The longest name of a port, in bytes: a container's, a dot, and an interface's.
+pub const MAX_PORT_NAME: usize = MAX_TARGET + 1 + 15;
+/// The longest frame that is explained, in bytes: one more than the longest that there is.
+pub const MAX_FRAME: usize = switch::buffer::MAX_FRAME + 1;
 /// The longest host name that is looked at, in bytes.
 pub const MAX_HOSTNAME: usize = 255;
 /// The most further names of a container on a network.
@@ -118,6 +122,10 @@ pub fn check(request: &Request) -> Result<(), Refused> {
             few_aliases(aliases)
         }
         Request::Disconnect { network, container } => target(network).and_then(|()| target(container)),
+        Request::Explain { port, frame } => {
+            short("a port's name", port.len(), MAX_PORT_NAME)?;
+            short("the frame", frame.0.len(), MAX_FRAME)
+        }
     }
 }
 

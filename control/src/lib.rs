@@ -17,11 +17,12 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 //!
-//! The map: `request`, `answer`, `failure` are the messages; [`bounds`] is what they may say.
+//! The map: `request`, `answer`, `failure` are the messages, `frame_bytes` is a part of them; [`bounds`] is what they may say.
 
 mod answer;
 pub mod bounds;
 mod failure;
+mod frame_bytes;
 mod request;
 
 use netns::linux::wire::framing::{self, Envelope};
@@ -31,6 +32,7 @@ use serde::{Deserialize, Deserializer};
 pub use self::answer::{Answer, Bridge, Running, Shown, Station, Status, Told};
 pub use self::bounds::Refused;
 pub use self::failure::{Failure, OURS};
+pub use self::frame_bytes::{FrameBytes, NotHexadecimal};
 pub use self::request::{NetworkOrder, Request, RunOrder};
 
 /// A request that has come from a peer, and has been checked as it was read.

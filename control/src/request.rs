@@ -14,6 +14,8 @@ use netns::subnet::SubnetRequest;
 use serde::{Deserialize, Serialize};
 use switch::mac::MacAddr;
 
+use crate::frame_bytes::FrameBytes;
+
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -101,6 +103,13 @@ pub enum Request {
     Stations,
     /// Tell of what happens. Answer: nothing, once no event is missed any more; then one [`Told`](crate::Told) after the other.
     Monitor,
+    /// What would become of a frame. Answer: an [`Explanation`](switch::explain::Explanation), its ports by name.
+    Explain {
+        /// The port that it comes in by.
+        port: String,
+        /// The frame.
+        frame: FrameBytes,
+    },
 }
 
 /// What `run` asks.

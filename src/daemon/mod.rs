@@ -309,7 +309,8 @@ impl Daemon {
             | Request::Statistics
             | Request::Bridges
             | Request::Stations
-            | Request::Monitor => false,
+            | Request::Monitor
+            | Request::Explain { .. } => false,
         };
         if state.ending || (state.closing && comes_to_stay) {
             return None;

@@ -14,6 +14,7 @@ use netns::name::Id;
 use serde::Serialize;
 use serde_json::Value;
 use switch::engine::EngineError;
+use switch::vnet::VnetHeader;
 
 use super::clients::{Connected, PATIENCE};
 use super::state::State;
@@ -196,6 +197,7 @@ fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request
         Request::Statistics => value(ask_engine(&state, |dataplane, _| dataplane.statistics())?),
         Request::Bridges => bridges(&state),
         Request::Stations => stations(&state),
+        Request::Explain { port, frame } => explain(&state, &port, frame.0),
     }?;
     Ok(if warnings.is_empty() { Answer::Done(done) } else { Answer::Warned { done, warnings } })
 }
@@ -310,6 +312,15 @@ fn bridges(state: &State) -> Result<Value, Failure> {
 fn stations(state: &State) -> Result<Value, Failure> {
     let rows = ask_engine(state, |dataplane, now| dataplane.fdb(now))?;
     value(rows.into_iter().map(Station::new).collect::<Vec<_>>())
+}
+
+fn explain(state: &State, port: &str, frame: Vec<u8>) -> Result<Value, Failure> {
+    let name = port.to_owned();
+    let explanation =
+        ask_engine(state, move |plane, now| plane.explain_named(&name, &frame, VnetHeader::default(), now))?;
+    let gone =
+        || Failure::new(format_args!("no such port: {port}")).with_hint("`pontoon show` lists bridges and ports");
+    value(explanation.ok_or_else(gone)?)
 }
 
 type Plane = switch::dataplane::Dataplane<switch::link::port::PortLink>;

@@ -3,6 +3,7 @@
 pub mod bridges;
 pub mod containers;
 pub mod events;
+pub mod explain;
 pub mod stations;
 pub mod stats;
 

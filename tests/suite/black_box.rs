@@ -4,6 +4,7 @@ mod broken_streams;
 mod daemons;
 mod directories;
 mod environment;
+mod explain;
 mod foreground;
 mod growth;
 mod handover;
@@ -42,6 +43,7 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
         daemons::ALL,
         directories::ALL,
         environment::ALL,
+        explain::ALL,
         foreground::ALL,
         growth::ALL,
         handover::ALL,

@@ -19,6 +19,7 @@ use netns::manager::{ContainerView, NetworkDetails, NetworkView};
 use netns::network::EndpointKind;
 use switch::counters::PortCounters;
 use switch::dataplane::BridgeStatistics;
+use switch::explain::Explanation;
 use switch::mac::MacAddr;
 
 /// What is no record.
@@ -327,6 +328,8 @@ pub trait Lab {
     fn bridges(&mut self) -> Vec<Bridge>;
     fn fdb(&mut self) -> Vec<Station>;
     fn statistics(&mut self) -> Vec<BridgeStatistics>;
+    /// What would become of a frame that came in by a port.
+    fn explain(&mut self, port: &str, frame: &[u8]) -> Result<Explanation<String>, Refusal>;
     /// `stats --check`: for each port, rx = forwarded + flooded + local + drops; what is wrong, if not.
     fn check_law(&mut self) -> Result<(), String>;
     fn census(&mut self) -> Census;

@@ -5,6 +5,7 @@ mod crashes;
 mod data_plane;
 mod etc;
 mod events;
+mod explain;
 mod ipv6;
 mod lifecycle;
 mod modes;
@@ -58,6 +59,7 @@ pub fn in_both_worlds() -> impl Iterator<Item = &'static Scenario> {
         etc::ALL,
         events::ALL,
         ipv6::ALL,
+        explain::ALL,
         recovery::ALL,
         crashes::ALL,
     ]

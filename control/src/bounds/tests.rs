@@ -193,3 +193,15 @@ fn what_is_no_request_at_all_is_refused() {
     }
     assert_eq!(decode(b"{\"fds\":0,\"body\":\"hello\"}\n").expect("a request").body, Request::Hello);
 }
+
+#[test]
+fn a_frame_to_be_explained_is_as_long_as_one_can_be_and_its_port_has_a_name() {
+    let explain = |port: usize, frame: usize| {
+        check(&Request::Explain { port: "x".repeat(port), frame: crate::FrameBytes(vec![0; frame]) })
+    };
+    assert_eq!(explain(MAX_PORT_NAME, MAX_FRAME), Ok(()));
+    let (port, frame) = ("a port's name", "the frame");
+    let refused = |what, length, limit| Err(Refused::TooLong { what, length, limit });
+    assert_eq!(explain(MAX_PORT_NAME + 1, 0), refused(port, MAX_PORT_NAME + 1, MAX_PORT_NAME));
+    assert_eq!(explain(0, MAX_FRAME + 1), refused(frame, MAX_FRAME + 1, MAX_FRAME));
+}

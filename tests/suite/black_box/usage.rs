@@ -34,6 +34,10 @@ fn wrong_usage_ends_with_2() {
         &["exec", "web"],
         &["bridge", "fdb", "show", "br"],
         &["bridge", "fdb", "delete"],
+        &["explain"],
+        &["explain", "web"],
+        &["explain", "web", "ff", "g"],
+        &["explain", "web", "--from", "db"],
         &["up", "--bip", "172.30.0.0/16"],
         &["up", "--bip", "172.30.0.1/31"],
         &["demo", "--world", "mars"],
@@ -72,6 +76,7 @@ fn help_tells_of_every_command() {
         "show",
         "bridge",
         "stats",
+        "explain",
         "demo",
         "up",
         "down",
@@ -93,7 +98,7 @@ fn a_command_that_needs_a_daemon_says_that_there_is_none() {
     } else {
         "`pontoon up` starts one; `pontoon run` and `pontoon network` do so by themselves"
     };
-    for arguments in [&["ps"][..], &["show"], &["stats"], &["status"], &["inspect", "web"]] {
+    for arguments in [&["ps"][..], &["show"], &["explain", "web", "ff"], &["stats"], &["status"], &["inspect", "web"]] {
         let said = pontoon(arguments);
         assert_eq!((said.status, said.stdout.as_str()), (1, ""), "pontoon {}", arguments.join(" "));
         let expected = format!("pontoon: no daemon listens in /nowhere/run\nhint: {hint}\n");

@@ -23,6 +23,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sim::AddressState;
 use switch::dataplane::BridgeStatistics;
+use switch::explain::Explanation;
 use switch::mac::MacAddr;
 
 use self::inside::{Ear, Inside};
@@ -467,6 +468,12 @@ impl Lab for Linux {
 
     fn statistics(&mut self) -> Vec<BridgeStatistics> {
         self.json(&["stats"])
+    }
+
+    fn explain(&mut self, port: &str, frame: &[u8]) -> Result<Explanation<String>, Refusal> {
+        let digits: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
+        let said = self.attempt(&["explain", port, &digits, "--json"])?;
+        Ok(serde_json::from_str(&said).unwrap_or_else(|why| panic!("{said}: {why}")))
     }
 
     fn check_law(&mut self) -> Result<(), String> {

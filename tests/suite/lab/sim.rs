@@ -13,6 +13,7 @@ use netns::subnet::SubnetRequest;
 use sha2::{Digest, Sha256};
 use sim::{AddressState, SocketError, SocketId, World};
 use switch::dataplane::BridgeStatistics;
+use switch::explain::Explanation;
 use switch::fdb::EntryKind;
 use switch::mac::MacAddr;
 
@@ -262,6 +263,11 @@ impl Lab for Sim {
 
     fn statistics(&mut self) -> Vec<BridgeStatistics> {
         self.world.statistics()
+    }
+
+    fn explain(&mut self, port: &str, frame: &[u8]) -> Result<Explanation<String>, Refusal> {
+        let no_port = || Refusal { status: 1, message: format!("no such port: {port}") };
+        self.world.explain(port, frame).ok_or_else(no_port)
     }
 
     fn check_law(&mut self) -> Result<(), String> {
