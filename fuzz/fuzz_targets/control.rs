@@ -74,7 +74,8 @@ fn carry_out(world: &mut World, request: Request) {
         | Request::Stay
         | Request::Statistics
         | Request::Bridges
-        | Request::Stations => {}
+        | Request::Stations
+        | Request::Monitor => {}
         Request::Down => {
             world.down(Duration::from_secs(1)).expect("all containers end");
             world.up().expect("the next daemon starts");

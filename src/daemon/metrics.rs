@@ -83,11 +83,12 @@ fn read(daemon: &Daemon, format: Format) -> Result<String, Failure> {
     state.manager.reap(daemon.now());
     let _ = state.pump();
     let containers = state.manager.containers(true);
+    let (monitors, events_lost) = (state.listeners.count() as u64, state.listeners.lost());
     let networks = state.manager.bridge_networks().into_iter();
     let networks = networks.map(|network| (network.bridge.clone(), network.name.to_string())).collect();
     let bridges = ask_engine(&state, |dataplane, _| dataplane.statistics())?;
     drop(state);
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let about = About { version, started: daemon.started_at, networks, ..About::default() };
+    let about = About { version, started: daemon.started_at, networks, monitors, events_lost, ..About::default() };
     Ok(render(&bridges, &about.with_containers(&containers), format))
 }

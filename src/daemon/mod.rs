@@ -325,7 +325,7 @@ impl Daemon {
         for connection in state.connections.values() {
             let _ = connection.shutdown(std::net::Shutdown::Read);
         }
-        let is_there = |state: &mut State| state.clients > 0 || !state.listeners.is_empty();
+        let is_there = |state: &mut State| state.clients > 0 || state.listeners.count() > 0;
         let waited = self.changed.wait_timeout_while(state, FAREWELL, is_there);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }

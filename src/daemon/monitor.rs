@@ -37,6 +37,8 @@ const LISTENERS: usize = 32;
 #[derive(Default)]
 pub(super) struct Listeners {
     all: Vec<Arc<Mailbox>>,
+    /// How many events those have lost who ever listened.
+    lost: Arc<AtomicU64>,
 }
 
 impl Listeners {
@@ -47,9 +49,14 @@ impl Listeners {
         }
     }
 
-    /// Whether there are none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.all.is_empty()
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// How many events they have lost, and those before them.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 }
 
@@ -68,16 +75,18 @@ enum News {
 struct Mailbox {
     letters: Sender<Letter>,
     lost: AtomicU64,
+    lost_by_all: Arc<AtomicU64>,
     bell: EventFd,
     is_rung: AtomicBool,
 }
 
 impl Mailbox {
-    fn new() -> Result<(Arc<Self>, Receiver<Letter>), Failure> {
+    fn new(lost_by_all: &Arc<AtomicU64>) -> Result<(Arc<Self>, Receiver<Letter>), Failure> {
         let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
         let bell = bell.map_err(std::io::Error::from).map_err(io("make a mailbox"))?;
         let (letters, received) = bounded(MAILBOX);
-        let mailbox = Mailbox { letters, lost: AtomicU64::new(0), bell, is_rung: AtomicBool::new(false) };
+        let (lost, is_rung) = (AtomicU64::new(0), AtomicBool::new(false));
+        let mailbox = Mailbox { letters, lost, lost_by_all: Arc::clone(lost_by_all), bell, is_rung };
         Ok((Arc::new(mailbox), received))
     }
 
@@ -87,6 +96,7 @@ impl Mailbox {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
                 self.lost.fetch_add(1, Ordering::Relaxed);
+                self.lost_by_all.fetch_add(1, Ordering::Relaxed);
             }
             Err(TrySendError::Disconnected(_)) => return false,
         }
@@ -105,10 +115,10 @@ pub(super) fn serve(
     mut state: MutexGuard<'_, State>,
     channel: &mut Channel,
 ) -> Result<(), Failure> {
-    if state.listeners.all.len() >= LISTENERS {
+    if state.listeners.count() >= LISTENERS {
         return Err(Failure::new(format_args!("{LISTENERS} listen already")).with_hint("try again when some have gone"));
     }
-    let (mailbox, letters) = Mailbox::new()?;
+    let (mailbox, letters) = Mailbox::new(&state.listeners.lost)?;
     let posts = Arc::clone(&mailbox);
     let follower = Box::new(move |change: &Change| posts.post(News::Change(change.clone())));
     let there = state.engine.as_ref().ok_or(EngineError::Stopped).and_then(|engine| engine.follow(follower));
@@ -184,7 +194,8 @@ mod tests {
 
     #[test]
     fn who_does_not_keep_up_is_told_how_much_he_has_missed() {
-        let (mailbox, letters) = Mailbox::new().expect("a mailbox");
+        let lost = Arc::new(AtomicU64::new(0));
+        let (mailbox, letters) = Mailbox::new(&lost).expect("a mailbox");
         for count in 1..=MAILBOX as u64 + 3 {
             assert!(mailbox.post(News::Event(Event::Lost { count })));
         }
@@ -206,6 +217,7 @@ mod tests {
         assert_eq!(heard[0], Event::Lost { count: 1 });
         assert_eq!(heard[MAILBOX - 1], Event::Lost { count: MAILBOX as u64 });
         assert_eq!(heard[MAILBOX], Event::Lost { count: 3 }, "what was not kept");
+        assert_eq!(lost.load(Ordering::Relaxed), 3);
         drop(letters);
         assert!(!mailbox.post(News::Event(Event::Lost { count: 1 })), "nobody reads it any more");
     }

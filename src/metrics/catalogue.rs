@@ -98,6 +98,20 @@ pub(super) const CATALOGUE: &[Family] = &[
             about.containers.iter().map(|(state, count)| ((*state).to_owned(), *count)).collect()
         }),
     },
+    Family {
+        name: "pontoon_monitors",
+        kind: Kind::Gauge,
+        help: "How many listen to what happens (bridge monitor)",
+        labels: &[],
+        source: Source::Daemon(|about| vec![(String::new(), about.monitors)]),
+    },
+    Family {
+        name: "pontoon_monitor_events_lost",
+        kind: Kind::Counter,
+        help: "Events that were lost since who listened did not keep up",
+        labels: &[],
+        source: Source::Daemon(|about| vec![(String::new(), about.events_lost)]),
+    },
     port("pontoon_port_receive_packets", "Frames that came in; a super-frame is one", |it| it.counters.rx.packets),
     port("pontoon_port_receive_bytes", "Bytes of frames that came in, with their Ethernet headers", |it| {
         it.counters.rx.bytes

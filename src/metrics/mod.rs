@@ -60,6 +60,10 @@ pub struct About {
     pub started: u64,
     /// How many containers there are, by state.
     pub containers: BTreeMap<&'static str, u64>,
+    /// How many listen to `bridge monitor`.
+    pub monitors: u64,
+    /// How many events those have lost who ever did.
+    pub events_lost: u64,
     /// The networks, by their bridges.
     pub networks: BTreeMap<String, String>,
     /// The containers, by their ports.

@@ -46,6 +46,7 @@ fn metrics_are_had_from_the_control_socket() {
     assert!(values[received] > 0, "{values:?}");
     assert_eq!(values["pontoon_containers{state=\"running\"}"], 2);
     assert_eq!(values[&*format!("pontoon_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"))], 1);
+    assert_eq!((values["pontoon_monitors"], values["pontoon_monitor_events_lost_total"]), (0, 0));
     let newer =
         ask(socket(&lab), &GET.replace("Host:", "Accept: application/openmetrics-text; version=1.0.0\r\nHost:"));
     assert_eq!(newer.headers["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
