@@ -416,6 +416,32 @@ fn the_loopback_is_there_where_it_is_switched_on() {
 }
 
 #[test]
+fn where_nobody_else_can_be_nobody_is_asked() {
+    let mut world = world();
+    let none = start(&mut world, "none", "none");
+    world.add_interface(&none, "dummy", "10.0.0.1/24".parse().expect("an address")).expect("added");
+    world.set_ipv6(&none, "lo", true).expect("switched on");
+    world.set_ipv6(&none, "dummy", true).expect("switched on");
+    world.add_address(&none, "dummy", format!("{WEB}/64").parse().expect("an address")).expect("added");
+    let states: Vec<AddressState> =
+        world.ipv6_addresses(&none, "dummy").expect("seen").into_iter().map(|(_, state)| state).collect();
+    assert_eq!(states, [AddressState::Preferred; 2]);
+    assert!(world.ping(&none, WEB));
+    assert_eq!(world.ping_sized(&none, DB, 56), Err(SocketError::TimedOut));
+    let sent = world.interfaces(&none).expect("seen")[1].tx_packets;
+    assert_eq!(sent, 1, "the request itself, which is lost");
+}
+
+#[test]
+fn an_interface_that_carries_too_little_is_not_for_ipv6() {
+    let mut world = world();
+    for (name, mtu, outcome) in [("narrow", 1279, Err(SocketError::Invalid)), ("wide", 1280, Ok(()))] {
+        world.run(RunRequest { mtu: Some(mtu), ..request(name, "bridge") }, Program::Sleep).expect("a container");
+        assert_eq!(world.set_ipv6(&Place::container(name), "eth0", true), outcome, "{name}");
+    }
+}
+
+#[test]
 fn a_gateway_is_a_station_like_others() {
     let (mut world, _, db) = on_ipv6();
     let far: Ipv6Addr = "2001:db8::1".parse().expect("an address");
