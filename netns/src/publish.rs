@@ -5,6 +5,8 @@
 //! * A container has at most [`MAX_PORTS`] published ports, and no two of them want the same port of the host.
 //! * IPv4 only, and the host's port is always said: none is made up.
 
+pub mod clients;
+
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;

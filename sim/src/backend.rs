@@ -140,30 +140,28 @@ impl Backend for SimBackend {
         self.change(&Change::Other, |machine| machine.unpublish(id))
     }
 
-    // A simulated host forwards nothing from one interface to another, so that there is nothing to switch or to guard.
-
     fn forwarding(&mut self) -> Result<Option<String>, BackendError> {
-        Ok(None)
+        Ok(self.machine()?.forwarding())
     }
 
     fn forward(&mut self) -> Result<(), BackendError> {
-        Ok(())
+        self.change(&Change::Other, Machine::forward)
     }
 
-    fn stop_forwarding(&mut self, _before: &str) -> Result<(), BackendError> {
-        Ok(())
+    fn stop_forwarding(&mut self, before: &str) -> Result<(), BackendError> {
+        self.change(&Change::Other, |machine| machine.stop_forwarding(before))?
     }
 
-    fn protect(&mut self, _policy: &Policy, _before: Option<&str>) -> Result<(), BackendError> {
-        Ok(())
+    fn protect(&mut self, policy: &Policy, before: Option<&str>) -> Result<(), BackendError> {
+        self.change(&Change::Other, |machine| machine.protect(policy, before))?
     }
 
     fn poll_firewall(&mut self) -> FirewallNews {
-        FirewallNews::default()
+        self.machine().map_or_else(|_| FirewallNews::default(), |mut machine| machine.poll_firewall())
     }
 
-    fn foreign_drops(&mut self, _bridge: &str) -> Result<Vec<String>, BackendError> {
-        Ok(Vec::new())
+    fn foreign_drops(&mut self, bridge: &str) -> Result<Vec<String>, BackendError> {
+        Ok(self.machine()?.foreign_drops(bridge))
     }
 
     fn serve_names(&mut self, key: &str, gateway: Ipv4Addr, table: NameTable) -> Result<(), BackendError> {

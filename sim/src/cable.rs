@@ -13,7 +13,8 @@
 //!   a frame.)
 //!
 //! `shape` says what a cable is like, `line` what that does to the frames in one direction, `body` how they get in and out,
-//! `statistics` what is counted; `handle` is what tests hold of it. A cable may also join two switches ([`trunk`]).
+//! `statistics` what is counted; `handle` is what tests hold of it. A cable may also join two switches ([`trunk`]),
+//! or two hosts ([`wire`]): then the machine that the daemon runs on is where the switch is otherwise.
 
 mod body;
 mod handle;
@@ -31,7 +32,7 @@ use switch::verdict::DropReason;
 use switch::vlan::Retag;
 use switch::vnet::VnetHeader;
 
-use self::body::{Body, Far};
+use self::body::{Body, Far, Near};
 pub use self::handle::CableHandle;
 pub use self::shape::{Cable, QUEUE};
 pub use self::statistics::{CableDrop, CableStatistics, Direction};
@@ -39,6 +40,7 @@ use crate::clock::Wake;
 use crate::namespace::NamespaceId;
 use crate::offload::Frame;
 use crate::plant::Plant;
+use crate::rule::LineId;
 
 /// The number of a cable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,19 +72,37 @@ pub(crate) struct Observer {
     takes: Direction,
 }
 
-/// The interface's end. When it goes, the port goes.
+/// An interface's end. When it goes, the port goes.
 #[derive(Debug)]
-pub(crate) struct Jack(Rc<Body>);
+pub(crate) struct Jack {
+    body: Rc<Body>,
+    /// The way in which it sends.
+    sends: Direction,
+}
 
 /// A new cable's end in a namespace; the interface is not switched on yet.
 pub(crate) fn cable(id: CableId, plant: &Rc<Plant>, namespace: NamespaceId, shape: Cable) -> Jack {
-    Jack(Body::new(id, plant, Far::Interface(namespace), shape))
+    let body = Body::new(id, plant, Near::Port, Far::Interface(namespace), shape);
+    Jack { body, sends: Direction::ToSwitch }
+}
+
+/// A new cable between the machine and another host: its end on the machine, and the other's. Each has a name for people.
+pub(crate) fn wire(
+    id: CableId,
+    plant: &Rc<Plant>,
+    [machine, other]: [(NamespaceId, &str); 2],
+    shape: Cable,
+) -> [Jack; 2] {
+    let body = Body::new(id, plant, Near::Interface(machine.0), Far::Interface(other.0), shape);
+    *body.ports.borrow_mut() = [machine.1.to_owned(), other.1.to_owned()];
+    let end = |sends| Jack { body: Rc::clone(&body), sends };
+    [end(Direction::FromSwitch), end(Direction::ToSwitch)]
 }
 
 /// A new cable between two switches. Each end has a number.
 pub(crate) fn trunk(ids: [CableId; 2], plant: &Rc<Plant>, shape: Cable) -> CableHandle {
-    let body = Body::new(ids[0], plant, Far::Port(ids[1]), shape);
-    body.state.borrow_mut().up = true;
+    let body = Body::new(ids[0], plant, Near::Port, Far::Port(ids[1]), shape);
+    body.state.borrow_mut().up = [true; 2];
     CableHandle(body)
 }
 
@@ -161,7 +181,7 @@ impl Link for CableEnd {
             buffer.set_vnet(flight.frame.vnet);
             // The interface has sent one, however many of it arrive.
             if !flight.is_copy {
-                state.counters.count_tx(frame.len());
+                state.counters(self.takes).count_tx(frame.len());
             }
             body.plant.hops.take(flight.hops);
             into.push(shared);
@@ -171,7 +191,7 @@ impl Link for CableEnd {
 
     fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit {
         let (body, sends) = (&*self.body, self.takes.back());
-        let (gone, up) = (body.state.borrow().gone, body.state.borrow().up);
+        let (gone, up) = (body.state.borrow().gone, body.state.borrow().up[self.takes as usize]);
         if gone {
             return Transmit::Down;
         }
@@ -205,72 +225,86 @@ impl Jack {
     /// Another end for the switch, as a shim hands out another descriptor of the same TAP.
     pub(crate) fn switch_end(&self) -> CableEnd {
         // What piled up while nobody looked is seen by whoever looks now.
-        self.0.plant.clock.wake_now(Wake::Port(self.0.id));
-        CableEnd::new(&self.0, Direction::ToSwitch)
+        self.body.plant.clock.wake_now(Wake::Port(self.body.id));
+        CableEnd::new(&self.body, Direction::ToSwitch)
+    }
+
+    /// Whether it leads to a switch.
+    pub(crate) fn leads_to_switch(&self) -> bool {
+        self.body.near == Near::Port
     }
 
     pub(crate) fn id(&self) -> CableId {
-        self.0.id
+        self.body.id
     }
 
-    /// Whether nothing is on its way to the switch.
+    /// The direction in which frames come.
+    pub(crate) fn line(&self) -> LineId {
+        LineId { cable: self.body.id, direction: self.sends.back() }
+    }
+
+    /// Whether nothing is on its way from here.
     pub(crate) fn is_silent(&self) -> bool {
-        self.0.state.borrow_mut().path(Direction::ToSwitch).line.next_arrival().is_none()
+        self.body.state.borrow_mut().path(self.sends).line.next_arrival().is_none()
     }
 
     /// What tests hold of it.
     pub(crate) fn handle(&self) -> CableHandle {
-        CableHandle(Rc::clone(&self.0))
+        CableHandle(Rc::clone(&self.body))
     }
 
-    /// Sends a frame to the switch; it is lost and counted if there is no room for it.
+    /// Sends a frame; it is lost and counted if there is no room for it.
     pub(crate) fn send(&self, frame: impl Into<Frame>) {
         // (Those who ask for no answer find the loss in the counters. What a host has made of one can be cut.)
-        let frames = self.0.on_the_wire(Direction::ToSwitch, frame.into()).unwrap_or_default();
+        let frames = self.body.on_the_wire(self.sends, frame.into()).unwrap_or_default();
         for frame in frames {
-            let _ = self.handle().send(frame);
+            let _ = self.handle().send(self.sends, frame);
         }
     }
 
     /// Whether super-frames can be sent, and checksums left to others.
     pub(crate) fn offloads(&self) -> bool {
-        self.0.state.borrow().offloads
+        self.body.state.borrow().offloads
     }
 
     /// Says whether they can.
     pub(crate) fn set_offload(&self, offloads: bool) {
-        self.0.state.borrow_mut().offloads = offloads;
+        self.body.state.borrow_mut().offloads = offloads;
     }
 
     /// The next frame that has arrived. One that arrives at an interface that is switched off meanwhile is lost.
     pub(crate) fn receive(&self) -> Option<Frame> {
-        let (body, state) = (&*self.0, &mut *self.0.state.borrow_mut());
-        if !state.up {
-            state.counters.rx_dropped += body.discard(state, Direction::FromSwitch, CableDrop::Off);
+        let (body, state, takes) = (&*self.body, &mut *self.body.state.borrow_mut(), self.sends.back());
+        if !state.up[self.sends as usize] {
+            state.counters(self.sends).rx_dropped += body.discard(state, takes, CableDrop::Off);
         }
-        let flight = body.take(state, Direction::FromSwitch)?;
-        state.counters.count_rx(flight.frame.bytes.len());
+        let flight = body.take(state, takes)?;
+        let len = flight.frame.bytes.len();
+        state.counters(self.sends).count_rx(len);
+        if !self.leads_to_switch() && !flight.is_copy {
+            state.counters(takes).count_tx(len);
+        }
         Some(flight.frame)
     }
 
     pub(crate) fn set_up(&self, up: bool) {
-        self.0.state.borrow_mut().up = up;
+        self.body.state.borrow_mut().up[self.sends as usize] = up;
     }
 
     pub(crate) fn counters(&self) -> Counters {
-        self.0.state.borrow().counters
+        self.body.state.borrow().counters[self.sends as usize]
     }
 
     /// A frame came that nothing on this machine understands.
     pub(crate) fn count_unknown(&self) {
-        self.0.state.borrow_mut().counters.rx_dropped += 1;
+        self.body.state.borrow_mut().counters(self.sends).rx_dropped += 1;
     }
 }
 
 impl Drop for Jack {
     fn drop(&mut self) {
-        self.0.state.borrow_mut().gone = true;
-        self.0.plant.clock.wake_now(Wake::Port(self.0.id));
+        self.body.state.borrow_mut().gone = true;
+        self.body.plant.clock.wake_now(Wake::Port(self.body.id));
     }
 }
 
@@ -344,7 +378,7 @@ mod tests {
         let plant = Rc::new(Plant::new(clock.clone(), 0));
         let jack = cable(CableId(1), &plant, NamespaceId(0), Cable { latency: Duration::ZERO, ..Cable::default() });
         jack.set_up(true);
-        let (mut end, mut pool, mut taken) = (CableEnd::new(&jack.0, Direction::ToSwitch), Pool::new(9), Vec::new());
+        let (mut end, mut pool, mut taken) = (CableEnd::new(&jack.body, Direction::ToSwitch), Pool::new(9), Vec::new());
         for sent in 1..=2 {
             jack.send(vec![0; 60]);
             assert_eq!(clock.pop_due(), Some(Wake::Port(CableId(1))));

@@ -151,12 +151,24 @@ impl Namespace {
         data: &[u8],
         now: Instant,
     ) -> Result<(), SocketError> {
-        let to = to.into();
-        let (source, to) = self.ends_of_datagram(socket, to)?;
+        let (source, to) = self.ends_of_datagram(socket, to.into())?;
+        self.send_datagram_from(socket, source.ip(), to, data, now)
+    }
+
+    /// The same, from one of the own addresses.
+    pub(crate) fn send_datagram_from(
+        &mut self,
+        socket: u64,
+        from: IpAddr,
+        to: SocketAddr,
+        data: &[u8],
+        now: Instant,
+    ) -> Result<(), SocketError> {
+        let local = self.stack.datagram_local(socket).ok_or(SocketError::Closed)?;
         if Packet::datagram_len(to.ip(), data.len()) > usize::from(u16::MAX) {
             return Err(SocketError::MessageSize);
         }
-        self.send(Packet::datagram(source, to, data), now)
+        self.send(Packet::datagram(SocketAddr::new(from, local.port()), to, data), now)
     }
 
     /// `sendto` with `UDP_SEGMENT`: several datagrams of so many bytes each, of which the last may be shorter. They leave in one
@@ -188,7 +200,7 @@ impl Namespace {
     /// `recvfrom`: the next datagram, and from where it is.
     pub(crate) fn receive_datagram(&mut self, socket: u64) -> Result<Option<(SocketAddr, Vec<u8>)>, SocketError> {
         let received = self.stack.receive_datagram(socket)?;
-        Ok(received.map(|(from, data)| (self.as_seen(socket, from, from.ip()), data)))
+        Ok(received.map(|(from, _, data)| (self.as_seen(socket, from, from.ip()), data)))
     }
 
     /// `close`.
@@ -220,6 +232,27 @@ impl Namespace {
         let source = self.source_to(to)?;
         let echo = Echo { reply: false, id: ECHO_ID, sequence, data: pattern(size) };
         self.send(Packet::echo(source, to.ip(), &echo), now)
+    }
+
+    /// Sends an echo request that may have so many hops.
+    pub(crate) fn probe(&mut self, to: Ipv4Addr, sequence: u16, ttl: u8, now: Instant) -> Result<(), SocketError> {
+        let source = self.route(to)?.source;
+        let echo = Echo { reply: false, id: ECHO_ID, sequence, data: Vec::new() };
+        let mut packet = Packet::echo(source, to.into(), &echo);
+        while packet.ttl() > ttl {
+            packet.decrement_ttl();
+        }
+        self.send(packet, now)
+    }
+
+    /// Takes the answer to it, if it has come: who answered, or who could not pass it on.
+    pub(crate) fn take_probe(&mut self, to: Ipv4Addr, sequence: u16) -> Option<Ipv4Addr> {
+        if self.take_echo_reply(to.into(), sequence, 0) {
+            return Some(to);
+        }
+        let is_about = |(_, about): &(Ipv4Addr, Echo)| about.id == ECHO_ID && about.sequence == sequence;
+        let found = self.errors.iter().position(is_about)?;
+        Some(self.errors.swap_remove(found).0)
     }
 
     /// Takes the answer to an echo request, if it has come with all of its data.

@@ -11,6 +11,7 @@ use crate::cable::{CableId, Counters, Jack};
 use crate::inet6::Inet6;
 use crate::neighbour::Neighbours;
 use crate::offload::Frame;
+use crate::rule::LineId;
 use crate::wire::Packet;
 
 /// How many frames a sniffer that nobody reads keeps.
@@ -37,7 +38,7 @@ pub(crate) struct Interface {
 pub(crate) enum Kind {
     /// The namespace itself.
     Loopback(Counters),
-    /// A port of the switch.
+    /// A port of the switch, or another host.
     Cable(Jack),
     /// Nothing: what is sent is counted and lost.
     Dummy(Counters),
@@ -48,6 +49,14 @@ impl Kind {
     pub(crate) fn cable(&self) -> Option<CableId> {
         match self {
             Kind::Cable(jack) => Some(jack.id()),
+            Kind::Loopback(_) | Kind::Dummy(_) => None,
+        }
+    }
+
+    /// The direction of that cable in which frames come.
+    pub(crate) fn line(&self) -> Option<LineId> {
+        match self {
+            Kind::Cable(jack) => Some(jack.line()),
             Kind::Loopback(_) | Kind::Dummy(_) => None,
         }
     }

@@ -55,11 +55,13 @@
 //!   all cables of a world share; `hops`: how a loop of switches is found;
 //! * [`rule`]: what is to become of frames on a cable ([`Rule`], [`Fate`]), and [`fault`]: rules ready made, from loss to
 //!   partition; `chance`: where they take it from;
-//! * `wire`, `neighbour`, `interface`, `namespace`: IPv4 on Ethernet, as Linux does it; `inet6`: IPv6, which is on no
-//!   interface of a container until it is switched on ([`World::set_ipv6`]); `stack`: TCP and UDP, by smoltcp, which
+//! * `wire`, `icmp`, `neighbour`, `interface`, `namespace`: IPv4 on Ethernet, as Linux does it; `inet6`: IPv6, which is on no
+//!   interface of a container until it is switched on ([`World::set_ipv6`]); `forward`, `router`: what a host passes on,
+//!   through which rules and under whose address; `stack`: TCP and UDP, by smoltcp, which
 //!   nothing else knows; `offload`: super-frames; `socket` and `calls`: ports and the calls of programs;
 //! * `program`: what the command of a container does, as plain data or as code; `machine`: all that outlives a daemon;
-//!   `backend`: what the manager asks of it ([`SimBackend`], a [`netns::backend::Backend`]);
+//!   `publisher`: who
+//!   has published ports; `backend`: what the manager asks of it ([`SimBackend`], a [`netns::backend::Backend`]);
 //! * `executor`, `context`, `processes`: who runs when, who calls, and what a process owns; `process`: programs as state
 //!   machines ([`Process`]); [`net`], [`time`], [`task`]: what async programs are written with;
 //! * `world`: [`World`], the loop around all of it and the verbs of scenarios.
@@ -74,7 +76,7 @@
 //! What programs compute takes no time, and all of them share one thread. One that never awaits anything holds the world still.
 //!
 //! What it does not do: fragments, extension headers of IPv6, routers that announce themselves and hosts that ask for them,
-//! reports of who is in which group (MLD), forwarding between interfaces. A cable has no rate unless it is given one: then TCP
+//! reports of who is in which group (MLD), forwarding of IPv6. A cable has no rate unless it is given one: then TCP
 //! runs as fast as its windows allow.
 
 mod backend;
@@ -86,7 +88,9 @@ mod context;
 mod executor;
 mod exit;
 pub mod fault;
+mod forward;
 mod hops;
+mod icmp;
 mod inet6;
 mod interface;
 mod machine;
@@ -98,6 +102,8 @@ mod plant;
 mod process;
 mod processes;
 mod program;
+mod publisher;
+mod router;
 pub mod rule;
 mod socket;
 mod stack;
@@ -114,6 +120,7 @@ pub use crate::exit::Exit;
 pub use crate::inet6::AddressState;
 pub use crate::process::{Calls, Next, Process};
 pub use crate::program::{Command, Program, print};
+pub use crate::router::{ForwardDrop, ForwardStatistics};
 pub use crate::rule::{Fate, LineId, Passage, Rule, RuleGuard, Scope};
 pub use crate::socket::{SocketError, SocketId};
 pub use crate::trace::Capture;

@@ -4,6 +4,7 @@
 //! such as a gateway interface once neither a daemon nor a container of its network is left.
 
 mod container;
+mod guard;
 mod names;
 mod publish;
 
@@ -13,12 +14,14 @@ use std::rc::Rc;
 
 use ipnet::Ipv4Net;
 use netns::backend::BackendError;
-use netns::lease::Lease;
+use netns::lease::{DEFAULT_MTU, Lease};
 use netns::name::Id;
+use switch::mac::MacAddr;
 
 pub(crate) use self::container::{Container, State};
+use self::guard::Guard;
 use self::names::Responder;
-use crate::cable::{Cable, CableEnd, CableId, cable};
+use crate::cable::{Cable, CableEnd, CableId, cable, wire};
 use crate::clock::{Clock, mix};
 use crate::context::WorldId;
 use crate::executor::Executor;
@@ -29,6 +32,12 @@ use crate::processes::Processes;
 
 /// The host's namespace, which is always there.
 pub(crate) const HOST: NamespaceId = NamespaceId(0);
+/// What the interface of a host outside is called there.
+pub(crate) const OUTSIDE_INTERFACE: &str = "eth0";
+/// What the MACs of the host's own interfaces begin with; their address follows.
+pub(crate) const HOST_OUI: [u8; 2] = [0x52, 0x54];
+/// What those of hosts outside begin with.
+const OUTSIDE_OUI: [u8; 2] = [0x52, 0x56];
 
 /// The machine that a daemon runs on.
 #[derive(Debug)]
@@ -45,6 +54,8 @@ pub(crate) struct Machine {
     shape: Cable,
     pub(crate) namespaces: BTreeMap<NamespaceId, Namespace>,
     pub(crate) containers: BTreeMap<Id, Container>,
+    /// The hosts outside, by name.
+    pub(crate) outside: BTreeMap<String, NamespaceId>,
     /// The host's interfaces that are gateways of ours.
     gateways: Vec<String>,
     pub(crate) disk: BTreeMap<String, String>,
@@ -66,6 +77,7 @@ pub(crate) struct Machine {
     next_socket: u64,
     pub(crate) crash: Option<Crash>,
     pub(crate) daemon: Daemon,
+    guard: Guard,
 }
 
 /// The process id of the daemon.
@@ -104,6 +116,7 @@ impl Machine {
             shape,
             namespaces: BTreeMap::new(),
             containers: BTreeMap::new(),
+            outside: BTreeMap::new(),
             gateways: Vec::new(),
             disk: BTreeMap::new(),
             responders: BTreeMap::new(),
@@ -119,6 +132,7 @@ impl Machine {
             next_socket: 0,
             crash: None,
             daemon: Daemon::None,
+            guard: Guard::default(),
         };
         machine.new_namespace();
         // The host has IPv6, if only to itself; containers have none (see the Linux backend).
@@ -147,8 +161,8 @@ impl Machine {
     pub(crate) fn open_gateway(&mut self, name: &str, lease: &Lease) -> Result<CableEnd, BackendError> {
         if let Some(interface) = self.namespace(HOST).interface(name) {
             return match &interface.kind {
-                Kind::Cable(jack) => Ok(jack.switch_end()),
-                Kind::Loopback(_) | Kind::Dummy(_) => Err(BackendError::NameTaken(name.to_owned())),
+                Kind::Cable(jack) if jack.leads_to_switch() => Ok(jack.switch_end()),
+                Kind::Cable(_) | Kind::Loopback(_) | Kind::Dummy(_) => Err(BackendError::NameTaken(name.to_owned())),
             };
         }
         self.gateways.push(name.to_owned());
@@ -179,11 +193,13 @@ impl Machine {
         self.end_responders();
         self.ended.clear();
         self.drop_gateways();
+        self.router().reset();
     }
 
     /// A daemon starts. It is told of ends that it lives to see; of earlier ones it asks itself.
     pub(crate) fn daemon_starts(&mut self) {
         self.daemon = Daemon::Alive;
+        self.guard = Guard::default();
         self.ended.clear();
         self.unpublished.clear();
     }
@@ -219,7 +235,7 @@ impl Machine {
         }
     }
 
-    fn new_namespace(&mut self) -> NamespaceId {
+    pub(crate) fn new_namespace(&mut self) -> NamespaceId {
         let id = NamespaceId(self.next_namespace);
         self.next_namespace += 1;
         let seed = mix(self.seed ^ u64::from(id.0) << 32);
@@ -235,6 +251,26 @@ impl Machine {
     /// What new cables are like.
     pub(crate) fn shape(&self) -> Cable {
         self.shape
+    }
+
+    /// Joins the host and another one, whose namespace is there, by a cable.
+    /// `name` is what its end of the cable is called in traces.
+    pub(crate) fn wire_up(
+        &mut self,
+        (interface, address): (&str, Ipv4Net),
+        other: NamespaceId,
+        name: &str,
+        there: Ipv4Net,
+    ) {
+        let names = [(HOST, interface), (other, name)];
+        let jacks = wire(self.new_cable(), &self.plant, names, self.shape);
+        let ends = [(HOST, interface, address, HOST_OUI), (other, OUTSIDE_INTERFACE, there, OUTSIDE_OUI)];
+        for (jack, (namespace, interface, address, [a, b])) in jacks.into_iter().zip(ends) {
+            jack.set_offload(self.offload);
+            let [c, d, e, f] = address.addr().octets();
+            let mac = MacAddr([a, b, c, d, e, f]);
+            self.namespace(namespace).add(Interface::new(interface, mac, DEFAULT_MTU, Kind::Cable(jack)), address);
+        }
     }
 
     fn plug_in(

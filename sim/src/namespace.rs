@@ -3,8 +3,8 @@
 //! The rules it keeps:
 //!
 //! * What is sent to an own address or to 127/8 goes through `lo`; everything else by the longest matching prefix.
-//! * A packet is taken in at any interface if its destination is an own address (Linux's weak host model), or broadcast.
-//!   Nothing is forwarded from one interface to another.
+//! * A packet is taken in at any interface if its destination is an own address (Linux's weak host model), or broadcast. What
+//!   becomes of others is in [`crate::forward`].
 //! * A packet longer than the interface's MTU is not sent; nothing is fragmented.
 //! * IPv6 has rules of its own, which are in a file of its own.
 //! * An interface that is switched off loses its routes; switched on again, it has those of its addresses only.
@@ -23,9 +23,11 @@ use switch::time::Instant;
 
 use crate::cable::{CableId, Counters};
 use crate::clock::{Clock, Wake};
+use crate::icmp;
 use crate::interface::{Interface, Kind};
 use crate::neighbour::{Certainty, Due};
 use crate::offload::Frame;
+use crate::router::Router;
 use crate::socket::{Interest, Owner, Ports, Protocol, SocketError};
 use crate::stack::Stack;
 use crate::wire::{self, Arp, Echo, Packet};
@@ -58,6 +60,8 @@ pub(crate) struct Namespace {
     pub(crate) ports: Ports,
     /// Echo replies that came: from where, and which.
     pub(crate) replies: Vec<(IpAddr, Echo)>,
+    /// Errors about echo requests that came: from where, and about which.
+    pub(crate) errors: Vec<(Ipv4Addr, Echo)>,
     /// Which process has which socket.
     pub(crate) owners: BTreeMap<u64, Owner>,
     /// Who is to be told that a call on a socket has something to say by now.
@@ -65,13 +69,15 @@ pub(crate) struct Namespace {
     /// When it was last found that nobody has an address.
     unreachable: BTreeMap<IpAddr, Instant>,
     next_wake: Option<Instant>,
+    /// What is done with packets of others.
+    pub(crate) router: Router,
 }
 
 /// Where a packet is to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
-    interface: usize,
-    next_hop: IpAddr,
+    pub(crate) interface: usize,
+    pub(crate) next_hop: IpAddr,
     /// The source address of a packet that says none.
     pub(crate) source: IpAddr,
 }
@@ -89,10 +95,12 @@ impl Namespace {
             stack: Stack::new(seed, 1500),
             ports: Ports::default(),
             replies: Vec::new(),
+            errors: Vec::new(),
             owners: BTreeMap::new(),
             waiters: BTreeMap::new(),
             unreachable: BTreeMap::new(),
             next_wake: None,
+            router: Router::default(),
         }
     }
 
@@ -142,7 +150,14 @@ impl Namespace {
         self.interfaces.retain(|interface| interface.name != name);
         self.defaults.retain(|(_, via)| via != name);
         self.defaults6.retain(|(_, via)| via != name);
+        self.router.forwarding.forget(name);
         self.fit_mtu();
+    }
+
+    pub(crate) fn set_mtu(&mut self, name: &str, mtu: u32) -> Option<()> {
+        self.interface(name)?.mtu = mtu;
+        self.fit_mtu();
+        Some(())
     }
 
     pub(crate) fn set_link(&mut self, name: &str, up: bool) -> bool {
@@ -217,26 +232,38 @@ impl Namespace {
         by_default.ok_or(SocketError::NetworkUnreachable)
     }
 
-    /// Sends a packet on its way.
+    /// Sends a packet that begins here on its way.
     pub(crate) fn send(&mut self, mut packet: Packet, now: Instant) -> Result<(), SocketError> {
-        let to = packet.destination();
+        let tracked = self.router.track(&mut packet, now);
         let route = self.route_of(&packet)?;
-        let len = packet.ip().len();
-        let is_broadcast = self.is_broadcast(to);
-        let interface = &mut self.interfaces[route.interface];
+        let interface = &self.interfaces[route.interface];
         if packet.wire_len() > interface.mtu as usize {
             return Err(SocketError::MessageSize);
         }
-        if interface.offloads() {
+        let offloads = interface.offloads();
+        if let Err(why) = self.masquerade(&mut packet, route, tracked, now) {
+            self.drop_forwarded(why);
+            return Err(SocketError::NotPermitted);
+        }
+        if offloads {
             packet.begin_checksum();
         }
+        self.emit(route, packet, now);
+        Ok(())
+    }
+
+    /// Puts a packet on the wire, or keeps it until its next hop is known.
+    pub(crate) fn emit(&mut self, route: Route, packet: Packet, now: Instant) {
+        let (len, to) = (packet.ip().len(), packet.destination());
+        let is_broadcast = self.is_broadcast(to);
+        let interface = &mut self.interfaces[route.interface];
         if matches!(interface.kind, Kind::Loopback(_)) {
             interface.count_loop(len);
             if self.looped.len() < BACKLOG {
                 self.looped.push_back((now + LOOP, packet));
             }
             self.wake_at(now + LOOP);
-            return Ok(());
+            return;
         }
         let mac = interface.mac;
         if is_broadcast {
@@ -251,7 +278,6 @@ impl Namespace {
             interface.send(packet.into_frame(station, mac));
         }
         self.ask_neighbours(now);
-        Ok(())
     }
 
     /// Looks what there is to do: frames, packets, timers.
@@ -325,7 +351,8 @@ impl Namespace {
             return;
         }
         let destination = wire::mac(&frame);
-        let is_ours = destination == interface.mac || destination.is_multicast();
+        let mac = interface.mac;
+        let is_ours = destination == mac || destination.is_multicast();
         let mut ethertype = u16::from_be_bytes([frame[12], frame[13]]);
         if ethertype == wire::TYPE_VLAN && frame.len() >= wire::ETHERNET + 4 {
             // A tag with a priority and no VLAN is as good as none; any other VLAN is somebody else's.
@@ -348,7 +375,7 @@ impl Namespace {
                 }
                 let Some(packet) = Packet::from_frame(frame) else { return };
                 if !packet.source().is_loopback() && !packet.destination().is_loopback() {
-                    self.take_packet(packet, index, now);
+                    self.arrive(index, packet, destination == mac, now);
                 }
             }
             wire::TYPE_ARP | wire::TYPE_IPV4 | wire::TYPE_IPV6 => {}
@@ -377,7 +404,7 @@ impl Namespace {
         }
     }
 
-    fn take_packet(&mut self, packet: Packet, index: usize, now: Instant) {
+    pub(crate) fn take_packet(&mut self, packet: Packet, index: usize, now: Instant) {
         let to = packet.destination();
         let local = match to {
             IpAddr::V4(_) => self.is_local(to),
@@ -389,7 +416,10 @@ impl Namespace {
             return self.take_ndp(index, &packet, now);
         }
         match packet.protocol() {
-            wire::ICMP | wire::ICMPV6 if local => self.take_echo(&packet, now),
+            wire::ICMP | wire::ICMPV6 if local => {
+                self.take_error(&packet, now);
+                self.take_echo(&packet, now);
+            }
             wire::UDP if local && to.is_multicast() && !self.expects_datagrams(&packet) => {}
             wire::TCP if to.is_multicast() => {}
             wire::TCP if local => self.stack.push(packet, scope),
@@ -400,7 +430,7 @@ impl Namespace {
     }
 
     /// Whether an address is that of all stations.
-    fn is_broadcast(&self, ip: IpAddr) -> bool {
+    pub(crate) fn is_broadcast(&self, ip: IpAddr) -> bool {
         match ip {
             IpAddr::V4(ip) => ip.is_broadcast() || self.addresses().any(|(_, own)| is_broadcast_of(own, ip)),
             // IPv6 has groups.
@@ -411,6 +441,19 @@ impl Namespace {
     /// Whether some socket is bound to the port: a broadcast to any other is no error, but nothing.
     fn expects_datagrams(&self, packet: &Packet) -> bool {
         packet.destination_port().is_some_and(|port| self.ports.has(Protocol::Udp, port))
+    }
+
+    /// A router says that it can not pass something on.
+    fn take_error(&mut self, packet: &Packet, now: Instant) {
+        if let Some(icmp::NET_UNREACHABLE | icmp::HOST_UNREACHABLE) = icmp::kind(packet)
+            && let Some(to) = icmp::subject_destination(packet)
+        {
+            self.unreachable.insert(to.into(), now);
+        }
+        if let (IpAddr::V4(from), Some(echo)) = (packet.source(), icmp::subject_echo(packet)) {
+            self.errors.drain(..self.errors.len().saturating_sub(REPLIES));
+            self.errors.push((from, echo));
+        }
     }
 
     fn take_echo(&mut self, packet: &Packet, now: Instant) {
@@ -447,6 +490,7 @@ impl Namespace {
                     }
                     Due::Failed(packets) => {
                         self.unreachable.extend(packets.iter().map(|packet| (packet.destination(), now)));
+                        self.give_up(packets, now);
                     }
                 }
             }

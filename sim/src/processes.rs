@@ -1,4 +1,4 @@
-//! The processes of programs that are code: on the host, or in a container, with whose command they end.
+//! The processes of programs that are code: on a host, or in a container, with whose command they end.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,8 @@ pub(crate) struct Process {
     pub(crate) namespace: NamespaceId,
     /// The container in whose PID namespace it is.
     pub(crate) container: Option<Id>,
+    /// Whether it does what a test told it, and is no part of the machine.
+    pub(crate) is_program: bool,
 }
 
 /// All of them, by process id.
@@ -54,9 +56,12 @@ impl Machine {
         }
     }
 
-    /// Ends all processes of a container, or, with `None`, those that are in none.
+    /// Ends all processes of a container, or, with `None`, those on the host that are in none.
     pub(crate) fn end_processes(&mut self, container: Option<&Id>) {
-        let is_in = |(pid, process): (&u32, &Process)| (process.container.as_ref() == container).then_some(*pid);
+        let is_in = |(pid, process): (&u32, &Process)| {
+            let is_here = container.is_some() || process.namespace == HOST;
+            (is_here && process.container.as_ref() == container).then_some(*pid)
+        };
         let own: Vec<u32> = self.processes.iter().filter_map(is_in).collect();
         own.into_iter().for_each(|pid| self.end_process(pid));
     }
@@ -92,13 +97,6 @@ impl Machine {
             files.update(&container.files);
         }
         files
-    }
-
-    /// Where a process that is started beside the command of a container, or on the host, is to be.
-    pub(crate) fn beside(&self, container: Option<&Id>) -> Option<(NamespaceId, Option<Id>)> {
-        let Some(id) = container else { return Some((HOST, None)) };
-        let container = self.containers.get(id).filter(|container| container.is_alive())?;
-        Some((container.namespace, Some(id.clone())))
     }
 
     fn command_of(&self, pid: u32) -> Option<Id> {

@@ -36,7 +36,8 @@ pub enum SocketError {
     /// ENETUNREACH: no route leads there.
     #[error("Network is unreachable")]
     NetworkUnreachable,
-    /// EPERM: of IPv6, at an interface where it is switched off.
+    /// EPERM: of IPv6, at an interface where it is switched off; or no port or no place is left for a connection that is to
+    /// leave under another address.
     #[error("Operation not permitted")]
     NotPermitted,
     /// EMSGSIZE: longer than the interface's MTU.

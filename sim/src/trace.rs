@@ -34,7 +34,7 @@ pub use self::capture::Capture;
 use self::capture::Recording;
 use self::describe::describe;
 use self::hash::Hash;
-use crate::cable::CableDrop;
+use crate::cable::{CableDrop, Direction};
 use crate::namespace::NamespaceId;
 use crate::rule::{LineId, Resolved};
 
@@ -61,6 +61,8 @@ pub(crate) struct Where<'a> {
     pub(crate) port: &'a str,
     /// Whether a switch sends it there, not an interface.
     pub(crate) by_switch: bool,
+    /// Whether it goes to an interface, not to a switch.
+    pub(crate) to_interface: bool,
 }
 
 /// What happened to it.
@@ -124,10 +126,12 @@ impl Trace {
         }
         match what {
             What::Sent(by) => {
-                if at.by_switch {
-                    state.record(now, at, Way::Out, &by.join(", "), frame);
-                } else {
+                if !at.by_switch {
                     state.write(now, at.port, "sends", Some(frame));
+                }
+                // (What goes to a switch is recorded with its verdict.)
+                if at.to_interface || at.by_switch {
+                    state.record(now, at, at.way(), &by.join(", "), frame);
                 }
                 if !by.is_empty() {
                     state.write(now, at.port, &format!("changes ({})", by.join(", ")), Some(frame));
@@ -135,10 +139,9 @@ impl Trace {
             }
             What::Lost(why) => {
                 state.write(now, at.port, &format!("loses ({why})"), Some(frame));
-                let way = if at.by_switch { Way::Out } else { Way::In };
-                state.record(now, at, way, &format!("lost: {why}"), frame);
+                state.record(now, at, at.way(), &format!("lost: {why}"), frame);
             }
-            What::Arrived if at.is_for_interface() => state.write(now, at.port, "receives", Some(frame)),
+            What::Arrived if at.to_interface => state.write(now, at.port, "receives", Some(frame)),
             // The switch's verdict says so.
             What::Arrived => {}
         }
@@ -183,8 +186,12 @@ impl State {
 }
 
 impl Where<'_> {
-    fn is_for_interface(&self) -> bool {
-        self.namespace.is_some() && self.by_switch
+    /// As the machine sees it.
+    fn way(&self) -> Way {
+        match self.line.direction {
+            Direction::ToSwitch if !self.by_switch => Way::In,
+            Direction::ToSwitch | Direction::FromSwitch => Way::Out,
+        }
     }
 
     fn code(&self) -> u64 {

@@ -22,6 +22,10 @@ use switch::dataplane::BridgeStatistics;
 use switch::explain::Explanation;
 use switch::mac::MacAddr;
 
+/// The address of the host outside.
+pub const OUTSIDE: &str = "10.200.0.2";
+/// The host's address on the network between them.
+pub const HOST: &str = "10.200.0.1";
 /// What is no record.
 pub const SPOILT: &str = "{ \"id\": tru";
 
@@ -32,6 +36,8 @@ pub enum Place<'a> {
     Host,
     /// A container, by name.
     In(&'a str),
+    /// The host outside: see [`Lab::add_outside`].
+    Outside,
 }
 
 /// What `run` is asked for.
@@ -45,6 +51,7 @@ pub struct Order {
     pub hostname: Option<String>,
     pub dns: Vec<Ipv4Addr>,
     pub aliases: Vec<String>,
+    pub publish: Vec<String>,
     pub offload: bool,
     pub detach: bool,
     pub rm: bool,
@@ -87,6 +94,7 @@ impl Order {
             hostname: None,
             dns: Vec::new(),
             aliases: Vec::new(),
+            publish: Vec::new(),
             offload: true,
             detach: true,
             rm: false,
@@ -121,6 +129,11 @@ impl Order {
 
     pub fn alias(mut self, name: &str) -> Self {
         self.aliases.push(name.to_owned());
+        self
+    }
+
+    pub fn publish(mut self, port: &str) -> Self {
+        self.publish.push(port.to_owned());
         self
     }
 
@@ -230,6 +243,8 @@ pub enum NetError {
     TimedOut,
     /// There is no way there.
     Unreachable,
+    /// The other side has broken it off.
+    Reset,
 }
 
 /// A listening socket, for as long as the lab or [`Lab::close`].
@@ -274,6 +289,21 @@ pub struct Census {
 pub trait Lab {
     /// Gives the host an address, before its daemon starts.
     fn host_address(&mut self, address: Ipv4Net);
+    /// Adds a host outside, with the address [`OUTSIDE`], on a cable to a new interface `uplink0` of the host, which has the
+    /// address [`HOST`] there.
+    fn add_outside(&mut self);
+    /// Sends what has no other way by this router, whatever was said before.
+    fn route_by_hand(&mut self, place: Place<'_>, router: Ipv4Addr);
+    /// Whether the host forwards.
+    fn forwards(&mut self) -> bool;
+    fn set_forwarding(&mut self, on: bool);
+    /// Whether there are rules of ours in the host's firewall.
+    fn has_firewall(&mut self) -> bool;
+    /// Takes all rules out of it.
+    fn flush_firewall(&mut self);
+    /// Puts a chain FORWARD into the table `ip filter` that drops all, as Docker does.
+    fn add_foreign_drop(&mut self);
+
     /// Starts a daemon that stays, if none runs; takes over what an earlier one left.
     fn up(&mut self);
     /// The same, with a daemon that is killed in its `steps`-th step: before or after each change of a record on Linux, in the
@@ -300,6 +330,8 @@ pub trait Lab {
 
     /// Runs a container; returns its id once it runs. One in the foreground is waited for by somebody in the background.
     fn run(&mut self, order: Order) -> Result<String, Refusal>;
+    /// Runs a detached container that nothing speaks against; what its user is warned of.
+    fn run_warned(&mut self, order: Order) -> Vec<String>;
     /// Runs a container in the foreground to its end; returns its exit status.
     fn run_to_end(&mut self, order: Order) -> Result<i32, Refusal>;
     fn stop(&mut self, container: &str, grace_seconds: u64) -> Result<(), Refusal>;
@@ -307,6 +339,8 @@ pub trait Lab {
     fn rm(&mut self, container: &str, force: bool) -> Result<(), Refusal>;
     /// `kill -9` of the process that stands for a container.
     fn kill_shim(&mut self, container: &str);
+    /// `kill -9` of the process that passes published ports on to a container, until the daemon has seen it.
+    fn kill_publisher(&mut self, container: &str);
     /// `kill -9` of the command in a container, from outside.
     fn kill_command(&mut self, container: &str);
     /// Waits until a container has ended, as the daemon sees it.
@@ -361,6 +395,13 @@ pub trait Lab {
     fn close(&mut self, listener: Listener);
     /// Connects, and closes at once.
     fn connect(&mut self, from: Place<'_>, to: Ipv4Addr, port: u16) -> Result<(), NetError>;
+    /// Serves a port from now on, by TCP and UDP: whoever says TEXT, in a whole connection or a datagram, hears `TEXT from
+    /// ADDRESS`, the address that it seems to have.
+    fn serve(&mut self, place: Place<'_>, port: u16);
+    /// Says something to such a server by TCP, and that this is all; what is heard until that is all.
+    fn tell(&mut self, from: Place<'_>, to: Ipv4Addr, port: u16, text: &str) -> Result<String, NetError>;
+    /// The same by UDP; nothing if no answer comes from where it was sent to.
+    fn tell_by_udp(&mut self, from: Place<'_>, to: Ipv4Addr, port: u16, text: &str) -> Option<String>;
     /// Opens a TCP connection to a listener made for it.
     fn open(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr) -> Connection;
     /// Writes into a connection, at the end that opened it.

@@ -11,6 +11,8 @@ mod lifecycle;
 mod modes;
 mod names;
 mod networks;
+mod outside;
+mod published;
 mod recovery;
 mod refusals;
 mod user_networks;
@@ -60,6 +62,8 @@ pub fn in_both_worlds() -> impl Iterator<Item = &'static Scenario> {
         events::ALL,
         ipv6::ALL,
         explain::ALL,
+        outside::ALL,
+        published::ALL,
         recovery::ALL,
         crashes::ALL,
     ]

@@ -20,10 +20,20 @@ use crate::trace::{What, Where};
 pub(super) struct Body {
     pub(super) id: CableId,
     pub(super) plant: Rc<Plant>,
+    pub(super) near: Near,
     pub(super) far: Far,
     /// What people call the port at the switch's end, and the one at the far end if there is one.
     pub(super) ports: RefCell<[String; 2]>,
     pub(super) state: RefCell<State>,
+}
+
+/// What is at the end that is the switch's, if there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Near {
+    /// A port of a switch.
+    Port,
+    /// An interface in a namespace: the cable joins two hosts, and no switch has to do with it.
+    Interface(NamespaceId),
 }
 
 /// What is at the end that is not the switch's.
@@ -39,11 +49,13 @@ pub(super) enum Far {
 pub(super) struct State {
     to_switch: Path,
     from_switch: Path,
-    pub(super) up: bool,
+    /// Whether what sends in a direction is switched on.
+    pub(super) up: [bool; 2],
     pub(super) gone: bool,
-    /// Whether the interface takes super-frames and unfinished checksums.
+    /// Whether interfaces take super-frames and unfinished checksums.
     pub(super) offloads: bool,
-    pub(super) counters: Counters,
+    /// What the interface counts that sends in a direction, if one does.
+    pub(super) counters: [Counters; 2],
 }
 
 /// A line, and when its receiver is to look.
@@ -54,19 +66,20 @@ pub(super) struct Path {
 }
 
 impl Body {
-    pub(super) fn new(id: CableId, plant: &Rc<Plant>, far: Far, shape: Cable) -> Rc<Self> {
+    pub(super) fn new(id: CableId, plant: &Rc<Plant>, near: Near, far: Far, shape: Cable) -> Rc<Self> {
         let path = || Path { line: Line::new(shape), wake: None };
-        let (to_switch, from_switch, counters) = (path(), path(), Counters::default());
-        let state = State { to_switch, from_switch, up: false, gone: false, offloads: false, counters };
-        Rc::new(Body { id, plant: Rc::clone(plant), far, ports: RefCell::default(), state: RefCell::new(state) })
+        let (to_switch, from_switch, counters) = (path(), path(), [Counters::default(); 2]);
+        // A port is as the interface behind it.
+        let up = Direction::ALL.map(|sends| sends == Direction::FromSwitch && near == Near::Port);
+        let state = State { to_switch, from_switch, up, gone: false, offloads: false, counters };
+        Rc::new(Body { id, plant: Rc::clone(plant), near, far, ports: RefCell::default(), state: RefCell::new(state) })
     }
 
     /// What a frame is on its way in a direction: itself, or what a real wire would carry instead, where the cable is one since
-    /// it has a rate, its receiver takes no other, or a rule may look at it.
+    /// it has a rate, its interface takes no other, or a rule may look at it.
     pub(super) fn on_the_wire(&self, direction: Direction, frame: Frame) -> Result<Vec<Frame>, SegmentError> {
-        let to_interface = direction == Direction::FromSwitch && self.namespace().is_some();
         let state = &mut *self.state.borrow_mut();
-        let takes_all = !to_interface || state.offloads;
+        let takes_all = self.namespace().is_none() || state.offloads;
         let is_wire = state.path(direction).line.shape().rate.is_some() || !self.plant.rules.is_empty();
         if frame.is_finished() || (takes_all && !is_wire) {
             return Ok(vec![frame]);
@@ -82,8 +95,8 @@ impl Body {
         let state = &mut *self.state.borrow_mut();
         if let Some(name) = dropped_by {
             self.refuse(state, direction, CableDrop::Rule(name), &frame);
-            if direction == Direction::ToSwitch {
-                state.counters.count_tx(frame.len());
+            if self.interface(direction).is_some() {
+                state.counters(direction).count_tx(frame.len());
             }
             return Ok(());
         }
@@ -120,8 +133,7 @@ impl Body {
     /// Whether nothing more comes in a direction: an end is gone, and what it had sent has been taken. What an interface had
     /// sent before it went was with the switch long ago.
     pub(super) fn is_over(&self, state: &mut State, direction: Direction) -> bool {
-        let has_more =
-            self.sending_interface(direction).is_some() && state.path(direction).line.next_arrival().is_some();
+        let has_more = self.interface(direction).is_some() && state.path(direction).line.next_arrival().is_some();
         state.gone && !has_more
     }
 
@@ -156,12 +168,18 @@ impl Body {
 
     /// Where a frame is for the trace that leaves or enters a switch by the port of this name.
     pub(super) fn place<'a>(&self, direction: Direction, port: &'a str) -> Where<'a> {
-        let by_switch = self.sending_interface(direction).is_none();
-        Where { line: LineId { cable: self.id, direction }, namespace: self.namespace(), port, by_switch }
+        let [by_switch, to_interface] =
+            [self.interface(direction).is_none(), self.interface(direction.back()).is_some()];
+        Where { line: LineId { cable: self.id, direction }, namespace: self.namespace(), port, by_switch, to_interface }
     }
 
     fn note(&self, direction: Direction, what: What<'_>, frame: &[u8]) {
-        let port = &self.ports.borrow()[self.sender(direction)];
+        let seen_by = match (what, self.near) {
+            // Of two hosts each has a name of its own.
+            (What::Arrived, Near::Interface(_)) => direction.back(),
+            (What::Arrived | What::Sent(_) | What::Lost(_), _) => direction,
+        };
+        let port = &self.ports.borrow()[self.sender(seen_by)];
         self.plant.trace.frame(self.plant.clock.now(), self.place(direction, port), what, frame);
     }
 
@@ -177,25 +195,32 @@ impl Body {
 
     /// Who takes what comes in a direction.
     fn receiver(&self, direction: Direction) -> Wake {
-        match (direction, self.far) {
-            (Direction::ToSwitch, _) => Wake::Port(self.id),
-            (Direction::FromSwitch, Far::Interface(namespace)) => Wake::Namespace(namespace),
-            (Direction::FromSwitch, Far::Port(port)) => Wake::Port(port),
+        match (direction, self.near, self.far) {
+            (Direction::ToSwitch, Near::Port, _) => Wake::Port(self.id),
+            (Direction::ToSwitch, Near::Interface(namespace), _)
+            | (Direction::FromSwitch, _, Far::Interface(namespace)) => Wake::Namespace(namespace),
+            (Direction::FromSwitch, _, Far::Port(port)) => Wake::Port(port),
         }
     }
 
     /// Which of the two ports sends in a direction. An interface is called as the port it leads to.
     fn sender(&self, direction: Direction) -> usize {
-        match (direction, self.far) {
-            (Direction::ToSwitch, Far::Port(_)) => 1,
-            (Direction::ToSwitch, Far::Interface(_)) | (Direction::FromSwitch, _) => 0,
+        match (direction, self.near, self.far) {
+            (Direction::ToSwitch, _, Far::Port(_)) | (Direction::ToSwitch, Near::Interface(_), _) => 1,
+            (Direction::ToSwitch, Near::Port, Far::Interface(_)) | (Direction::FromSwitch, ..) => 0,
         }
     }
 
-    fn sending_interface(&self, direction: Direction) -> Option<NamespaceId> {
-        self.namespace().filter(|_| direction == Direction::ToSwitch)
+    /// The namespace of the interface that sends in a direction, if one does.
+    fn interface(&self, sends: Direction) -> Option<NamespaceId> {
+        match (sends, self.near) {
+            (Direction::ToSwitch, _) => self.namespace(),
+            (Direction::FromSwitch, Near::Port) => None,
+            (Direction::FromSwitch, Near::Interface(namespace)) => Some(namespace),
+        }
     }
 
+    /// The namespace that the cable belongs to; of one between two hosts, that of the one which is not the machine.
     fn namespace(&self) -> Option<NamespaceId> {
         match self.far {
             Far::Interface(namespace) => Some(namespace),
@@ -205,6 +230,10 @@ impl Body {
 }
 
 impl State {
+    pub(super) fn counters(&mut self, sends: Direction) -> &mut Counters {
+        &mut self.counters[sends as usize]
+    }
+
     pub(super) fn path(&mut self, direction: Direction) -> &mut Path {
         match direction {
             Direction::ToSwitch => &mut self.to_switch,

@@ -43,19 +43,19 @@ impl CableHandle {
     /// # Errors
     /// If the interface is switched off, or there is no room for it. What a rule drops is no error.
     pub fn inject(&self, frame: Vec<u8>) -> Result<(), CableDrop> {
-        self.send(frame.into())
+        self.send(Direction::ToSwitch, frame.into())
     }
 
-    pub(super) fn send(&self, frame: Frame) -> Result<(), CableDrop> {
-        let (body, direction) = (&*self.0, Direction::ToSwitch);
-        let up = body.state.borrow().up;
+    pub(super) fn send(&self, direction: Direction, frame: Frame) -> Result<(), CableDrop> {
+        let body = &*self.0;
+        let up = body.state.borrow().up[direction as usize];
         let sent = if up {
             body.hand_over(direction, frame, 0)
         } else {
             body.refuse(&mut body.state.borrow_mut(), direction, CableDrop::Off, &frame.bytes);
             Err(CableDrop::Off)
         };
-        sent.inspect_err(|_| body.state.borrow_mut().counters.tx_dropped += 1)
+        sent.inspect_err(|_| body.state.borrow_mut().counters(direction).tx_dropped += 1)
     }
 
     pub(crate) fn id(&self) -> CableId {

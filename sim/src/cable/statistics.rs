@@ -6,9 +6,11 @@ use std::fmt;
 /// One of the two directions of a cable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
-    /// What the interface sends; on a cable between two networks, what the second one sends.
+    /// What the interface sends; on a cable between two networks, what the second one sends; on one between the machine and
+    /// another host, what that host sends.
     ToSwitch,
-    /// What the switch sends; on a cable between two networks, what the first one sends.
+    /// What the switch sends; on a cable between two networks, what the first one sends; on one between the machine and
+    /// another host, what the machine sends.
     FromSwitch,
 }
 

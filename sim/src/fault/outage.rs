@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use switch::mac::MacAddr;
 
-use crate::cable::{CableId, Direction};
-use crate::rule::{Fate, Passage, Rule};
+use crate::rule::{Fate, LineId, Passage, Rule};
 use crate::wire;
 
 /// Lets nothing pass. In one direction of a cable it is what a half-broken fibre does: one side still hears the other.
@@ -76,15 +75,14 @@ impl Rule for MtuHole {
 #[derive(Clone, Debug)]
 pub(crate) struct Partition {
     pub(crate) from: BTreeSet<MacAddr>,
-    pub(crate) to: BTreeSet<CableId>,
+    pub(crate) to: BTreeSet<LineId>,
 }
 
 impl Rule for Partition {
     fn decide(&mut self, passage: &mut Passage<'_>) -> Fate {
         let Passage { line, frame, .. } = passage;
-        let is_cut = line.direction == Direction::FromSwitch
-            && self.to.contains(&line.cable)
-            && frame.get(6..12).is_some_and(|source| self.from.contains(&wire::mac(source)));
+        let is_cut =
+            self.to.contains(line) && frame.get(6..12).is_some_and(|source| self.from.contains(&wire::mac(source)));
         if is_cut { Fate::Drop } else { Fate::Pass }
     }
 

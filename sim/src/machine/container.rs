@@ -161,7 +161,7 @@ impl Machine {
         let container = self.containers.get_mut(id).ok_or(BackendError::Gone)?;
         container.state = State::Running(program::WITHOUT_HANDLERS);
         let (pid, namespace) = (container.pid, container.namespace);
-        let process = Process { name, namespace, container: Some(id.clone()) };
+        let process = Process { name, namespace, container: Some(id.clone()), is_program: true };
         self.begin_as(pid, process, program::main(main));
         Ok(pid)
     }
@@ -236,7 +236,7 @@ impl Machine {
 
     /// Whether there is something that the daemon sees without being asked.
     pub(crate) fn has_ended(&self) -> bool {
-        !self.ended.is_empty() || !self.unpublished.is_empty()
+        !self.ended.is_empty() || !self.unpublished.is_empty() || self.has_firewall_news()
     }
 
     /// Other ends of the cables of a living container, of those interfaces that it still has.
@@ -256,13 +256,13 @@ impl Machine {
     pub(super) fn end(&mut self, id: &Id, status: Option<i32>) {
         let Some(container) = self.containers.get_mut(id).filter(|container| container.is_alive()) else { return };
         container.state = State::Ended(status);
-        container.publisher = None;
         container.exit.set(Some(status.unwrap_or(SIGNALLED + SIGKILL)));
         let status_in_words = status.map_or_else(String::new, |status| format!(" with status {status}"));
         self.plant.trace.event(self.clock.now(), &format!("container {} ends{status_in_words}", id.short()));
         let (home, interfaces, pid) = (container.namespace, std::mem::take(&mut container.interfaces), container.pid);
         let now = self.clock.now();
         self.end_processes(Some(id));
+        self.retire_publisher(id);
         let is_empty = !self.containers.values().any(|other| other.namespace == home && other.is_alive());
         let namespace = self.namespace(home);
         namespace.close_all(pid, now);

@@ -50,7 +50,7 @@ impl Machine {
         let Machine { responders, namespaces, turn, .. } = self;
         let Some(host) = namespaces.get_mut(&HOST) else { return };
         for responder in responders.values() {
-            while let Ok(Some((from, query))) = host.stack.receive_datagram(responder.socket) {
+            while let Ok(Some((from, _, query))) = host.stack.receive_datagram(responder.socket) {
                 let SocketAddr::V4(from) = from else { continue };
                 if !responder.table.serves(*from.ip()) {
                     continue;

@@ -26,6 +26,11 @@ impl Handle {
         Ok(Handle { world: context.world, id })
     }
 
+    /// A socket that the program that calls was given.
+    pub(super) fn of(id: SocketId) -> Self {
+        Handle { world: context::current().world, id }
+    }
+
     /// A further socket of the same world.
     pub(super) fn beside(&self, id: SocketId) -> Self {
         Handle { world: self.world, id }

@@ -2,12 +2,13 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::task::{Context, Poll};
 
 use super::addr::{self, ToSocketAddrs};
 use super::handle::Handle;
 use super::tcp_stream::TcpStream;
+use crate::socket::SocketId;
 
 /// A TCP socket that listens. At most 128 connections wait for [`TcpListener::accept`]; who comes then is not answered.
 #[derive(Debug)]
@@ -36,6 +37,14 @@ impl TcpListener {
             }
         }
         Err(failed.unwrap_or_else(|| io::ErrorKind::InvalidInput.into()))
+    }
+
+    /// A listener that was bound for the program that calls.
+    pub(crate) fn of(socket: SocketId) -> Self {
+        let handle = Handle::of(socket);
+        // One that is closed already is nowhere.
+        let local = handle.now(|calls, id| calls.local_addr(id)).unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
+        TcpListener { handle, local }
     }
 
     /// The next connection, and who connected. If this is dropped while it waits, no connection is lost.

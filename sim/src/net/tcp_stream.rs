@@ -85,6 +85,16 @@ impl TcpStream {
         self.handle.now(|calls, id| calls.within(id, |namespace, number| namespace.stack.set_delay(number, !nodelay)))
     }
 
+    /// Says whether to close it is to reset it, whatever there is on its way.
+    pub(crate) fn set_abort(&self, abort: bool) -> io::Result<()> {
+        self.handle.now(|calls, id| calls.within(id, |namespace, number| namespace.stack.set_abort(number, abort)))
+    }
+
+    /// Says that no more is written.
+    pub(crate) fn finish(&self) -> io::Result<()> {
+        self.shut()
+    }
+
     /// Waits until there is something to read, which may be the end or an error.
     ///
     /// # Errors

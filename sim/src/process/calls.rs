@@ -2,7 +2,7 @@
 //! woken when it can.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::task::{Poll, Waker};
 
 use netns::files::Files;
@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::executor::TimerId;
 use crate::namespace::Namespace;
 use crate::socket::{Interest, SocketError, SocketId};
+use crate::stack::Datagram;
 
 /// The calls of a program, at the moment when it runs. Errors are Linux'.
 #[derive(Debug)]
@@ -147,6 +148,17 @@ impl<'a> Calls<'a> {
     /// In the answer: if the socket is closed.
     pub fn recv_from(&mut self, socket: SocketId) -> Poll<io::Result<(SocketAddr, Vec<u8>)>> {
         self.wait(socket, Interest::Read, |namespace, number| namespace.receive_datagram(number))
+    }
+
+    /// The next datagram, with the address that it was sent to.
+    pub(crate) fn recv_from_at(&mut self, socket: SocketId) -> Poll<io::Result<Datagram>> {
+        self.wait(socket, Interest::Read, |namespace, number| namespace.stack.receive_datagram(number))
+    }
+
+    /// Sends a datagram from one of this host's addresses.
+    pub(crate) fn send_from(&mut self, socket: SocketId, from: IpAddr, to: SocketAddr, data: &[u8]) -> io::Result<()> {
+        let now = self.now();
+        self.within(socket, |namespace, number| namespace.send_datagram_from(number, from, to, data, now))
     }
 
     /// The own address of a socket of any kind.

@@ -23,6 +23,7 @@ use smoltcp::socket::tcp;
 use smoltcp::wire::{HardwareAddress, IpEndpoint, IpListenEndpoint};
 use switch::time::Instant;
 
+pub(crate) use self::datagrams::Datagram;
 use self::datagrams::Datagrams;
 use self::device::Wire;
 use self::lingering::Lingering;
@@ -92,7 +93,7 @@ impl Stack {
             let heard = self.streams.values_mut().find(|stream| (stream.peer, stream.local) == (from, to));
             heard.into_iter().for_each(Stream::hear);
             if let (Some(data), Some(socket)) = (packet.as_datagram(), self.datagrams_for(to)) {
-                socket.push(scoped(from, scope), data);
+                socket.push(scoped(from, scope), to.ip(), data);
                 return;
             }
         }
@@ -274,6 +275,12 @@ impl Stack {
         Ok(())
     }
 
+    /// Whether to close a stream is to reset it (`SO_LINGER` of no time).
+    pub(crate) fn set_abort(&mut self, number: u64, abort: bool) -> Result<(), SocketError> {
+        self.streams.get_mut(&number).ok_or(SocketError::Closed)?.aborts = abort;
+        Ok(())
+    }
+
     /// Whether small writes wait for earlier ones to be acknowledged (Nagle's algorithm, RFC 9293, 3.7.4).
     pub(crate) fn set_delay(&mut self, number: u64, delay: bool) -> Result<(), SocketError> {
         self.stream(number).map(|(_, socket)| socket.set_nagle_enabled(delay))
@@ -311,21 +318,21 @@ impl Stack {
         self.datagrams.get(&number).map(|socket| socket.local)
     }
 
-    /// The next datagram that has arrived, and from where.
-    pub(crate) fn receive_datagram(&mut self, number: u64) -> Result<Option<(SocketAddr, Vec<u8>)>, SocketError> {
+    /// The next datagram that has arrived, from where, and to which address.
+    pub(crate) fn receive_datagram(&mut self, number: u64) -> Result<Option<Datagram>, SocketError> {
         self.datagrams.get_mut(&number).map(Datagrams::pop).ok_or(SocketError::Closed)
     }
 
     /// Closes a socket of any kind, as `close` does: a stream still sends what it was given.
     pub(crate) fn close(&mut self, number: u64) {
-        if let Some(Stream { handle, .. }) = self.streams.remove(&number) {
+        if let Some(Stream { handle, aborts, .. }) = self.streams.remove(&number) {
             let socket = self.sockets.get_mut::<tcp::Socket<'_>>(handle);
             if socket.state() == tcp::State::SynSent {
                 // The peer has not heard of it, or is told when it answers.
                 self.sockets.remove(handle);
             } else {
                 // A peer whose data nobody has read must not take it for read.
-                if socket.can_recv() {
+                if socket.can_recv() || aborts {
                     socket.abort()
                 } else {
                     socket.close()

@@ -35,6 +35,8 @@ pub(super) struct Stream {
     /// What the next call is to be told.
     error: Option<SocketError>,
     silence: Silence,
+    /// Whether to close it is to reset it.
+    pub(super) aborts: bool,
 }
 
 /// How long something has been waited for in vain.
@@ -44,7 +46,7 @@ pub(super) struct Silence(Option<Instant>);
 impl Stream {
     pub(super) fn new(handle: SocketHandle, local: SocketAddr, peer: SocketAddr, now: Instant) -> Self {
         let (state, silence) = (tcp::State::SynSent, Silence::default());
-        Stream { handle, local, peer, since: now, state, error: None, silence }
+        Stream { handle, local, peer, since: now, state, error: None, silence, aborts: false }
     }
 
     /// Looks what became of it. To be called after each packet and each timer.

@@ -1,6 +1,6 @@
 //! [`Echo`]: what `ping` sends, by ICMP (RFC 792) and by ICMPv6 (RFC 4443).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::packet::header_len_to;
 use super::{ICMP, ICMPV6, Packet, checksum};
@@ -30,6 +30,16 @@ impl Packet {
         icmp[4..6].copy_from_slice(&echo.id.to_be_bytes());
         icmp[6..8].copy_from_slice(&echo.sequence.to_be_bytes());
         icmp[HEADER..].copy_from_slice(&echo.data);
+        let sum = packet.icmp_checksum();
+        packet.payload_mut()[2..4].copy_from_slice(&sum.to_be_bytes());
+        packet
+    }
+
+    /// An ICMP message (RFC 792), whose checksum is filled in.
+    pub(crate) fn icmp(source: Ipv4Addr, destination: Ipv4Addr, message: &[u8]) -> Self {
+        let mut packet = Packet::new(source.into(), destination.into(), ICMP, message.len());
+        packet.payload_mut().copy_from_slice(message);
+        packet.payload_mut()[2..4].fill(0);
         let sum = packet.icmp_checksum();
         packet.payload_mut()[2..4].copy_from_slice(&sum.to_be_bytes());
         packet

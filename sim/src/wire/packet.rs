@@ -25,6 +25,7 @@ impl Packet {
     /// The packet in a frame, its padding cut off and its checksum finished, a super-frame in one piece; `None` if it is no
     /// whole IP packet.
     pub(crate) fn from_frame(frame: Frame) -> Option<Self> {
+        let VnetHeader { gso_type, gso_size, .. } = frame.vnet;
         let mut frame = frame.finish().ok()?;
         let ip = frame.get(ETHERNET..)?;
         let len = match u16::from_be_bytes([frame[12], frame[13]]) {
@@ -33,7 +34,9 @@ impl Packet {
             _ => return None,
         };
         frame.truncate(ETHERNET + len);
-        Some(Packet { bytes: frame, vnet: VnetHeader::default() })
+        // What was one frame leaves as one, if it is passed on.
+        let vnet = VnetHeader { gso_type, gso_size, ..VnetHeader::default() };
+        Some(Packet { bytes: frame, vnet })
     }
 
     /// A packet between two addresses of one family, whose payload is zeros.
@@ -79,6 +82,11 @@ impl Packet {
     /// What it carries, as IPv4's protocol or IPv6's next header.
     pub(crate) fn protocol(&self) -> u8 {
         self.ip()[if self.is_v6() { 6 } else { 9 }]
+    }
+
+    /// How many hops it may have, over IPv4.
+    pub(crate) fn ttl(&self) -> u8 {
+        self.ip()[8]
     }
 
     /// How long the IP header is.

@@ -21,17 +21,20 @@ use crate::backend::SimBackend;
 use crate::cable::{CableEnd, CableId};
 use crate::clock::{Clock, Wake, mix};
 use crate::machine::{self, Crash, Machine};
+use crate::namespace::NamespaceId;
 use crate::plant::Plant;
 
 mod builder;
 mod cables;
 mod containers;
 mod daemon;
+mod hosts;
 mod inet6;
 mod join;
 mod outside;
 mod places;
 mod programs;
+mod router;
 mod rules;
 mod runaway;
 mod talk;
@@ -197,7 +200,8 @@ impl World {
     #[must_use]
     pub fn remains(&self) -> Vec<String> {
         let machine = self.machine();
-        let namespaces = machine.namespaces.keys().filter(|id| **id != machine::HOST);
+        let is_ours = |id: &&NamespaceId| **id != machine::HOST && machine.outside.values().all(|other| other != *id);
+        let namespaces = machine.namespaces.keys().filter(is_ours);
         let namespaces = namespaces.map(|id| format!("namespace {}", id.0));
         let containers = machine.containers.keys().map(|id| format!("container {}", id.short()));
         let records = machine.disk.keys().filter(|key| key.starts_with("container-")).cloned();

@@ -87,7 +87,7 @@ impl World {
     }
 
     /// Lets the daemon see ends at once, as it sees them by pidfds.
-    fn settle_ends(&mut self) {
+    pub(super) fn settle_ends(&mut self) {
         self.see_ends();
         self.settle();
     }

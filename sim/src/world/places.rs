@@ -25,6 +25,8 @@ pub enum Place {
     Host,
     /// In a container, by name or id.
     Container(String),
+    /// On a host outside, by its name: see [`World::add_outside`].
+    Outside(String),
 }
 
 impl Place {
@@ -32,6 +34,12 @@ impl Place {
     #[must_use]
     pub fn container(name: impl Into<String>) -> Self {
         Place::Container(name.into())
+    }
+
+    /// On the host outside of this name.
+    #[must_use]
+    pub fn outside(name: impl Into<String>) -> Self {
+        Place::Outside(name.into())
     }
 }
 
@@ -60,6 +68,9 @@ impl World {
     /// If the place is not there.
     pub fn hostname(&mut self, place: &Place) -> Result<String, Error> {
         let (_, pid) = self.locate(place).ok_or_else(|| not_there(place))?;
+        if let Place::Outside(name) = place {
+            return Ok(name.clone());
+        }
         let machine = self.machine();
         let container = machine.containers.values().find(|container| container.pid == pid);
         Ok(container.and_then(|container| container.hostname.clone()).unwrap_or_else(|| HOSTNAME.to_owned()))
@@ -72,6 +83,14 @@ impl World {
     pub fn set_link(&mut self, place: &Place, interface: &str, up: bool) -> Result<(), SocketError> {
         let found = self.within(place, |namespace, _| namespace.set_link(interface, up))?;
         if found { Ok(()) } else { Err(SocketError::NoSuchDevice) }
+    }
+
+    /// Says how long the packets are that an interface takes.
+    ///
+    /// # Errors
+    /// If the place or the interface is not there.
+    pub fn set_mtu(&mut self, place: &Place, interface: &str, mtu: u32) -> Result<(), SocketError> {
+        self.within(place, |namespace, _| namespace.set_mtu(interface, mtu))?.ok_or(SocketError::NoSuchDevice)
     }
 
     /// Adds an interface with an address by hand. Nothing is behind it.
@@ -151,7 +170,11 @@ impl World {
     /// The namespace of a place and its process. Containers are looked for on the machine, so that it needs no daemon: by
     /// the name that the daemon's record has, living before dead.
     pub(super) fn locate(&mut self, place: &Place) -> Option<(NamespaceId, u32)> {
-        let Place::Container(name) = place else { return Some((HOST, INIT)) };
+        let name = match place {
+            Place::Host => return Some((HOST, INIT)),
+            Place::Outside(name) => return self.machine().outside.get(name).map(|home| (*home, INIT)),
+            Place::Container(name) => name,
+        };
         if let Ok(id) = self.id_of(name) {
             self.known.insert(name.clone(), id);
         }
@@ -164,6 +187,6 @@ impl World {
 pub(super) fn not_there(place: &Place) -> Error {
     match place {
         Place::Host => Error::NotRunning(HOSTNAME.to_owned()),
-        Place::Container(name) => Error::NotRunning(name.clone()),
+        Place::Container(name) | Place::Outside(name) => Error::NotRunning(name.clone()),
     }
 }

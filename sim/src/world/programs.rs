@@ -107,7 +107,7 @@ impl World {
         Ok(ProgramHandle { id: started.id, name: started.name, warnings: started.warnings, exit })
     }
 
-    /// Runs a program beside others: on the host, or in a container, with which it ends. What it prints is lost. It is a
+    /// Runs a program beside others: on the host, on one outside, or in a container, with which it ends. What it prints is lost. It is a
     /// process of its own: when its future is ready, its sockets are closed.
     ///
     /// # Errors
@@ -117,15 +117,15 @@ impl World {
         place: &Place,
         program: impl Future<Output = T> + 'static,
     ) -> Result<JoinHandle<T>, Error> {
-        self.locate(place).ok_or_else(|| not_there(place))?;
+        let (namespace, _) = self.locate(place).ok_or_else(|| not_there(place))?;
         let (container, name) = match place {
             Place::Host => (None, "a program on the host".to_owned()),
+            Place::Outside(name) => (None, format!("a program on {name}")),
             Place::Container(name) => (self.known.get(name).cloned(), format!("a program in {name}")),
         };
         let mut machine = self.machine();
-        let (namespace, container) = machine.beside(container.as_ref()).ok_or_else(|| not_there(place))?;
         let (work, handle) = task::job(machine.world, program);
-        let process = Process { name, namespace, container };
+        let process = Process { name, namespace, container, is_program: true };
         let main = |pid| -> crate::executor::Work {
             Box::pin(async move {
                 work.await;
@@ -171,7 +171,7 @@ impl World {
     /// # Errors
     /// If some have not ended then, or never would.
     pub fn run_until_done(&mut self, limit: Duration) -> Result<(), Stuck> {
-        let done = self.run_until(limit, |world| world.machine().processes.is_empty());
+        let done = self.run_until(limit, |world| world.machine().processes.values().all(|process| !process.is_program));
         if done { Ok(()) } else { Err(self.stuck(limit)) }
     }
 
@@ -241,8 +241,12 @@ impl World {
             let waits = if waits.is_empty() { "waits".to_owned() } else { waits.join(", ") };
             format!("{} ({waits})", process.name)
         };
-        let who: BTreeMap<u32, String> =
-            machine.processes.iter().map(|(pid, process)| (*pid, describe((pid, process)))).collect();
+        let who: BTreeMap<u32, String> = machine
+            .processes
+            .iter()
+            .filter(|(_, process)| process.is_program)
+            .map(|(pid, process)| (*pid, describe((pid, process))))
+            .collect();
         let who = who.into_values().collect();
         if self.clock.next().is_none() { Stuck::Deadlock(who) } else { Stuck::Limit { programs: who, limit } }
     }

@@ -57,11 +57,10 @@ impl World {
         }
         for place in to {
             partition.to.extend(self.within(place, |namespace, _| {
-                let cables = namespace.interfaces.iter().filter_map(|interface| interface.kind.cable());
-                cables.collect::<Vec<_>>()
+                namespace.interfaces.iter().filter_map(|interface| interface.kind.line()).collect::<Vec<_>>()
             })?);
         }
-        self.add_rule(Scope::world().from_switch(), partition)
+        self.add_rule(Scope::world(), partition)
     }
 
     pub(super) fn resolve(&mut self, scope: &Scope) -> Result<Applies, SocketError> {

@@ -47,13 +47,18 @@ impl World {
     pub fn ping_at(&mut self, place: &Place, to: impl Into<SocketAddr>, size: usize) -> Result<(), SocketError> {
         let to = to.into();
         let (home, _) = self.locate(place).ok_or(SocketError::NoSuchDevice)?;
-        let (since, sequence) = (self.clock.now(), self.next_echo);
-        self.next_echo = self.next_echo.wrapping_add(1);
+        let (since, sequence) = (self.clock.now(), self.new_echo());
         self.at(home, |namespace| namespace.ask_echo(to, sequence, size, since))??;
         let answered = |world: &mut World| {
             world.at(home, |namespace| namespace.take_echo_reply(to.ip(), sequence, size)).unwrap_or(false)
         };
         if self.run_until(PING, answered) { Ok(()) } else { Err(SocketError::TimedOut) }
+    }
+
+    /// The sequence number of an echo request.
+    pub(super) fn new_echo(&mut self) -> u16 {
+        self.next_echo = self.next_echo.wrapping_add(1);
+        self.next_echo.wrapping_sub(1)
     }
 
     /// Listens for TCP connections. Port 0 is any.
@@ -67,7 +72,7 @@ impl World {
         Ok(SocketId { namespace: home, number })
     }
 
-    /// Connects by TCP, and accepts on the other side, wherever in this world that is.
+    /// Connects by TCP, and accepts on the other side, wherever in this world that is, unless a program does so by itself.
     ///
     /// # Errors
     /// If nobody listens, nobody answers, or no way leads there.
@@ -89,7 +94,7 @@ impl World {
             });
             outcome = match known {
                 Ok(None) => return false,
-                Ok(Some(Ok(()))) => match world.accept_from(local) {
+                Ok(Some(Ok(()))) => match world.accept_from(local, to) {
                     Some(server) => Ok(Stream { client, server }),
                     None => return false,
                 },
@@ -232,17 +237,18 @@ impl World {
     }
 
     /// Takes the connection from `peer` out of whichever listener's queue it is in.
-    fn accept_from(&mut self, peer: SocketAddr) -> Option<SocketId> {
+    fn accept_from(&mut self, client: SocketAddr, to: SocketAddr) -> Option<SocketId> {
         let now = self.clock.now();
         let machine = &mut *self.machine();
+        // What is masqueraded comes from the host.
+        let peer = machine.router().seen_as(client, to, now);
         let number = machine.new_socket();
         for (home, namespace) in &mut machine.namespaces {
-            if namespace
-                .stack
-                .listeners()
-                .into_iter()
-                .any(|listener| namespace.accept(listener, Some(peer), number, now))
-            {
+            // Programs accept by themselves.
+            let owner = |listener: &u64| namespace.owners.get(listener).map(|owner| owner.process);
+            let is_free = |listener: &u64| owner(listener).is_none_or(|owner| !machine.processes.contains_key(&owner));
+            let listeners: Vec<u64> = namespace.stack.listeners().into_iter().filter(is_free).collect();
+            if listeners.into_iter().any(|listener| namespace.accept(listener, Some(peer), number, now)) {
                 return Some(SocketId { namespace: *home, number });
             }
         }

@@ -19,6 +19,8 @@ mod inet6;
 mod loops;
 mod network;
 mod programs;
+mod publish;
+mod router;
 mod sockets;
 mod time;
 mod traces;

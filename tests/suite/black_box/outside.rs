@@ -1,154 +1,20 @@
 //! The way out of the host, and back: what an outside sees, what it does not, and that the host is as before afterwards.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 use super::{pontoon, prints, tests};
-use crate::lab::linux::inside::Inside;
+use crate::lab::linux::outside::{Outside, nft};
 use crate::lab::linux::{Linux, waited_for};
-use crate::lab::{Lab, NetworkOrder, Order, Place, address, create, ip_on, prefix, run};
+use crate::lab::{Lab, NetworkOrder, OUTSIDE, Order, Place, address, create, ip_on, prefix, run};
 
 tests![
-    containers_reach_the_outside_behind_the_hosts_address,
-    nobody_outside_reaches_a_container_that_has_not_asked,
-    a_published_port_is_reached_from_outside,
     the_hosts_own_rules_and_sysctls_are_as_before,
     a_daemon_killed_at_any_step_leaves_nothing_on_the_host_that_down_does_not_take_back,
     a_foreign_policy_is_told_with_a_remedy_that_works,
     what_somebody_takes_of_the_firewall_is_put_back,
-    forwarding_that_somebody_switched_off_is_on_for_the_next_container,
     a_foreign_policy_that_comes_later_is_told_to_the_next_run,
     without_nft_there_is_no_way_out_and_it_is_said,
 ];
-
-const OUTSIDE: &str = "10.200.0.2";
-
-/// A namespace behind the host's uplink.
-struct Outside {
-    keeper: Child,
-    inside: Inside,
-}
-
-impl Outside {
-    fn new() -> Self {
-        let mut unshare = Command::new("unshare");
-        unshare.args(["--net", "sleep", "infinity"]).stdin(Stdio::null()).stdout(Stdio::null());
-        let keeper = unshare.spawn().expect("run unshare");
-        let pid = keeper.id();
-        let own = std::fs::read_link("/proc/self/ns/net").expect("a namespace");
-        let is_there =
-            || std::fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|other| other != own).then_some(());
-        assert!(waited_for(is_there).is_some(), "it has a namespace of its own");
-        let host = Inside::here();
-        host.ip(&["link", "add", "uplink0", "type", "veth", "peer", "name", "eth0", "netns", &pid.to_string()]);
-        host.ip(&["address", "add", "10.200.0.1/24", "dev", "uplink0"]);
-        // An IPv6 address would be tentative for a second, and the host would change by itself.
-        host.ip(&["link", "set", "uplink0", "addrgenmode", "none"]);
-        host.ip(&["link", "set", "uplink0", "up"]);
-        let inside = Inside::of(pid.cast_signed());
-        for words in [
-            &["link", "set", "lo", "up"][..],
-            &["address", "add", "10.200.0.2/24", "dev", "eth0"],
-            &["link", "set", "eth0", "up"],
-        ] {
-            inside.ip(words);
-        }
-        Outside { keeper, inside }
-    }
-
-    /// Whom a server out there sees when a container connects to it.
-    fn peer_of(&self, lab: &mut Linux, container: &str) -> Option<Ipv4Addr> {
-        let listener = self.inside.listen(9000).expect("listen");
-        let client = Inside::of(lab.pid_of(container));
-        client.connect(address(OUTSIDE), 9000).ok()?;
-        let (_, peer) = listener.accept().expect("accept");
-        match peer.ip() {
-            std::net::IpAddr::V4(ip) => Some(ip),
-            std::net::IpAddr::V6(_) => None,
-        }
-    }
-}
-
-impl Drop for Outside {
-    fn drop(&mut self) {
-        let _ = self.keeper.kill();
-        let _ = self.keeper.wait();
-        let gone = || std::fs::read_dir("/sys/class/net/uplink0").is_err().then_some(());
-        assert!(waited_for(gone).is_some() || std::thread::panicking(), "the uplink goes with the outside");
-    }
-}
-
-fn containers_reach_the_outside_behind_the_hosts_address() {
-    let mut lab = Linux::new();
-    let outside = Outside::new();
-    lab.up();
-    create(&mut lab, NetworkOrder::new("red"));
-    create(&mut lab, NetworkOrder::new("vault").internal());
-    run(&mut lab, Order::new("web"));
-    run(&mut lab, Order::new("db").network("red"));
-    run(&mut lab, Order::new("safe").network("vault"));
-    for container in ["web", "db"] {
-        assert!(lab.ping(Place::In(container), address(OUTSIDE), 56), "{container}");
-        assert_eq!(outside.peer_of(&mut lab, container), Some(address("10.200.0.1")), "{container}");
-    }
-    assert!(!lab.ping(Place::In("safe"), address(OUTSIDE), 56));
-    // Not even by a route that was added by hand.
-    let gateway = ip_on(&mut lab, "safe", "vault").octets();
-    let gateway = Ipv4Addr::new(gateway[0], gateway[1], gateway[2], 1).to_string();
-    Inside::of(lab.pid_of("safe")).ip(&["route", "add", "default", "via", &gateway]);
-    assert!(!lab.ping(Place::In("safe"), address(OUTSIDE), 56));
-    // It goes on without a daemon as far as the switch is not needed, and with the next one altogether.
-    lab.kill_daemon();
-    lab.up();
-    assert_eq!(outside.peer_of(&mut lab, "db"), Some(address("10.200.0.1")));
-    drop(outside);
-    lab.finish();
-}
-
-fn nobody_outside_reaches_a_container_that_has_not_asked() {
-    let mut lab = Linux::new();
-    let outside = Outside::new();
-    lab.up();
-    run(&mut lab, Order::new("web"));
-    lab.listen(Place::In("web"), 80).expect("listen");
-    outside.inside.ip(&["route", "add", "172.16.0.0/12", "via", "10.200.0.1"]);
-    assert!(!outside.inside.ping(address("172.17.0.2"), 56));
-    assert!(outside.inside.ping(address("10.200.0.1"), 56), "the host itself answers");
-    drop(outside);
-    lab.finish();
-}
-
-fn a_published_port_is_reached_from_outside() {
-    let mut lab = Linux::new();
-    let outside = Outside::new();
-    lab.up();
-    prints(&lab, &["run", "-d", "--name", "web", "-p", "8080:80", "--", "sleep", "infinity"]);
-    let listener = Inside::of(lab.pid_of("web")).listen(80).expect("listen");
-    let server = std::thread::spawn(move || {
-        let (mut stream, peer) = listener.accept().expect("accept");
-        stream.write_all(peer.ip().to_string().as_bytes()).expect("send");
-    });
-    let told = outside.inside.enter(|| {
-        let to = SocketAddrV4::new(address("10.200.0.1"), 8080).into();
-        let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(20)).expect("connect");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a deadline");
-        let mut told = String::new();
-        stream.read_to_string(&mut told).expect("receive");
-        told
-    });
-    assert_eq!(told, "172.17.0.1");
-    server.join().expect("the server");
-    drop(outside);
-    lab.finish();
-}
-
-fn nft(script: &str) {
-    let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().expect("run nft");
-    nft.stdin.take().expect("a pipe").write_all(script.as_bytes()).expect("write");
-    assert!(nft.wait().expect("wait").success(), "{script}");
-}
 
 fn said_by(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap_or_else(|why| panic!("run {program}: {why}"));
@@ -304,22 +170,6 @@ fn what_somebody_takes_of_the_firewall_is_put_back() {
         assert!(lab.ping(Place::In("db"), address(OUTSIDE), 56), "{script}");
     }
     drop(outside);
-    lab.finish();
-}
-
-fn forwarding_that_somebody_switched_off_is_on_for_the_next_container() {
-    const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
-    let mut lab = Linux::new();
-    let outside = Outside::new();
-    lab.up();
-    run(&mut lab, Order::new("web"));
-    std::fs::write(IP_FORWARD, "0").expect("switch it off");
-    run(&mut lab, Order::new("db"));
-    assert!(lab.ping(Place::In("db"), address(OUTSIDE), 56));
-    lab.down();
-    assert_eq!(std::fs::read_to_string(IP_FORWARD).expect("a sysctl"), "0\n");
-    drop(outside);
-    lab.up();
     lab.finish();
 }
 

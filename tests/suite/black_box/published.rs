@@ -14,11 +14,9 @@ use crate::lab::{Lab, NetworkOrder, Place, create, names};
 
 tests![
     a_published_port_is_reached_on_the_host_and_the_gateway_is_the_peer,
-    datagrams_come_back_from_the_port_that_they_were_sent_to,
     a_port_that_is_taken_is_told_and_nothing_stays,
     published_ports_are_free_when_their_container_ends,
     an_open_connection_through_a_published_port_outlives_a_killed_daemon,
-    published_ports_follow_the_container_to_its_next_network,
     a_container_on_internal_networks_only_publishes_nothing_yet,
     a_publisher_that_somebody_ends_is_replaced,
     names_that_nobody_answers_are_told_and_resolved_once_the_port_is_free,
@@ -80,33 +78,6 @@ fn a_published_port_is_reached_on_the_host_and_the_gateway_is_the_peer() {
     // Nobody listens behind it.
     let refused = connect(8080).and_then(|mut stream| stream.read(&mut [0]));
     assert!(matches!(refused.map_err(|why| why.kind()), Ok(0) | Err(std::io::ErrorKind::ConnectionReset)));
-    lab.finish();
-}
-
-fn datagrams_come_back_from_the_port_that_they_were_sent_to() {
-    let mut lab = Linux::new();
-    lab.up();
-    run_published(&lab, "dns", &["5300:53/udp"]);
-    let inside = Inside::of(lab.pid_of("dns"));
-    let server = inside.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 53))).expect("bind");
-    server.set_read_timeout(Some(PATIENCE)).expect("a deadline");
-    let echo = std::thread::spawn(move || {
-        let mut buffer = [0; 2048];
-        for _ in 0..2 {
-            let (length, from) = server.recv_from(&mut buffer).expect("receive");
-            server.send_to(&buffer[..length], from).expect("send");
-        }
-    });
-    for text in [b"one".as_slice(), b"two"] {
-        let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind");
-        client.set_read_timeout(Some(PATIENCE)).expect("a deadline");
-        client.connect((Ipv4Addr::LOCALHOST, 5300)).expect("connect");
-        client.send(text).expect("send");
-        let mut buffer = [0; 64];
-        let length = client.recv(&mut buffer).expect("the answer comes from where it was sent to");
-        assert_eq!(&buffer[..length], text);
-    }
-    echo.join().expect("the server");
     lab.finish();
 }
 
@@ -180,25 +151,6 @@ fn serve_again(listener: TcpListener) -> std::thread::JoinHandle<()> {
         stream.read_to_end(&mut told).expect("receive");
         stream.write_all(&told).expect("send");
     })
-}
-
-fn published_ports_follow_the_container_to_its_next_network() {
-    let mut lab = Linux::new();
-    lab.up();
-    create(&mut lab, NetworkOrder::new("red"));
-    run_published(&lab, "web", &["8080:80"]);
-    lab.connect_network("red", "web", None).expect("connect");
-    lab.disconnect_network("bridge", "web").expect("disconnect");
-    let server = serve(&mut lab, "web", 80);
-    assert_eq!(ask(8080, "hello"), "hello from 172.18.0.1");
-    server.join().expect("the server");
-    lab.disconnect_network("red", "web").expect("disconnect");
-    assert!(TcpListener::bind((Ipv4Addr::UNSPECIFIED, 8080)).is_ok(), "there is nowhere to pass anything to");
-    lab.connect_network("bridge", "web", None).expect("connect");
-    let server = serve(&mut lab, "web", 80);
-    assert_eq!(ask(8080, "again"), "again from 172.17.0.1");
-    server.join().expect("the server");
-    lab.finish();
 }
 
 fn a_container_on_internal_networks_only_publishes_nothing_yet() {

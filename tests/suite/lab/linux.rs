@@ -5,6 +5,7 @@
 
 pub mod inside;
 pub mod monitor;
+pub mod outside;
 pub mod processes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,7 @@ use switch::mac::MacAddr;
 
 use self::inside::{Ear, Inside};
 use self::monitor::Monitor;
+use self::outside::Outside;
 use super::{
     Bridge, Census, Connection, Lab, Listener, NetError, NetworkOrder, Order, Place, Program, Refusal, Sniffer,
     Station, Transferred, sorted,
@@ -40,6 +42,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 const A_MOMENT: Duration = Duration::from_millis(5);
 /// How much a bulk transfer is, in bytes.
 const BULK: u64 = 300_000_000;
+const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 
 /// A world of namespaces and processes.
 pub struct Linux {
@@ -54,6 +57,7 @@ pub struct Linux {
     ears: Vec<Ear>,
     names_made: usize,
     monitor: Option<Monitor>,
+    outside: Option<Outside>,
 }
 
 impl Linux {
@@ -75,6 +79,7 @@ impl Linux {
             ears: Vec::new(),
             names_made: 0,
             monitor: None,
+            outside: None,
         }
     }
 
@@ -151,6 +156,7 @@ impl Linux {
         option("--mac-address", order.mac.map(|mac| mac.to_string()));
         option("--mtu", order.mtu.map(|mtu| mtu.to_string()));
         order.aliases.iter().for_each(|alias| option("--network-alias", Some(alias.clone())));
+        order.publish.iter().for_each(|port| option("-p", Some(port.clone())));
         order.dns.iter().for_each(|dns| option("--dns", Some(dns.to_string())));
         // With an equals sign: a host name may look like an option.
         arguments.extend(order.hostname.iter().map(|hostname| format!("--hostname={hostname}")));
@@ -209,6 +215,7 @@ impl Linux {
         match place {
             Place::Host => Inside::here(),
             Place::In(name) => Inside::of(self.pid_of(name)),
+            Place::Outside => self.outside.as_ref().expect("there is a host outside").inside(),
         }
     }
 
@@ -244,6 +251,36 @@ impl Lab for Linux {
         self.add_dummy(Place::Host, &name, MacAddr([0x52, 0x54, 0, 0, 0, self.names_made as u8]), address);
     }
 
+    fn add_outside(&mut self) {
+        self.outside = Some(Outside::new());
+    }
+
+    fn route_by_hand(&mut self, place: Place<'_>, router: Ipv4Addr) {
+        self.inside(place).ip(&["route", "replace", "default", "via", &router.to_string()]);
+    }
+
+    fn forwards(&mut self) -> bool {
+        std::fs::read_to_string(IP_FORWARD).expect("read a sysctl").trim_end() == "1"
+    }
+
+    fn set_forwarding(&mut self, on: bool) {
+        std::fs::write(IP_FORWARD, if on { "1" } else { "0" }).expect("write a sysctl");
+    }
+
+    fn has_firewall(&mut self) -> bool {
+        outside::tables().contains("table inet pontoon_")
+    }
+
+    fn flush_firewall(&mut self) {
+        outside::nft("flush ruleset\n");
+    }
+
+    fn add_foreign_drop(&mut self) {
+        outside::nft(
+            "table ip filter {\nchain FORWARD {\ntype filter hook forward priority filter; policy drop;\n}\n}\n",
+        );
+    }
+
     fn up(&mut self) {
         self.says(&["up", "--detach"]);
     }
@@ -256,9 +293,7 @@ impl Lab for Linux {
 
     fn up_warned(&mut self) -> Vec<String> {
         let output = self.command(&["up", "--detach"]).output().unwrap_or_else(|why| panic!("run pontoon: {why}"));
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{stderr}");
-        stderr.lines().map(|line| line.strip_prefix("pontoon: warning: ").expect("a warning").to_owned()).collect()
+        warnings_in(&output)
     }
 
     fn spoil_records(&mut self, beginning: &str) {
@@ -347,6 +382,14 @@ impl Lab for Linux {
         Ok(id)
     }
 
+    fn run_warned(&mut self, order: Order) -> Vec<String> {
+        let arguments = self.arguments_of(&order);
+        let output = self.pontoon(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        let warnings = warnings_in(&output);
+        self.note_pid(text(&output.stdout).trim_end());
+        warnings
+    }
+
     fn run_to_end(&mut self, order: Order) -> Result<i32, Refusal> {
         let arguments = self.arguments_of(&order);
         let output = self.pontoon(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
@@ -368,6 +411,20 @@ impl Lab for Linux {
 
     fn kill_shim(&mut self, container: &str) {
         processes::kill_and_wait(self.shim_of(container));
+    }
+
+    fn kill_publisher(&mut self, container: &str) {
+        let id = self.inspect(container).expect("it is there").id;
+        let find = || {
+            let is_it = |pid: &i32| {
+                let words = processes::words_of(*pid);
+                words.contains("__publish") && words.contains(&id[..12])
+            };
+            processes::all().into_iter().find(is_it)
+        };
+        let publisher = find().expect("there is a publisher");
+        processes::kill_and_wait(publisher);
+        assert!(waited_for(|| find().filter(|pid| *pid != publisher)).is_some(), "there is another");
     }
 
     fn kill_command(&mut self, container: &str) {
@@ -568,6 +625,19 @@ impl Lab for Linux {
         self.inside(from).connect(to, port)
     }
 
+    fn serve(&mut self, place: Place<'_>, port: u16) {
+        self.inside(place).serve(port);
+    }
+
+    fn tell(&mut self, from: Place<'_>, to: Ipv4Addr, port: u16, text: &str) -> Result<String, NetError> {
+        self.inside(from).tell(to, port, text)
+    }
+
+    fn tell_by_udp(&mut self, from: Place<'_>, to: Ipv4Addr, port: u16, text: &str) -> Option<String> {
+        let told = self.inside(from).ask_within(inside::ECHO_PATIENCE, to, port, text.as_bytes())?;
+        Some(String::from_utf8(told).expect("text"))
+    }
+
     fn open(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr) -> Connection {
         let ends = inside::connection(&self.inside(from), &self.inside(to), at);
         self.connections.push(ends);
@@ -645,6 +715,7 @@ impl Lab for Linux {
 
     fn finish(&mut self) {
         self.monitor = None;
+        self.outside = None;
         self.up();
         assert_eq!(self.check_law(), Ok(()), "the law of the counters");
         self.down();
@@ -682,6 +753,13 @@ pub fn waited_for<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
 /// What `inspect` shows as the command of a container that was ordered so.
 fn words(order: &Order, lab: &Linux) -> Vec<String> {
     lab.command_of(order.program)
+}
+
+/// What was said on standard error by who succeeded: warnings, and nothing else.
+fn warnings_in(output: &Output) -> Vec<String> {
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    stderr.lines().map(|line| line.strip_prefix("pontoon: warning: ").expect("a warning").to_owned()).collect()
 }
 
 /// The exit status as a shell tells it.

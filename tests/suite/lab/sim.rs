@@ -1,6 +1,7 @@
 //! [`Sim`]: the lab in the simulator. Time is virtual: to wait costs nothing, and two runs are the same.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
@@ -9,17 +10,20 @@ use netns::error::Error;
 use netns::event::Event;
 use netns::interface::InterfaceInfo;
 use netns::manager::{ConnectRequest, ContainerView, NetworkDetails, NetworkRequest, NetworkView, RunRequest};
+use netns::publish::PortMapping;
 use netns::subnet::SubnetRequest;
 use sha2::{Digest, Sha256};
+use sim::net::{TcpListener, TcpStream, UdpSocket};
 use sim::{AddressState, SocketError, SocketId, World};
 use switch::dataplane::BridgeStatistics;
 use switch::explain::Explanation;
 use switch::fdb::EntryKind;
 use switch::mac::MacAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    Bridge, Census, Connection, Lab, Listener, NetError, NetworkOrder, Order, Place, Program, Refusal, Sniffer,
-    Station, Transferred, sorted,
+    Bridge, Census, Connection, HOST, Lab, Listener, NetError, NetworkOrder, OUTSIDE, Order, Place, Program, Refusal,
+    Sniffer, Station, Transferred, address, sorted,
 };
 
 /// How long something may take that is waited for.
@@ -28,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const A_MOMENT: Duration = Duration::from_millis(5);
 /// How much a bulk transfer is, in bytes.
 const BULK: u64 = 3_000_000;
+/// What the host outside is called here.
+const OUTSIDE_NAME: &str = "outside";
 /// The exit status of what signal N ended is this and N.
 const SIGNALLED: i32 = 128;
 
@@ -97,6 +103,37 @@ impl Lab for Sim {
         self.world.add_interface(&sim::Place::Host, &name, address).expect("the host takes an interface");
     }
 
+    fn add_outside(&mut self) {
+        let there = address(OUTSIDE);
+        let here = address(HOST);
+        let net = |ip| Ipv4Net::new(ip, 24).expect("a prefix");
+        self.world.add_outside(OUTSIDE_NAME, net(there), "uplink0", net(here)).expect("there is none yet");
+    }
+
+    fn route_by_hand(&mut self, place: Place<'_>, router: Ipv4Addr) {
+        self.world.set_default_route(&there(place), router).expect("the router is there");
+    }
+
+    fn forwards(&mut self) -> bool {
+        self.world.forwards()
+    }
+
+    fn set_forwarding(&mut self, on: bool) {
+        self.world.set_forwarding(on);
+    }
+
+    fn has_firewall(&mut self) -> bool {
+        self.world.has_firewall()
+    }
+
+    fn flush_firewall(&mut self) {
+        self.world.flush_firewall();
+    }
+
+    fn add_foreign_drop(&mut self) {
+        self.world.add_foreign_drop("ip filter", "FORWARD");
+    }
+
     fn up(&mut self) {
         let warnings = self.world.up().expect("the daemon starts");
         assert_eq!(warnings, Vec::<String>::new());
@@ -159,6 +196,12 @@ impl Lab for Sim {
         Ok(started.id.to_string())
     }
 
+    fn run_warned(&mut self, order: Order) -> Vec<String> {
+        let started = self.world.run(request_of(&order), program_of(order.program)).expect("nothing speaks against it");
+        let _ = self.world.hostname(&sim::Place::container(started.name.to_string()));
+        started.warnings
+    }
+
     fn run_to_end(&mut self, order: Order) -> Result<i32, Refusal> {
         let program = program_of(order.program);
         let started = self.world.run(request_of(&order), program).map_err(|error| refusal_of_run(&error))?;
@@ -184,6 +227,10 @@ impl Lab for Sim {
 
     fn kill_shim(&mut self, container: &str) {
         self.world.kill_shim(container);
+    }
+
+    fn kill_publisher(&mut self, container: &str) {
+        self.world.kill_publisher(container);
     }
 
     fn kill_command(&mut self, container: &str) {
@@ -356,6 +403,34 @@ impl Lab for Sim {
         Ok(())
     }
 
+    fn serve(&mut self, place: Place<'_>, port: u16) {
+        self.world.exec(&there(place), serve_connections(port)).expect("the place is there");
+        self.world.exec(&there(place), serve_datagrams(port)).expect("the place is there");
+    }
+
+    fn tell(&mut self, from: Place<'_>, to: Ipv4Addr, port: u16, text: &str) -> Result<String, NetError> {
+        let text = text.to_owned();
+        let told = self.world.block_on(&there(from), async move {
+            let mut stream = TcpStream::connect((to, port)).await?;
+            stream.write_all(text.as_bytes()).await?;
+            stream.shutdown().await?;
+            let mut told = String::new();
+            stream.read_to_string(&mut told).await?;
+            io::Result::Ok(told)
+        });
+        told.map_err(|why| net_error(*why.get_ref().and_then(|why| why.downcast_ref()).expect("an error of sockets")))
+    }
+
+    fn tell_by_udp(&mut self, from: Place<'_>, to: Ipv4Addr, port: u16, text: &str) -> Option<String> {
+        let socket = self.world.udp_bind(&there(from), Ipv4Addr::UNSPECIFIED, 0).expect("bind");
+        let to = SocketAddrV4::new(to, port);
+        let sent = self.world.udp_send(socket, to, text.as_bytes());
+        let told = sent.and_then(|()| self.world.udp_recv(socket, Duration::from_secs(3)));
+        self.world.close(socket);
+        let (from, told) = told.ok()?;
+        (from == SocketAddr::from(to)).then(|| String::from_utf8(told).expect("text"))
+    }
+
     fn open(&mut self, from: Place<'_>, to: Place<'_>, at: Ipv4Addr) -> Connection {
         let port = 5002;
         let listener = self.world.listen(&there(to), Ipv4Addr::UNSPECIFIED, port).expect("listen");
@@ -472,10 +547,35 @@ fn any_of(ip: IpAddr) -> IpAddr {
     if ip.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() }
 }
 
+/// Answers each connection, when it has said all.
+async fn serve_connections(port: u16) -> io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
+    loop {
+        let (mut stream, peer) = listener.accept().await?;
+        sim::task::spawn(async move {
+            let mut told = String::new();
+            stream.read_to_string(&mut told).await?;
+            stream.write_all(format!("{told} from {}", peer.ip()).as_bytes()).await?;
+            stream.shutdown().await
+        });
+    }
+}
+
+async fn serve_datagrams(port: u16) -> io::Result<()> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let (length, peer) = socket.recv_from(&mut buffer).await?;
+        let told = [&buffer[..length], format!(" from {}", peer.ip()).as_bytes()].concat();
+        socket.send_to(&told, peer).await?;
+    }
+}
+
 fn there(place: Place<'_>) -> sim::Place {
     match place {
         Place::Host => sim::Place::Host,
         Place::In(name) => sim::Place::container(name),
+        Place::Outside => sim::Place::outside(OUTSIDE_NAME),
     }
 }
 
@@ -500,7 +600,7 @@ fn request_of(order: &Order) -> RunRequest {
         mtu: order.mtu,
         hostname: order.hostname.clone(),
         aliases: order.aliases.clone(),
-        publish: Vec::new(),
+        publish: order.publish.iter().flat_map(|port| PortMapping::parse(port).expect("a port")).collect(),
         dns: order.dns.clone(),
         offload: order.offload,
         detached: order.detach,
@@ -522,6 +622,7 @@ fn net_error(error: SocketError) -> NetError {
         SocketError::AddressInUse => NetError::AddressInUse,
         SocketError::Refused => NetError::Refused,
         SocketError::TimedOut => NetError::TimedOut,
+        SocketError::Reset | SocketError::BrokenPipe => NetError::Reset,
         SocketError::HostUnreachable | SocketError::NetworkUnreachable => NetError::Unreachable,
         other => panic!("{other}"),
     }

@@ -8,9 +8,8 @@
 //! * It gives up every capability: what needed one, ports below 1024, is done before.
 //!
 //! The map: [`Publisher`] is the daemon's hold on it; `listen` makes the sockets; `serve` is its loop, over `tcp` (with
-//! `pipes` and `pace`) and `udp` (with `clients`); `token` tells the loop's descriptors apart.
+//! `pipes` and `pace`) and `udp` (with [`crate::publish::clients`]); `token` tells the loop's descriptors apart.
 
-mod clients;
 mod listen;
 mod pace;
 mod pipes;

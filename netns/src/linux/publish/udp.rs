@@ -17,8 +17,8 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType};
 use switch::time::Instant;
 
-use super::clients::Clients;
 use super::listen::FLAGS;
+use crate::publish::clients::Clients;
 
 /// The most clients that a port remembers at a time.
 pub(super) const MAX_CLIENTS: usize = 1024;

@@ -29,7 +29,7 @@ use super::PATIENCE;
 use crate::lab::{NetError, Transferred};
 
 /// How long an answer to an echo request may take.
-const ECHO_PATIENCE: Duration = Duration::from_secs(3);
+pub const ECHO_PATIENCE: Duration = Duration::from_secs(3);
 /// `sll_pkttype` of what this namespace itself has sent (linux/if_packet.h).
 const OUTGOING: u8 = 4;
 
@@ -124,14 +124,53 @@ impl Inside {
 
     /// Sends a datagram to a server; its answer.
     pub fn ask(&self, server: Ipv4Addr, port: u16, query: &[u8]) -> Option<Vec<u8>> {
+        self.ask_within(PATIENCE, server, port, query)
+    }
+
+    /// The same for those who expect none.
+    pub fn ask_within(&self, limit: Duration, server: Ipv4Addr, port: u16, query: &[u8]) -> Option<Vec<u8>> {
         let socket = self.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))).expect("bind");
-        socket.set_read_timeout(Some(PATIENCE)).expect("set a deadline");
+        socket.set_read_timeout(Some(limit)).expect("set a deadline");
         socket.connect((server, port)).ok()?;
         socket.send(query).ok()?;
         let mut answer = vec![0; 1 << 16];
         let length = socket.recv(&mut answer).ok()?;
         answer.truncate(length);
         Some(answer)
+    }
+
+    /// Serves a port by TCP and UDP until this process ends, as [`crate::lab::Lab::serve`] says.
+    pub fn serve(&self, port: u16) {
+        let listener = self.listen(port).expect("listen");
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                // A client that has gone is no reason to serve no other.
+                std::thread::spawn(move || stream.and_then(answer));
+            }
+        });
+        let socket = self.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))).expect("bind");
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 1 << 16];
+            while let Ok((length, peer)) = socket.recv_from(&mut buffer) {
+                let told = [&buffer[..length], format!(" from {}", peer.ip()).as_bytes()].concat();
+                let _ = socket.send_to(&told, peer);
+            }
+        });
+    }
+
+    /// Says something to such a server, and that this is all; what is heard until that is all.
+    pub fn tell(&self, to: Ipv4Addr, port: u16, text: &str) -> Result<String, NetError> {
+        let to = SocketAddrV4::new(to, port).into();
+        let talk = || {
+            let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.write_all(text.as_bytes())?;
+            stream.shutdown(Shutdown::Write)?;
+            let mut told = String::new();
+            stream.read_to_string(&mut told)?;
+            Ok(told)
+        };
+        self.enter(talk).map_err(|why: std::io::Error| net_error(&why))
     }
 
     pub fn inject(&self, interface: &str, frame: &[u8]) {
@@ -265,6 +304,14 @@ pub fn transfer(from: &Inside, to: &Inside, at: impl Into<IpAddr>, length: u64) 
     Transferred { sent, received, length: arrived }
 }
 
+fn answer(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut told = String::new();
+    stream.read_to_string(&mut told)?;
+    let peer = stream.peer_addr()?.ip();
+    stream.write_all(format!("{told} from {peer}").as_bytes())
+}
+
 fn send_all(mut stream: TcpStream, length: u64) -> String {
     stream.set_write_timeout(Some(PATIENCE)).expect("set a deadline");
     let mut digest = Sha256::new();
@@ -352,6 +399,8 @@ fn net_error(why: &std::io::Error) -> NetError {
         ErrorKind::AddrInUse => NetError::AddressInUse,
         ErrorKind::ConnectionRefused => NetError::Refused,
         ErrorKind::TimedOut | ErrorKind::WouldBlock => NetError::TimedOut,
+        // Who writes to one that was reset hears of a broken pipe, or that it is not connected.
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::NotConnected => NetError::Reset,
         ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => NetError::Unreachable,
         _ => panic!("{why}"),
     }

@@ -1,4 +1,4 @@
-//! [`Clients`]: the clients of one published UDP port. Pure: `now` is an argument.
+//! [`Clients`]: the clients of one published UDP port, for whoever passes on what they send. Pure: `now` is an argument.
 //!
 //! UDP has no connections, so a client is whoever sent a datagram lately. It is forgotten when nothing went either way for
 //! [`IDLE`]; when there are too many, the one that was silent for longest makes room.
@@ -9,11 +9,11 @@ use std::time::Duration;
 use switch::time::Instant;
 
 /// How long a silent client is remembered.
-pub(super) const IDLE: Duration = Duration::from_secs(60);
+pub const IDLE: Duration = Duration::from_secs(60);
 
 /// Clients by what tells them apart, each with a `V` and a number that no other ever has.
 #[derive(Debug)]
-pub(super) struct Clients<K, V> {
+pub struct Clients<K, V> {
     bound: usize,
     numbers: BTreeMap<K, u64>,
     clients: BTreeMap<u64, Client<K, V>>,
@@ -34,19 +34,20 @@ struct Client<K, V> {
 
 impl<K: Ord + Copy, V> Clients<K, V> {
     /// For at most so many clients, and for one at least.
-    pub(super) fn new(bound: usize) -> Self {
+    #[must_use]
+    pub fn new(bound: usize) -> Self {
         let (numbers, clients, silence) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         Clients { bound: bound.max(1), numbers, clients, silence, heard: 0, next: 0 }
     }
 
     /// The client of this key, which is heard of now.
-    pub(super) fn find(&mut self, key: &K, now: Instant) -> Option<&V> {
+    pub fn find(&mut self, key: &K, now: Instant) -> Option<&V> {
         let number = *self.numbers.get(key)?;
         self.hear(number, now).map(|(_, value)| value)
     }
 
     /// The client of this number, which is heard of now.
-    pub(super) fn hear(&mut self, number: u64, now: Instant) -> Option<(K, &V)> {
+    pub fn hear(&mut self, number: u64, now: Instant) -> Option<(K, &V)> {
         let client = self.clients.get_mut(&number)?;
         self.silence.remove(&client.place);
         self.heard += 1;
@@ -55,13 +56,19 @@ impl<K: Ord + Copy, V> Clients<K, V> {
         Some((client.key, &client.value))
     }
 
+    /// All of them, by their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &V)> {
+        self.clients.iter().map(|(number, client)| (*number, &client.value))
+    }
+
     /// The number that the next client will have.
-    pub(super) fn next(&self) -> u64 {
+    #[must_use]
+    pub fn next(&self) -> u64 {
         self.next
     }
 
     /// Makes room for one more; what was forgotten for it.
-    pub(super) fn make_room(&mut self) -> Option<V> {
+    pub fn make_room(&mut self) -> Option<V> {
         if self.clients.len() < self.bound {
             return None;
         }
@@ -70,7 +77,7 @@ impl<K: Ord + Copy, V> Clients<K, V> {
     }
 
     /// Remembers a client that is new, under [`Clients::next`]. To be called after [`Clients::make_room`].
-    pub(super) fn insert(&mut self, key: K, value: V, now: Instant) -> &V {
+    pub fn insert(&mut self, key: K, value: V, now: Instant) -> &V {
         debug_assert!(self.clients.len() < self.bound, "room was made");
         let number = self.next;
         self.next += 1;
@@ -82,14 +89,15 @@ impl<K: Ord + Copy, V> Clients<K, V> {
     }
 
     /// Forgets one client that was silent for too long; to be called until there is none.
-    pub(super) fn expire(&mut self, now: Instant) -> Option<V> {
+    pub fn expire(&mut self, now: Instant) -> Option<V> {
         self.next_expiry().filter(|due| *due <= now)?;
         let (_, &longest_silent) = self.silence.first_key_value()?;
         self.forget(longest_silent)
     }
 
     /// When the next client will be forgotten, if nothing is heard of it.
-    pub(super) fn next_expiry(&self) -> Option<Instant> {
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Instant> {
         let (_, longest_silent) = self.silence.first_key_value()?;
         self.clients.get(longest_silent).map(|client| client.last + IDLE)
     }
