@@ -98,7 +98,7 @@ fn has_no_reader(news: Option<BorrowedFd<'_>>, time: Option<Duration>) -> Result
     let mut ready: Vec<PollFd<'_>> = std::iter::once(reader).chain(news).collect();
     let time = time.and_then(|time| Timespec::try_from(time).ok());
     match poll(&mut ready, time.as_ref()) {
-        Ok(_) => Ok(ready[0].revents().contains(PollFlags::ERR)),
+        Ok(_) => Ok(ready[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)),
         Err(rustix::io::Errno::INTR) => Ok(false),
         Err(why) => Err(Failure::new(format_args!("wait for the daemon: {why}"))),
     }
