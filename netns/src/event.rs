@@ -173,6 +173,13 @@ impl Narrator {
         self.tell(Change::PortDown { bridge, port })
     }
 
+    /// The ends of all ports of a bridge that goes.
+    pub fn tell_of_all_ends(&mut self, bridge: BridgeId) -> Vec<Event> {
+        let ports = self.ports.iter().filter(|(_, (of, _, _))| *of == bridge).map(|(port, _)| *port);
+        let ports: Vec<PortId> = ports.collect();
+        ports.into_iter().filter_map(|port| self.tell_of_the_end(port)).collect()
+    }
+
     fn tell_of_a_station(&self, bridge: BridgeId, event: FdbEvent) -> Event {
         let learned = |vlan, station, port| self.entry(bridge, vlan, station, port, EntryKind::Dynamic);
         match event {

@@ -34,20 +34,22 @@ pub(super) fn log(event: &Event) {
     }
 }
 
-/// What a change of the data plane is that the manager wants, if it is one of ports.
-pub(super) fn told<L>(narrator: &mut Narrator, control: &Control<L>) -> Option<Event> {
+/// What a change of the data plane that the manager wants is to its ports.
+pub(super) fn told<L>(narrator: &mut Narrator, control: &Control<L>) -> Vec<Event> {
     match control {
         Control::AddBridge { bridge, name, .. } => {
-            narrator.tell(Change::BridgeUp { bridge: *bridge, name: name.clone() })
+            narrator.tell(Change::BridgeUp { bridge: *bridge, name: name.clone() }).into_iter().collect()
         }
-        Control::RemoveBridge { bridge } => narrator.tell(Change::BridgeDown { bridge: *bridge }),
-        Control::Plug { bridge, port, config, .. } => narrator.tell(Change::PortUp {
-            bridge: *bridge,
-            port: *port,
-            name: config.name.clone(),
-            is_local: config.local.is_some(),
-        }),
-        Control::Unplug { port } => narrator.tell_of_the_end(*port),
-        Control::SetStation { .. } | Control::ClearStation { .. } | Control::FlushPort { .. } => None,
+        Control::RemoveBridge { bridge } => {
+            let gone = narrator.tell_of_all_ends(*bridge);
+            narrator.tell(Change::BridgeDown { bridge: *bridge });
+            gone
+        }
+        Control::Plug { bridge, port, config, .. } => {
+            let (name, is_local) = (config.name.clone(), config.local.is_some());
+            narrator.tell(Change::PortUp { bridge: *bridge, port: *port, name, is_local }).into_iter().collect()
+        }
+        Control::Unplug { port } => narrator.tell_of_the_end(*port).into_iter().collect(),
+        Control::SetStation { .. } | Control::ClearStation { .. } | Control::FlushPort { .. } => Vec::new(),
     }
 }

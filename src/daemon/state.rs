@@ -57,7 +57,7 @@ impl State {
         let controls: Vec<_> = std::iter::from_fn(|| self.manager.poll_control()).collect();
         controls
             .iter()
-            .filter_map(|control| journal::told(&mut self.narrator, control))
+            .flat_map(|control| journal::told(&mut self.narrator, control))
             .for_each(|event| journal::log(&event));
         let Some(engine) = self.engine.as_ref().filter(|_| !controls.is_empty()) else { return Ok(()) };
         let mut outcome = Ok(());

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Said, fails, tests};
 use crate::lab::linux::Linux;
-use crate::lab::{Lab, run_all};
+use crate::lab::{Lab, NetworkOrder, create, run_all};
 
 tests![each_line_of_a_json_log_is_an_object, a_log_format_that_there_is_not_is_wrong_usage,];
 
@@ -16,6 +16,9 @@ fn each_line_of_a_json_log_is_an_object() {
         let up: Said = up.env("PONTOON_LOG_FORMAT", variable).output().expect("run pontoon").into();
         assert_eq!((up.status, &*up.stderr), (0, ""));
         run_all(&mut lab, &["web"]);
+        create(&mut lab, NetworkOrder::new("back"));
+        let bridge = lab.inspect_network("back").expect("it is there").bridge.expect("a bridge");
+        lab.remove_network("back").expect("it goes");
         lab.down();
         let log = std::fs::read_to_string(lab.runtime_dir().join("daemon.log")).expect("there is a log");
         let lines: Vec<Value> =
@@ -33,6 +36,7 @@ fn each_line_of_a_json_log_is_an_object() {
         assert!(told("container ended", "container", "web"), "{log}");
         assert!(told("port up", "port", "web.eth0"), "{log}");
         assert!(told("port down", "port", "web.eth0"), "{log}");
+        assert!(told("port down", "bridge", &bridge), "{log}");
         lab.finish();
     }
 }
