@@ -239,6 +239,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_new_takes_the_place_of_what_was_and_the_rest_stays() {
+        let files = |text: &str| Some(text.to_owned());
+        let mut own = Files { resolv_conf: files("a"), hosts: files("b"), hostname: None };
+        own.update(&Files { resolv_conf: None, hosts: files("c"), hostname: files("d") });
+        assert_eq!(own, Files { resolv_conf: files("a"), hosts: files("c"), hostname: files("d") });
+    }
+
+    #[test]
     fn the_hosts_files_are_not_named_among_ones_own() {
         let files = Files { hostname: Some(hostname("web")), ..Files::default() };
         assert_eq!(files.own().collect::<Vec<_>>(), [("hostname", "web\n")]);

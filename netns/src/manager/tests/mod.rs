@@ -7,7 +7,9 @@ mod listing;
 mod naming;
 mod networking;
 mod paper;
+mod publishing;
 mod recovering;
+mod running;
 mod salvaging;
 
 use std::cell::{RefCell, RefMut};

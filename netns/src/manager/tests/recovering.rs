@@ -187,3 +187,33 @@ fn a_daemon_that_can_not_start_tells_what_it_has_found_on_the_way() {
     }
     assert_eq!(lab.host().aside["container-x"], "nonsense");
 }
+
+#[test]
+fn a_container_that_was_told_to_stop_is_ended_by_the_next_daemon() {
+    let mut lab = Lab::new();
+    lab.run("web", "bridge");
+    lab.manager.stop("web", Duration::from_secs(10), lab.now).expect("asked");
+    assert_eq!(lab.states(), [("web".into(), "running".into())].into());
+    assert_eq!(lab.times("destroy", |lab| assert!(lab.restart().is_empty())), 1);
+    assert_eq!(lab.states(), [("web".into(), "exited".into())].into());
+}
+
+#[test]
+fn the_default_network_is_as_it_was_and_as_the_user_chose_it() {
+    let host = Host { boot: "1".into(), resolv_conf: "nameserver ::1\n".into(), ..Host::default() };
+    let host = Rc::new(RefCell::new(host));
+    let bip = Some("10.7.0.9/24".parse().expect("an address"));
+    let open = || Manager::open(Paper(Rc::clone(&host)), &Settings { seed: 7, bip }, at(0)).expect("a manager").0;
+    let mut manager = open();
+    let details = manager.inspect_network("bridge").expect("it is there");
+    assert_eq!(details.gateway.map(|gateway| gateway.to_string()), Some("10.7.0.9".into()));
+    let web = manager.create(request("web", "bridge"), at(0)).expect("a container").id;
+    manager.start(&web, Some(200), at(0)).expect("started");
+    // Its servers can be reached again, but who came before asks the gateway, also the next daemon's.
+    host.borrow_mut().resolv_conf = "nameserver 192.0.2.1\n".into();
+    assert_eq!(
+        open().inspect_network("bridge").expect("it is there"),
+        manager.inspect_network("bridge").expect("it is there")
+    );
+    assert_eq!(host.borrow().tables.len(), 1);
+}
