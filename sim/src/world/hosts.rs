@@ -21,8 +21,8 @@ impl World {
     /// let mut world = World::builder().build();
     /// let there = "10.200.0.2/24".parse().unwrap();
     /// let server = world.add_outside("server", there, "uplink0", "10.200.0.1/24".parse().unwrap())?;
-    /// assert!(world.ping(&Place::Host, "10.200.0.2".parse().unwrap()));
-    /// assert!(world.ping(&server, "10.200.0.1".parse().unwrap()));
+    /// assert!(world.ping(&Place::Host, [10, 200, 0, 2]));
+    /// assert!(world.ping(&server, [10, 200, 0, 1]));
     /// # Ok::<(), pontoon_sim::SocketError>(())
     /// ```
     ///
