@@ -49,6 +49,11 @@ pub(crate) fn subject(packet: &Packet) -> Option<&[u8]> {
     packet.ip().get(subject_range(packet)?)
 }
 
+/// The MTU in an error of [`FRAGMENTATION_NEEDED`].
+pub(crate) fn mtu(packet: &Packet) -> u16 {
+    packet.payload().get(6..8).map_or(0, |mtu| u16::from_be_bytes([mtu[0], mtu[1]]))
+}
+
 /// Where the packet was to go that an error is about.
 pub(crate) fn subject_destination(packet: &Packet) -> Option<Ipv4Addr> {
     let subject = subject(packet)?;

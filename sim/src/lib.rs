@@ -56,7 +56,7 @@
 //! * [`rule`]: what is to become of frames on a cable ([`Rule`], [`Fate`]), and [`fault`]: rules ready made, from loss to
 //!   partition; `chance`: where they take it from;
 //! * `wire`, `icmp`, `neighbour`, `interface`, `namespace`: IPv4 on Ethernet, as Linux does it; `inet6`: IPv6, which is on no
-//!   interface of a container until it is switched on ([`World::set_ipv6`]); `forward`, `router`: what a host passes on,
+//!   interface of a container until it is switched on ([`World::set_ipv6`]); `forward`, `router`, `path`: what a host passes on,
 //!   through which rules and under whose address; `stack`: TCP and UDP, by smoltcp, which
 //!   nothing else knows; `offload`: super-frames; `socket` and `calls`: ports and the calls of programs;
 //! * `program`: what the command of a container does, as plain data or as code; `machine`: all that outlives a daemon;
@@ -98,6 +98,7 @@ mod namespace;
 mod neighbour;
 pub mod net;
 mod offload;
+mod path;
 mod plant;
 mod process;
 mod processes;

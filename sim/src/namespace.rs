@@ -23,10 +23,10 @@ use switch::time::Instant;
 
 use crate::cable::{CableId, Counters};
 use crate::clock::{Clock, Wake};
-use crate::icmp;
 use crate::interface::{Interface, Kind};
 use crate::neighbour::{Certainty, Due};
 use crate::offload::Frame;
+use crate::path::PathMtus;
 use crate::router::Router;
 use crate::socket::{Interest, Owner, Ports, Protocol, SocketError};
 use crate::stack::Stack;
@@ -67,7 +67,9 @@ pub(crate) struct Namespace {
     /// Who is to be told that a call on a socket has something to say by now.
     pub(crate) waiters: BTreeMap<(u64, Interest), Vec<Waker>>,
     /// When it was last found that nobody has an address.
-    unreachable: BTreeMap<IpAddr, Instant>,
+    pub(crate) unreachable: BTreeMap<IpAddr, Instant>,
+    /// What is known of the ways to addresses.
+    pub(crate) path_mtus: PathMtus,
     next_wake: Option<Instant>,
     /// What is done with packets of others.
     pub(crate) router: Router,
@@ -99,6 +101,7 @@ impl Namespace {
             owners: BTreeMap::new(),
             waiters: BTreeMap::new(),
             unreachable: BTreeMap::new(),
+            path_mtus: PathMtus::default(),
             next_wake: None,
             router: Router::default(),
         }
@@ -237,7 +240,9 @@ impl Namespace {
         let tracked = self.router.track(&mut packet, now);
         let route = self.route_of(&packet)?;
         let interface = &self.interfaces[route.interface];
-        if packet.wire_len() > interface.mtu as usize {
+        let on_the_way = self.path_mtus.to(packet.destination(), now);
+        on_the_way.into_iter().for_each(|mtu| packet.fit(mtu));
+        if packet.wire_len() > on_the_way.unwrap_or(usize::MAX).min(interface.mtu as usize) {
             return Err(SocketError::MessageSize);
         }
         let offloads = interface.offloads();
@@ -245,7 +250,7 @@ impl Namespace {
             self.drop_forwarded(why);
             return Err(SocketError::NotPermitted);
         }
-        if offloads {
+        if offloads || packet.vnet.is_gso() {
             packet.begin_checksum();
         }
         self.emit(route, packet, now);
@@ -441,19 +446,6 @@ impl Namespace {
     /// Whether some socket is bound to the port: a broadcast to any other is no error, but nothing.
     fn expects_datagrams(&self, packet: &Packet) -> bool {
         packet.destination_port().is_some_and(|port| self.ports.has(Protocol::Udp, port))
-    }
-
-    /// A router says that it can not pass something on.
-    fn take_error(&mut self, packet: &Packet, now: Instant) {
-        if let Some(icmp::NET_UNREACHABLE | icmp::HOST_UNREACHABLE) = icmp::kind(packet)
-            && let Some(to) = icmp::subject_destination(packet)
-        {
-            self.unreachable.insert(to.into(), now);
-        }
-        if let (IpAddr::V4(from), Some(echo)) = (packet.source(), icmp::subject_echo(packet)) {
-            self.errors.drain(..self.errors.len().saturating_sub(REPLIES));
-            self.errors.push((from, echo));
-        }
     }
 
     fn take_echo(&mut self, packet: &Packet, now: Instant) {

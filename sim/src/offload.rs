@@ -157,6 +157,15 @@ impl Packet {
         headers + usize::from(self.vnet.gso_size)
     }
 
+    /// Lets a segment of IPv4 that is too long for its way leave in shorter ones.
+    pub(crate) fn fit(&mut self, mtu: usize) {
+        let room = Segment::of(self).map_or(0, |segment| mtu.saturating_sub(segment.payload));
+        if !self.is_v6() && room > 0 && self.wire_len() > mtu {
+            self.vnet.gso_type = GSO_TCPV4;
+            self.vnet.gso_size = u16::try_from(room).unwrap_or(u16::MAX);
+        }
+    }
+
     /// Leaves it to others to cut the data of a datagram into several of so many bytes each.
     pub(crate) fn leave_uncut(&mut self, size: u16) {
         self.vnet.gso_type = GSO_UDP_L4;

@@ -205,6 +205,25 @@ fn what_is_too_long_for_the_next_link_is_dropped_and_told() {
 }
 
 #[test]
+fn a_stream_finds_out_how_long_its_segments_may_be() {
+    for offload in [true, false] {
+        let mut world = World::builder().seed(1).offload(offload).build();
+        let server = add_server(&mut world, "server", "uplink0", [10, 200, 0]);
+        world.up().expect("a daemon");
+        let web = start(&mut world, "web", "bridge");
+        world.set_mtu(&Place::Host, "uplink0", 1400).expect("set");
+        world.listen(&server, ANY, 80).expect("a listener");
+        world.sniff(&server, "eth0").expect("listening");
+        let sent = some_bytes(1 << 20);
+        assert!(world.transfer(&web, SERVER, 80, &sent).expect("a transfer") == sent, "offload {offload}");
+        let heard = world.sniff(&server, "eth0").expect("heard");
+        assert!(offload || heard.iter().all(|frame| frame.len() <= 1414), "and each fits the link");
+        let dropped = world.forward_statistics(&Place::Host).expect("the host").dropped_for(ForwardDrop::TooLong);
+        assert!((1..20).contains(&dropped), "{dropped}");
+    }
+}
+
+#[test]
 fn an_error_about_what_left_under_another_address_reaches_who_sent_it() {
     let (mut world, _) = world_with_server();
     let web = start(&mut world, "web", "bridge");
