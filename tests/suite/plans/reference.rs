@@ -10,7 +10,7 @@ use switch::port::PortConfig;
 use switch::time::Instant;
 use switch::verdict::{DropReason, PortId, Verdict};
 
-use super::step::{Command, Mode, Net, Sender, Sent, Station, Step, Who, any_step};
+use super::step::{Command, Mode, Net, Sender, Sent, Station, Step, Way, Who, any_step};
 use crate::model::Model;
 
 /// How long a network remembers a station.
@@ -47,6 +47,9 @@ pub struct Switch {
 pub struct End {
     port: PortId,
     pub up: bool,
+    /// Whether its cable lets pass what it sends, and what it is to hear.
+    sends: bool,
+    hears: bool,
 }
 
 /// What came in by a port, by what became of it.
@@ -104,7 +107,7 @@ impl Switch {
     fn plug(&mut self, whose: Sender, port: PortId, up: bool) {
         let local = (whose == Sender::Host).then_some(GATEWAY);
         self.model.plug(port, PortConfig { local, ..PortConfig::default() });
-        self.ends.insert(whose, End { port, up });
+        self.ends.insert(whose, End { port, up, sends: true, hears: true });
         self.counted.insert(whose, Counted::default());
     }
 
@@ -121,6 +124,7 @@ impl Switch {
         *self = Switch { model: Model::new(AGEING, false), ends: BTreeMap::new(), counted: BTreeMap::new() };
         while let Some((whose, end)) = ends.pop_first() {
             self.plug(whose, end.port, end.up);
+            self.ends.insert(whose, end);
         }
     }
 
@@ -146,7 +150,7 @@ impl Switch {
                 Vec::new()
             }
         };
-        let hears = |(_, end): &(&Sender, &End)| end.up && egress.contains(&end.port);
+        let hears = |(_, end): &(&Sender, &End)| end.up && end.hears && egress.contains(&end.port);
         self.ends.iter().filter(hears).map(|(whose, _)| *whose).collect()
     }
 
@@ -295,7 +299,11 @@ impl ReferenceStateMachine for Reference {
             Step::Link { who, net, .. } => {
                 state.living.get(who).is_some_and(|container| container.on.contains_key(net))
             }
-            Step::Wait { .. } => true,
+            // (What waits in an interface is in its cable already.)
+            Step::Cut { who, net, .. } => {
+                state.daemon && state.living.get(who).is_some_and(|container| container.on.contains_key(net))
+            }
+            Step::Wait { .. } | Step::Heal => true,
             Step::StartDaemon => !state.daemon,
             Step::Send(sent) => {
                 let end = state.nets.get(&sent.net).and_then(|net| net.ends.get(&sent.sender));
@@ -344,7 +352,9 @@ impl ReferenceStateMachine for Reference {
             Step::Send(sent) => {
                 state.frames += 1;
                 let number = state.frames;
-                if state.daemon {
+                if !state.nets[&sent.net].ends[&sent.sender].sends {
+                    // It is lost on the way to the switch.
+                } else if state.daemon {
                     state.send(number, sent);
                 } else {
                     state.waiting.push((number, sent));
@@ -353,6 +363,18 @@ impl ReferenceStateMachine for Reference {
             Step::Link { who, net, up } => {
                 let net = state.nets.get_mut(&net).expect("it is there");
                 net.ends.get_mut(&Sender::Container(who)).expect("it has one").up = up;
+            }
+            Step::Cut { who, net, way } => {
+                let net = state.nets.get_mut(&net).expect("it is there");
+                let end = net.ends.get_mut(&Sender::Container(who)).expect("it has one");
+                match way {
+                    Way::ToSwitch => end.sends = false,
+                    Way::FromSwitch => end.hears = false,
+                }
+            }
+            Step::Heal => {
+                let ends = state.nets.values_mut().flat_map(|net| net.ends.values_mut());
+                ends.for_each(|end| (end.sends, end.hears) = (true, true));
             }
             Step::Wait { seconds } => state.now = state.now + Duration::from_secs(seconds),
             Step::KillDaemon => state.daemon = false,

@@ -88,6 +88,14 @@ pub enum Step {
         net: Net,
         up: bool,
     },
+    /// The cable of an interface lets nothing pass any more in one direction.
+    Cut {
+        who: Who,
+        net: Net,
+        way: Way,
+    },
+    /// All cables are whole again.
+    Heal,
     Wait {
         seconds: u64,
     },
@@ -99,6 +107,13 @@ pub enum Step {
         command: Command,
         changes: u32,
     },
+}
+
+/// A direction of a cable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    ToSwitch,
+    FromSwitch,
 }
 
 /// A command that a daemon may be killed over.
@@ -143,6 +158,9 @@ pub fn any_step() -> impl Strategy<Value = Step> {
         1 => Just(Step::RemoveBlue),
         14 => sent().prop_map(Step::Send),
         2 => (who(), net(), any::<bool>()).prop_map(|(who, net, up)| Step::Link { who, net, up }),
+        2 => (who(), net(), select(vec![Way::ToSwitch, Way::FromSwitch]))
+            .prop_map(|(who, net, way)| Step::Cut { who, net, way }),
+        1 => Just(Step::Heal),
         2 => select(vec![1, 100, 299, 301]).prop_map(|seconds| Step::Wait { seconds }),
         1 => Just(Step::KillDaemon),
         3 => Just(Step::StartDaemon),

@@ -9,7 +9,8 @@ use netns::manager::{ConnectRequest, NetworkRequest, RunRequest};
 use netns::mode::NetworkMode;
 use netns::name::Name;
 use proptest_state_machine::StateMachineTest;
-use sim::{Place, Program, SocketError, World};
+use sim::fault::Cut;
+use sim::{Place, Program, RuleGuard, Scope, SocketError, World};
 use switch::counters::PortCounters;
 use switch::fdb::EntryKind;
 use switch::mac::MacAddr;
@@ -17,7 +18,7 @@ use switch::port::PortConfig;
 use switch::verdict::DropReason;
 
 use super::reference::{A_STEP, Counted, Ear, Reference, bytes_of, mac_of};
-use super::step::{Command, Mode, Net, Sender, Station, Step, Who};
+use super::step::{Command, Mode, Net, Sender, Station, Step, Way, Who};
 use crate::frames::{EXPERIMENTAL, ethernet};
 
 /// A world, and the frames that were sent in it.
@@ -29,6 +30,7 @@ pub struct Subject {
     /// What was heard in the last step.
     heard: BTreeMap<Ear, Vec<Vec<u8>>>,
     answer: Option<bool>,
+    cuts: Vec<RuleGuard>,
     /// The last that said no, for people.
     refusal: String,
 }
@@ -105,6 +107,16 @@ impl Subject {
             self.interface(Ear { net: step.net, at: step.sender }).expect("the interface is there");
         self.world.inject(&place, &interface, &frame).expect("it is sent");
         self.frames.insert(state.frames, frame);
+    }
+
+    fn cut(&mut self, ear: Ear, way: Way) {
+        let (place, interface) = self.interface(ear).expect("the interface is there");
+        let scope = Scope::cable(&place, &interface);
+        let scope = match way {
+            Way::ToSwitch => scope.to_switch(),
+            Way::FromSwitch => scope.from_switch(),
+        };
+        self.cuts.push(self.world.add_rule(scope, Cut).expect("there is a cable"));
     }
 
     /// A daemon is killed over a command, and the next one takes over; what was ordered is taken back if it was done.
@@ -193,6 +205,8 @@ impl Subject {
                 let (place, interface) = self.interface(ear).expect("the interface is there");
                 self.world.set_link(&place, &interface, up).expect("it can be switched");
             }
+            Step::Cut { who, net, way } => self.cut(Ear { net, at: Sender::Container(who) }, way),
+            Step::Heal => self.cuts.clear(),
             Step::Wait { seconds } => self.world.advance(Duration::from_secs(seconds)),
             Step::KillDaemon => self.world.kill_daemon(),
             Step::StartDaemon => assert_eq!(self.world.up().map_err(|why| why.to_string()), Ok(Vec::new())),
@@ -277,7 +291,8 @@ impl StateMachineTest for Subject {
         let mut world = World::builder().seed(7).up().expect("a world");
         world.create_network(NetworkRequest::new(name("red"))).expect("a network");
         let (frames, bridges, heard) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut subject = Subject { world, frames, bridges, heard, answer: None, refusal: String::new() };
+        let mut subject =
+            Subject { world, frames, bridges, heard, answer: None, cuts: Vec::new(), refusal: String::new() };
         subject.look_around();
         // Who has never listened hears nothing.
         subject.listen(state);
