@@ -1,5 +1,6 @@
 //! The command line, as clap reads it. Nothing is decided here.
 
+mod capture;
 mod explain;
 mod monitor;
 mod up;
@@ -20,6 +21,7 @@ use netns::network::EndpointKind;
 use netns::publish::PortMapping;
 use switch::mac::MacAddr;
 
+pub use self::capture::CaptureArgs;
 pub use self::explain::ExplainArgs;
 pub use self::monitor::MonitorArgs;
 pub use self::up::UpArgs;
@@ -97,6 +99,8 @@ pub enum Command {
     Bridge(BridgeCommand),
     /// What the switch has counted, by port
     Stats(StatsArgs),
+    /// Frames as they come, with what the switch decides: in words, or as pcapng for Wireshark
+    Capture(CaptureArgs),
     /// What would become of a frame, step by step, and why; nothing is sent or changed
     Explain(ExplainArgs),
     /// The four network modes side by side, in a scratch namespace of its own
@@ -458,6 +462,11 @@ pub struct DemoArgs {
 pub enum SimCommand {
     /// The demo in the simulator, with a trace of it or a capture if wanted
     Demo(SimDemoArgs),
+    /// Give what was recorded to the switch of this program, and say whether it decides as the other one did
+    Replay {
+        /// What `capture --all -w FILE` or `capture --last -w FILE` has written
+        file: PathBuf,
+    },
 }
 
 /// `sim demo`

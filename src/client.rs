@@ -199,15 +199,21 @@ impl Client {
     pub fn ask_with<T: DeserializeOwned>(&mut self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<T, Failure> {
         bounds::check(request)?;
         let answer = self.exchange(request, fds).map_err(|why| Failure::new(format_args!("ask the daemon: {why}")))?;
-        match answer {
-            Answer::Done(value) => understood(value),
-            Answer::Warned { done, warnings } => {
-                warn(&warnings);
-                understood(done)
-            }
-            Answer::Failed(failure) => Err(failure),
-            Answer::Ended => Err(Failure::new("the daemon is ending")),
-        }
+        done(answer)
+    }
+
+    /// Waits for a further answer to what was asked.
+    ///
+    /// # Errors
+    /// If the daemon says no, or has gone.
+    pub fn hear<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
+        let answer = self.channel.recv::<Answer>().map(|(answer, _)| answer);
+        done(answer.map_err(|why| Failure::new(format_args!("hear the daemon: {why}")))?)
+    }
+
+    /// Lets the daemon know that nothing more will be said.
+    pub fn say_no_more(&self) {
+        let _ = rustix::net::shutdown(&self.channel, rustix::net::Shutdown::Write);
     }
 
     /// The daemon's process, by its number.
@@ -299,6 +305,25 @@ impl Process {
         let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
         let ended = rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, None));
         ended.map(drop).map_err(|why| Failure::new(format_args!("wait for the daemon's end: {why}")))
+    }
+}
+
+impl AsFd for Client {
+    /// Readable when there is an answer.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
+}
+
+fn done<T: DeserializeOwned>(answer: Answer) -> Result<T, Failure> {
+    match answer {
+        Answer::Done(value) => understood(value),
+        Answer::Warned { done, warnings } => {
+            warn(&warnings);
+            understood(done)
+        }
+        Answer::Failed(failure) => Err(failure),
+        Answer::Ended => Err(Failure::new("the daemon is ending")),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::daemon::{self, Options, Outcome};
 use crate::failure::{Failure, cause_of, io};
 use crate::output::{self, forgive, say};
 use crate::paths::Dirs;
-use crate::{demo, doctor, explain, manual, monitor, run, several, show};
+use crate::{capture, demo, doctor, explain, manual, monitor, replay, run, several, show};
 
 /// Carries out a command; returns the exit status.
 ///
@@ -59,8 +59,10 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         Command::Bridge(BridgeCommand::Monitor(args)) => monitor::monitor(&dirs, &args)?,
         Command::Stats(args) => stats(&dirs, &args)?,
         Command::Explain(args) => explain::explain(&dirs, &args)?,
+        Command::Capture(args) => capture::capture(&dirs, &args)?,
         Command::Demo(args) => return demo::demo(args.world),
         Command::Sim(SimCommand::Demo(args)) => demo::simulate(&args)?,
+        Command::Sim(SimCommand::Replay { file }) => return replay::replay(&file),
         Command::Up(args) => up(&dirs, &args)?,
         Command::Down => down(&dirs)?,
         Command::Status(json) => {
@@ -219,7 +221,8 @@ fn stats(dirs: &Dirs, args: &StatsArgs) -> Result<(), Failure> {
 }
 
 fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {
-    let options = Options { dirs: dirs.clone(), stays: true, bip: args.bip, metrics: args.metrics };
+    let UpArgs { detach: _, bip, metrics, flight_recorder } = *args;
+    let options = Options { dirs: dirs.clone(), stays: true, bip, metrics, flight_recorder };
     if !args.detach {
         let listens = |warnings: &[String]| {
             for warning in warnings {
@@ -239,11 +242,11 @@ fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {
     let (client, started) = Client::stay(dirs, &options)?;
     if !started {
         let pid = client.process_id()?;
-        if let Some(bip) = args.bip {
-            return Err(Failure::new(format_args!(
-                "a daemon runs already (pid {pid}); --bip {bip} has no effect on it"
-            ))
-            .with_hint("`pontoon down` first"));
+        let bip = args.bip.map(|bip| format!("--bip {bip}"));
+        let recorder = args.flight_recorder.map(|seconds| format!("--flight-recorder {seconds}"));
+        if let Some(option) = bip.or(recorder) {
+            return Err(Failure::new(format_args!("a daemon runs already (pid {pid}); {option} has no effect on it"))
+                .with_hint("`pontoon down` first"));
         }
         if let Some(metrics) = args.metrics {
             return Err(Failure::new(format_args!(
@@ -277,12 +280,28 @@ fn down(dirs: &Dirs) -> Result<(), Failure> {
 }
 
 fn status_text(status: &Status) -> String {
-    let Status { pid, version, bridges, running, containers, ends_by_itself, runtime_dir, state_dir, metrics } = status;
+    let Status {
+        pid,
+        version,
+        bridges,
+        running,
+        containers,
+        ends_by_itself,
+        runtime_dir,
+        state_dir,
+        metrics,
+        flight_recorder,
+    } = status;
     let life = if *ends_by_itself { "ends by itself after its last container" } else { "stays until `pontoon down`" };
     let metrics = metrics.as_ref().map(|url| format!("metrics:      {url}\n")).unwrap_or_default();
+    let recorder = flight_recorder.as_ref().map_or_else(String::new, |recorder| {
+        let control::FlightRecorder { seconds, reaches_back, memory, memory_limit } = recorder;
+        let [memory, limit] = [memory, memory_limit].map(|bytes| bytes >> 20);
+        format!("recorder:     reaches back {reaches_back} of {seconds} s, has {memory} of {limit} MiB\n")
+    });
     format!(
         "pid:          {pid}\nversion:      {version}\nbridges:      {}\ncontainers:   {running} running, {containers} in all\n\
-         life:         {life}\nruntime dir:  {runtime_dir}\nstate dir:    {state_dir}\n{metrics}",
+         life:         {life}\nruntime dir:  {runtime_dir}\nstate dir:    {state_dir}\n{metrics}{recorder}",
         bridges.join(", ")
     )
 }

@@ -2,6 +2,7 @@
 //!
 //! * [`daemon`] owns the switch and the containers; [`client`] finds or starts one and asks it;
 //! * [`run`] is the caller's side of a foreground container, with [`terminal`] for people;
+//! * [`capture`] is the caller's side of a capture;
 //! * [`output`] prints; [`show`] turns answers into text; [`demo`] shows it all to somebody new;
 //! * [`explain`] is asked about a frame; [`metrics`] is what Prometheus reads, [`log`] what is logged;
 //! * [`doctor`] looks at the machine; [`manual`] explains the command line.
@@ -10,6 +11,7 @@
 
 #![expect(unreachable_pub, reason = "a command has no outside: `pub` is for its other modules")]
 
+mod capture;
 mod cli;
 mod client;
 mod commands;
@@ -24,6 +26,7 @@ mod metrics;
 mod monitor;
 mod output;
 mod paths;
+mod replay;
 mod run;
 mod several;
 mod show;

@@ -96,6 +96,42 @@ pub struct Status {
     /// Where its metrics can be had over TCP, if they can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<String>,
+    /// Its flight recorder, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flight_recorder: Option<FlightRecorder>,
+}
+
+/// What keeps the latest frames in memory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FlightRecorder {
+    /// How many seconds it is to keep.
+    pub seconds: u64,
+    /// How many it has by now; fewer if it has not run so long, or if there was more than it has room for.
+    pub reaches_back: u64,
+    /// How many bytes it has taken.
+    pub memory: usize,
+    /// How many it takes at most.
+    pub memory_limit: usize,
+}
+
+/// A capture has begun: whatever comes from now on is in it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Capturing {
+    /// The ports that there are, by their names.
+    pub ports: Vec<String>,
+}
+
+/// A capture has ended, and its file is whole unless there was an error.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Captured {
+    /// How many frames it has.
+    pub frames: u64,
+    /// How many it should have had.
+    pub lost: u64,
+    /// How many milliseconds what the flight recorder had reaches back.
+    pub reaches_back: Option<u64>,
+    /// Why the file could not be written to its end.
+    pub error: Option<String>,
 }
 
 /// Something that has happened, with its time: a line of `bridge monitor --json`.

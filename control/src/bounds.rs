@@ -6,7 +6,7 @@ use netns::linux::Process;
 use netns::name::Name;
 use netns::publish::{PortMapping, PublishError};
 
-use crate::request::{NetworkOrder, Request, RunOrder};
+use crate::request::{CaptureOrder, NetworkOrder, Request, RunOrder};
 
 /// The longest text that names a container or a network, in bytes. Names and ids are shorter; what is longer is none.
 pub const MAX_TARGET: usize = 255;
@@ -27,6 +27,10 @@ pub const MAX_LABELS: usize = 64 * 1024;
 pub const MAX_WORDS: usize = (6 << 20) / 9;
 /// The longest path of a directory, in bytes: the kernel's.
 pub const MAX_PATH: usize = 4096;
+/// The most ports that a capture may name.
+pub const MAX_PORTS: usize = 4096;
+/// The longest filter of a capture, in bytes.
+pub const MAX_FILTER: usize = 64 * 1024;
 /// The longest time that a container may be given to end, in seconds: 136 years.
 pub const MAX_GRACE: u64 = u32::MAX as u64;
 /// How many bytes of a container's command `ps` has room for, where thousands may be listed in one answer.
@@ -121,6 +125,7 @@ pub fn check(request: &Request) -> Result<(), Refused> {
             target(container)?;
             few_aliases(aliases)
         }
+        Request::Capture(order) => capture(order),
         Request::Disconnect { network, container } => target(network).and_then(|()| target(container)),
         Request::Explain { port, frame } => {
             short("a port's name", port.len(), MAX_PORT_NAME)?;
@@ -153,6 +158,13 @@ fn run(order: &RunOrder) -> Result<(), Refused> {
         return Err(Refused::NoSuchPort(*odd));
     }
     command(process)
+}
+
+fn capture(order: &CaptureOrder) -> Result<(), Refused> {
+    let CaptureOrder { ports, filter, drops: _, snaplen: _, count: _, last: _ } = order;
+    few("ports", ports.len(), MAX_PORTS)?;
+    ports.iter().try_for_each(|port| target(port))?;
+    short("the filter", filter.as_deref().unwrap_or_default().len(), MAX_FILTER)
 }
 
 fn network(order: &NetworkOrder) -> Result<(), Refused> {

@@ -29,11 +29,11 @@ use netns::linux::wire::framing::{self, Envelope};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-pub use self::answer::{Answer, Bridge, Running, Shown, Station, Status, Told};
+pub use self::answer::{Answer, Bridge, Captured, Capturing, FlightRecorder, Running, Shown, Station, Status, Told};
 pub use self::bounds::Refused;
 pub use self::failure::{Failure, OURS};
 pub use self::frame_bytes::{FrameBytes, NotHexadecimal};
-pub use self::request::{NetworkOrder, Request, RunOrder};
+pub use self::request::{CaptureOrder, NetworkOrder, Request, RunOrder};
 
 /// A request that has come from a peer, and has been checked as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]

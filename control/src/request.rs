@@ -110,6 +110,9 @@ pub enum Request {
         /// The frame.
         frame: FrameBytes,
     },
+    /// Write what the data plane does to the descriptor that comes with it. Answer: [`Capturing`](crate::Capturing), then, when the client
+    /// has closed its side for writing or there is a reason to end, [`Captured`](crate::Captured). With `last` only that.
+    Capture(Box<CaptureOrder>),
 }
 
 /// What `run` asks.
@@ -192,4 +195,21 @@ impl From<NetworkOrder> for NetworkRequest {
         let NetworkOrder { name, subnet, gateway, ip_range, internal, mtu, labels, endpoint } = order;
         NetworkRequest { name, subnet: SubnetRequest { subnet, gateway, ip_range }, internal, mtu, labels, endpoint }
     }
+}
+
+/// What `capture` asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureOrder {
+    /// The ports, by their names; none: all.
+    pub ports: Vec<String>,
+    /// What a frame must be like.
+    pub filter: Option<String>,
+    /// Only what was dropped.
+    pub drops: bool,
+    /// How many bytes of a frame are kept; 0: all.
+    pub snaplen: u32,
+    /// After how many frames it ends.
+    pub count: Option<u64>,
+    /// What the flight recorder has, instead of what comes.
+    pub last: bool,
 }

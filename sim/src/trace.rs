@@ -16,13 +16,15 @@
 //! Lines without a frame are of the world: `TIME - EVENT`.
 
 mod capture;
-mod describe;
 mod hash;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::rc::{Rc, Weak};
 
+use ::capture::describe::describe;
 use ::capture::pcapng::Way;
 use switch::forward::Switch;
 use switch::frame::Frame;
@@ -32,7 +34,6 @@ use switch::vnet::VnetHeader;
 
 pub use self::capture::Capture;
 use self::capture::Recording;
-use self::describe::describe;
 use self::hash::Hash;
 use crate::cable::{CableDrop, Direction};
 use crate::namespace::NamespaceId;
@@ -171,7 +172,7 @@ impl State {
         let mut line = format!("{}.{:09} {port} {event}", nanos / 1_000_000_000, nanos % 1_000_000_000);
         if let Some(frame) = frame {
             // To a string nothing can fail to be written.
-            let _ = write!(line, ": {}", describe(frame));
+            let _ = write!(line, ": {}", describe(frame, frame.len()));
         }
         words.push(line);
     }

@@ -17,6 +17,9 @@ pub struct UpArgs {
     /// Serve metrics for Prometheus over TCP, too: at this address of the loopback interface; port 0 is any that is free
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_metrics)]
     pub metrics: Option<SocketAddr>,
+    /// Keep what happened in the last so many seconds (1 to 3600) in memory, for `pontoon capture --last`; at most 64 MiB
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub flight_recorder: Option<u64>,
 }
 
 /// A gateway's address leaves room for at least one container beside it.

@@ -8,6 +8,7 @@
 //!   by `run` ends by itself when no container is listed and no client is connected.
 #![expect(clippy::disallowed_methods, reason = "the daemon is an outermost loop: time comes from here")]
 
+mod capture;
 mod clients;
 mod http;
 mod journal;
@@ -39,6 +40,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use switch::dataplane::{Dataplane, Settings as PlaneSettings};
 use switch::engine::Engine;
 
+use self::capture::FlightRecorder;
 use self::clients::{Busy, CLIENTS, Connected, turn_away};
 use self::monitor::Listeners;
 pub use self::options::{Options, dispatch};
@@ -180,7 +182,15 @@ impl Daemon {
             closing: false,
             ending: false,
             has_stopped: false,
+            captures: 0,
+            flight_recorder: None,
         };
+        // Before there is a port: it sees all.
+        if let Some(keep) = options.flight_recorder {
+            let recorder = FlightRecorder::start(&state, Duration::from_secs(keep));
+            state.flight_recorder =
+                Some(recorder.map_err(|why| Failure::new(format_args!("start the flight recorder: {why}")))?);
+        }
         state.pump().map_err(|why| Failure::new(format_args!("set up the data plane: {why}")))?;
         let daemon = Daemon {
             dirs: options.dirs.clone(),
@@ -310,7 +320,8 @@ impl Daemon {
             | Request::Bridges
             | Request::Stations
             | Request::Monitor
-            | Request::Explain { .. } => false,
+            | Request::Explain { .. }
+            | Request::Capture(_) => false,
         };
         if state.ending || (state.closing && comes_to_stay) {
             return None;

@@ -46,6 +46,12 @@ pub(super) fn serve(daemon: &Daemon, connected: &Connected, mut channel: Channel
             return;
         };
         let answer = match request {
+            Request::Capture(order) => {
+                // It is none that an end has to wait for.
+                drop(state);
+                drop(busy);
+                super::capture::capture(daemon, *order, fds, &mut channel).unwrap_or_else(Answer::Failed)
+            }
             Request::Run(order) => match run(daemon, connected, state, *order, fds, &mut channel) {
                 Ok(()) => continue,
                 Err(failure) => Answer::Failed(failure),
@@ -84,7 +90,7 @@ fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request
             value(())
         }
         Request::Down => down(daemon, state),
-        Request::Run(_) | Request::Monitor => {
+        Request::Run(_) | Request::Monitor | Request::Capture(_) => {
             unreachable!("carried out by a function of its own, which has the channel")
         }
         Request::Locate(container) => {
@@ -299,6 +305,7 @@ fn status(daemon: &Daemon, state: &State) -> Status {
         runtime_dir: daemon.dirs.runtime.display().to_string(),
         state_dir: daemon.dirs.state.display().to_string(),
         metrics: daemon.metrics.map(|address| format!("http://{address}/metrics")),
+        flight_recorder: state.flight_recorder.and_then(|recorder| recorder.status(state)),
     }
 }
 
@@ -323,7 +330,7 @@ fn explain(state: &State, port: &str, frame: Vec<u8>) -> Result<Value, Failure> 
     value(explanation.ok_or_else(gone)?)
 }
 
-type Plane = switch::dataplane::Dataplane<switch::link::port::PortLink>;
+pub(super) type Plane = switch::dataplane::Dataplane<switch::link::port::PortLink>;
 
 pub(super) fn ask_engine<R: Send + 'static>(
     state: &State,
@@ -333,6 +340,6 @@ pub(super) fn ask_engine<R: Send + 'static>(
     asked.map_err(|why| Failure::new(format_args!("ask the data plane: {why}")))
 }
 
-fn value(of: impl Serialize) -> Result<Value, Failure> {
+pub(super) fn value(of: impl Serialize) -> Result<Value, Failure> {
     serde_json::to_value(of).map_err(|why| Failure::new(format_args!("write the answer: {why}")))
 }

@@ -12,6 +12,7 @@ use switch::dataplane::ControlError;
 use switch::engine::{Engine, EngineError};
 use switch::link::port::PortLink;
 
+use super::capture::FlightRecorder;
 use super::monitor::Listeners;
 use super::{FIRST_CLIENT, journal};
 
@@ -40,6 +41,9 @@ pub(super) struct State {
     pub(super) ending: bool,
     /// The data plane has ended by itself.
     pub(super) has_stopped: bool,
+    /// How many captures are under way.
+    pub(super) captures: usize,
+    pub(super) flight_recorder: Option<FlightRecorder>,
 }
 
 impl State {

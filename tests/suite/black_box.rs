@@ -1,6 +1,7 @@
 //! The command as a user meets it: what it prints, where, and with which exit status.
 
 mod broken_streams;
+mod captures;
 mod daemons;
 mod directories;
 mod environment;
@@ -40,6 +41,7 @@ pub fn anywhere() -> impl Iterator<Item = &'static Caged> {
 pub fn caged() -> impl Iterator<Item = &'static Caged> {
     [
         broken_streams::ALL,
+        captures::ALL,
         daemons::ALL,
         directories::ALL,
         environment::ALL,

@@ -24,14 +24,16 @@ const BYTE_ORDER: u32 = 0x1a2b_3c4d;
 pub(crate) const ETHERNET: u16 = 1;
 
 const OPTION_END: u16 = 0;
-const OPTION_COMMENT: u16 = 1;
+/// The code of a comment, on a block of any kind.
+pub const OPTION_COMMENT: u16 = 1;
 const SECTION_HARDWARE: u16 = 2;
 const SECTION_OS: u16 = 3;
 const SECTION_APPLICATION: u16 = 4;
 const INTERFACE_NAME: u16 = 2;
 const INTERFACE_DESCRIPTION: u16 = 3;
 const INTERFACE_RESOLUTION: u16 = 9;
-const PACKET_FLAGS: u16 = 2;
+/// The code of the flags of a packet; the lowest two bits are which way it goes: 1 in, 2 out.
+pub const PACKET_FLAGS: u16 = 2;
 const PACKET_DROPPED: u16 = 4;
 const STATISTICS_START: u16 = 2;
 const STATISTICS_END: u16 = 3;

@@ -234,7 +234,7 @@ impl<L: Link + AsFd> Loop<L> {
                     self.followers.push(follower);
                 }
                 Ok(Command::Watch(make, answer)) => {
-                    let watcher = make(self.dataplane.start_state(now), now);
+                    let watcher = make(self.watchers.start_state(&mut self.dataplane, now), now);
                     let _ = answer.send(self.watchers.add(watcher));
                 }
                 Ok(Command::Visit(watcher, visit)) => visit(self.watchers.get_mut(watcher), now),

@@ -53,11 +53,24 @@ impl Watchers {
     }
 
     pub(super) fn round<L: Link>(&mut self, dataplane: &mut Dataplane<L>, now: Instant) {
-        for (_, watcher) in &mut self.all {
+        let mut wanting: Vec<usize> = Vec::new();
+        for (at, (_, watcher)) in self.all.iter_mut().enumerate() {
             if watcher.round(now) {
-                watcher.start(dataplane.start_state(now), now);
+                wanting.push(at);
             }
         }
+        for at in wanting {
+            let state = self.start_state(dataplane, now);
+            self.all[at].1.start(state, now);
+        }
+    }
+
+    /// The state to begin with. What is to be forgotten for it, others are told of.
+    pub(super) fn start_state<L: Link>(&mut self, dataplane: &mut Dataplane<L>, now: Instant) -> Vec<BridgeStart> {
+        while dataplane.poll_timeout().is_some_and(|due| due <= now) {
+            dataplane.handle_timeout_watched(now, self);
+        }
+        dataplane.start_state(now)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {

@@ -9,14 +9,16 @@ use etherparse::{
 use switch::frame::Frame;
 use switch::vnet::VnetHeader;
 
-/// Who sends it to whom, how long it is, and what is in it, as far as anybody can tell.
-pub(super) fn describe(bytes: &[u8]) -> String {
+/// Who sends it to whom, how long it is, and what is in it, as far as anybody can tell. `len` is how long it is in truth, if
+/// `bytes` is but its beginning.
+#[must_use]
+pub fn describe(bytes: &[u8], len: usize) -> String {
     let Ok(frame) = Frame::parse(bytes, VnetHeader::default()) else {
-        return format!("{} bytes, no frame", bytes.len());
+        return format!("{len} bytes, no frame");
     };
     let tags: String =
         frame.outer().into_iter().chain(frame.inner()).map(|tag| format!("VLAN {}, ", tag.vid())).collect();
-    let (source, destination, len) = (frame.source(), frame.destination(), bytes.len());
+    let (source, destination) = (frame.source(), frame.destination());
     format!("{source} > {destination}, {len} bytes, {tags}{}", payload(bytes, &frame))
 }
 
@@ -145,6 +147,10 @@ mod tests {
 
     use super::*;
 
+    fn told(bytes: &[u8]) -> String {
+        describe(bytes, bytes.len())
+    }
+
     const MACS: ([u8; 6], [u8; 6]) = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
     const ENDS: &str = "02:00:00:00:00:01 > 02:00:00:00:00:02";
 
@@ -153,45 +159,21 @@ mod tests {
         let mut tcp = Vec::new();
         let packet = PacketBuilder::ethernet2(MACS.0, MACS.1).ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).tcp(1, 80, 0, 9);
         packet.syn().ack(7).write(&mut tcp, b"hello").expect("written");
-        assert_eq!(
-            describe(&tcp),
-            format!("{ENDS}, 59 bytes, TCP 10.0.0.1:1 > 10.0.0.2:80 [SYN ACK], 5 bytes of data")
-        );
+        assert_eq!(told(&tcp), format!("{ENDS}, 59 bytes, TCP 10.0.0.1:1 > 10.0.0.2:80 [SYN ACK], 5 bytes of data"));
         let mut udp = Vec::new();
         let packet = PacketBuilder::ethernet2(MACS.0, MACS.1).ipv6([1; 16], [2; 16], 64).udp(53, 5353);
         packet.write(&mut udp, b"").expect("written");
         let ends = "[101:101:101:101:101:101:101:101]:53 > [202:202:202:202:202:202:202:202]:5353";
-        assert_eq!(describe(&udp), format!("{ENDS}, 62 bytes, UDP {ends}, 0 bytes of data"));
-    }
-
-    #[test]
-    fn says_what_is_said_of_neighbours() {
-        use crate::wire::{Echo, Ndp, Packet};
-        let (a, b) = (Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1), Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2));
-        let [from, to] = [MACS.0, MACS.1].map(switch::mac::MacAddr);
-        let words = |packet: Packet| {
-            let said = describe(&packet.into_frame(to, from).bytes);
-            said.split_once(" bytes, ").expect("a length").1.to_owned()
-        };
-        let answer = |solicited, station| Ndp::Advertisement { target: b, solicited, overrides: true, station };
-        let question = Ndp::Solicitation { target: b, source: Some(from), nonce: Some([7; 6]) };
-        assert_eq!(words(Packet::ndp(a, b, &question)), "NDP who has fd00::2? fd00::1 asks");
-        assert_eq!(words(Packet::ndp(b, a, &answer(true, Some(to)))), "NDP fd00::2 is at 02:00:00:00:00:02");
-        assert_eq!(words(Packet::ndp(b, a, &answer(false, None))), "NDP fd00::2 is there, unasked");
-        for (reply, name) in [(false, "request"), (true, "reply")] {
-            let echo = Echo { reply, id: 7, sequence: 3, data: vec![0; 9] };
-            let packet = Packet::echo(a.into(), b.into(), &echo);
-            assert_eq!(words(packet), format!("ICMPv6 fd00::1 > fd00::2 echo {name} 3"));
-        }
+        assert_eq!(told(&udp), format!("{ENDS}, 62 bytes, UDP {ends}, 0 bytes of data"));
     }
 
     #[test]
     fn says_what_it_can_of_anything_else() {
         let frame = |rest: &[u8]| [&MACS.1[..], &MACS.0, rest].concat();
-        assert_eq!(describe(&frame(&[0, 3, 0x42, 0x42, 3])), format!("{ENDS}, 17 bytes, LLC of 3 bytes"));
+        assert_eq!(told(&frame(&[0, 3, 0x42, 0x42, 3])), format!("{ENDS}, 17 bytes, LLC of 3 bytes"));
         let tagged = [0x81, 0, 0x20, 5, 0x88, 0xb5];
-        assert_eq!(describe(&frame(&tagged)), format!("{ENDS}, 18 bytes, VLAN 5, EtherType 0x88b5"));
-        assert_eq!(describe(&frame(&[0x08, 0x00, 0x45])), format!("{ENDS}, 15 bytes, EtherType 0x0800"));
-        assert_eq!(describe(&[0; 13]), "13 bytes, no frame");
+        assert_eq!(told(&frame(&tagged)), format!("{ENDS}, 18 bytes, VLAN 5, EtherType 0x88b5"));
+        assert_eq!(told(&frame(&[0x08, 0x00, 0x45])), format!("{ENDS}, 15 bytes, EtherType 0x0800"));
+        assert_eq!(told(&[0; 13]), "13 bytes, no frame");
     }
 }
