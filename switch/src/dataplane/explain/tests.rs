@@ -104,6 +104,16 @@ fn each_step_says_what_it_found() {
 }
 
 #[test]
+fn a_frame_to_a_station_behind_its_own_port_is_told_port_by_port() {
+    let mut plane = plane(3);
+    plane.forward(PortId(0), &Arc::new(Buffer::holding(&frame([0xff; 6], B), VnetHeader::default())), NOW);
+    let explained = plane.explain(PortId(0), &frame(B, A), VnetHeader::default(), NOW).unwrap();
+    let fates = [Out::Ingress, Out::OtherPort, Out::OtherPort].map(|because| Fate::Out { because });
+    assert_eq!(explained.egress.iter().map(|egress| egress.fate).collect::<Vec<_>>(), fates);
+    assert_eq!(explained.decision, Decision::Drop { reason: DropReason::Hairpin });
+}
+
+#[test]
 fn ports_have_names_for_people_and_it_is_read_back_as_it_was_written() {
     let plane = plane(2);
     let tagged = [&[0xff; 6][..], &A, &[0x81, 0x00, 0x70, 0x07, 0x08, 0x06], &[0; 42]].concat();
