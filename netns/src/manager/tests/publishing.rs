@@ -77,3 +77,17 @@ fn whose_ports_are_published_by_nobody_is_told() {
         assert_eq!(warnings(&mut lab, request(&format!("e-{mode}"), mode)), Vec::<String>::new());
     }
 }
+
+#[test]
+fn the_number_of_a_port_that_has_gone_is_not_the_next_ones() {
+    let mut lab = Lab::new();
+    let ports: Vec<u16> = (0..4)
+        .map(|_| {
+            let web = lab.run("web", "bridge").id;
+            let port = lab.manager.port_of(&web, "eth0").expect("a port");
+            lab.manager.remove("web", true, lab.now).expect("removed");
+            port.0
+        })
+        .collect();
+    assert_eq!(ports, [1, 2, 3, 4]);
+}

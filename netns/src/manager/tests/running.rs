@@ -178,3 +178,12 @@ fn signal_9_ends_a_container_and_any_other_is_passed_on() {
     assert_eq!(lab.states(), [("web".into(), "exited".into())].into());
     assert!(matches!(lab.manager.kill("web", 1, lab.now), Err(Error::NotRunning(_))));
 }
+
+#[test]
+fn a_container_that_nobody_names_has_a_name_of_its_own() {
+    let mut lab = Lab::new();
+    let names: BTreeSet<Name> = (0..60)
+        .map(|_| lab.create(RunRequest { name: None, ..request("x", "none") }).expect("a container").name)
+        .collect();
+    assert_eq!(names.len(), 60);
+}
