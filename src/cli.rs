@@ -3,6 +3,7 @@
 mod capture;
 mod explain;
 mod monitor;
+pub mod stats;
 mod up;
 
 use std::ffi::{OsStr, OsString};
@@ -98,7 +99,7 @@ pub enum Command {
     #[command(subcommand)]
     Bridge(BridgeCommand),
     /// What the switch has counted, by port
-    Stats(StatsArgs),
+    Stats(stats::StatsArgs),
     /// Frames as they come, with what the switch decides: in words, or as pcapng for Wireshark
     Capture(CaptureArgs),
     /// What would become of a frame, step by step, and why; nothing is sent or changed
@@ -209,6 +210,9 @@ pub struct PsArgs {
     /// Those that have ended, too
     #[arg(short, long)]
     pub all: bool,
+    /// With what each has received and sent on its networks, in bytes
+    #[arg(short, long)]
+    pub stats: bool,
     /// For a program
     #[command(flatten)]
     pub json: Json,
@@ -427,23 +431,6 @@ pub struct FdbArgs {
     /// `show`, and words as of bridge(8): `br BRIDGE`, `dev PORT`
     #[arg(value_name = "show [br BRIDGE] [dev PORT]", num_args = 0..)]
     pub words: Vec<String>,
-    /// For a program
-    #[command(flatten)]
-    pub json: Json,
-}
-
-/// `stats`
-#[derive(Debug, Args)]
-pub struct StatsArgs {
-    /// Only these bridges and ports
-    #[arg(value_name = "BRIDGE|PORT")]
-    pub only: Vec<String>,
-    /// Every reason for which frames were dropped, by port
-    #[arg(long)]
-    pub drops: bool,
-    /// Verify that for every port rx = forwarded + flooded + local + drops
-    #[arg(long)]
-    pub check: bool,
     /// For a program
     #[command(flatten)]
     pub json: Json,

@@ -9,14 +9,14 @@ use serde::Serialize;
 
 use crate::cli::{
     BridgeCommand, Cli, Command, FdbArgs, Json, LogsArgs, NetworkCommand, NetworkConnectArgs, NetworkCreateArgs,
-    NetworkOption, ShowArgs, SimCommand, StatsArgs, UpArgs,
+    NetworkOption, ShowArgs, SimCommand, UpArgs,
 };
 use crate::client::{Client, is_left_to_root};
 use crate::daemon::{self, Options, Outcome};
 use crate::failure::{Failure, cause_of, io};
 use crate::output::{self, forgive, say};
 use crate::paths::Dirs;
-use crate::{capture, demo, doctor, explain, manual, monitor, replay, run, several, show};
+use crate::{capture, demo, doctor, explain, manual, monitor, replay, run, several, show, stats};
 
 /// Carries out a command; returns the exit status.
 ///
@@ -29,7 +29,9 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         Command::Exec(args) => return run::exec(&dirs, args),
         Command::Ps(args) => {
             let containers: Vec<Shown> = ask(&dirs, &Request::Containers { all: args.all })?;
-            print(args.json, &containers, |containers| show::containers::ps(containers, daemon::unix_seconds()))?;
+            print(args.json, &containers, |containers| {
+                show::containers::ps(containers, args.stats, daemon::unix_seconds())
+            })?;
         }
         Command::Stop(args) => {
             let grace = args.grace().as_secs();
@@ -57,7 +59,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         Command::Show(args) => show_bridges(&dirs, &args)?,
         Command::Bridge(BridgeCommand::Fdb(args)) => fdb(&dirs, args)?,
         Command::Bridge(BridgeCommand::Monitor(args)) => monitor::monitor(&dirs, &args)?,
-        Command::Stats(args) => stats(&dirs, &args)?,
+        Command::Stats(args) => stats::stats(&dirs, &args)?,
         Command::Explain(args) => explain::explain(&dirs, &args)?,
         Command::Capture(args) => capture::capture(&dirs, &args)?,
         Command::Demo(args) => return demo::demo(args.world),
@@ -205,19 +207,6 @@ fn parse_fdb(words: &[String]) -> Result<FdbFilter, Failure> {
         next = words.next();
     }
     Ok(filter)
-}
-
-fn stats(dirs: &Dirs, args: &StatsArgs) -> Result<(), Failure> {
-    let mut bridges: Vec<show::stats::Bridge> = ask(dirs, &Request::Statistics)?;
-    show::stats::keep_only(&mut bridges, &args.only).map_err(|name| no_such("bridge or port", &name))?;
-    if args.check {
-        return show::stats::check(&bridges).map_err(Failure::new);
-    }
-    if args.drops {
-        print(args.json, &show::stats::drops(&bridges), |drops| show::stats::drops_table(drops))
-    } else {
-        print(args.json, &bridges, |bridges| show::stats::ports_table(bridges))
-    }
 }
 
 fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {

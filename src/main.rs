@@ -31,6 +31,7 @@ mod run;
 mod several;
 mod show;
 mod signals;
+mod stats;
 mod terminal;
 
 use std::process::ExitCode;

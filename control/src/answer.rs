@@ -1,5 +1,7 @@
 //! [`Answer`]: what the daemon says, and what it tells of containers, networks and itself.
 
+use std::collections::BTreeMap;
+
 use netns::event::Event;
 use netns::manager::ContainerView;
 use netns::network::Network;
@@ -9,6 +11,7 @@ use switch::fdb::EntryKind;
 use switch::vlan::VlanId;
 
 use crate::failure::Failure;
+use crate::statistics::Traffic;
 
 /// What the daemon answers.
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,14 +51,22 @@ pub struct Shown {
     pub container: ContainerView,
     /// Whether the command goes on where it ends here.
     pub command_is_cut: bool,
+    /// Network's name → what it has received and sent there.
+    pub traffic: BTreeMap<String, Traffic>,
 }
 
 impl Shown {
-    /// A container with the first `limit` bytes of its command.
+    /// A container with the first `limit` bytes of its command, and the traffic that the statistics know of it.
     #[must_use]
-    pub fn new(mut container: ContainerView, limit: usize) -> Self {
+    pub fn new(mut container: ContainerView, limit: usize, statistics: &[BridgeStatistics]) -> Self {
         let command_is_cut = cut(&mut container.command, limit);
-        Shown { container, command_is_cut }
+        let by_port = Traffic::by_port(statistics);
+        let own = container
+            .networks
+            .iter()
+            .filter_map(|(network, interface)| Some((network.clone(), *by_port.get(interface.port.as_deref()?)?)));
+        let traffic = own.collect();
+        Shown { container, command_is_cut, traffic }
     }
 }
 

@@ -17,13 +17,15 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 //!
-//! The map: `request`, `answer`, `failure` are the messages, `frame_bytes` is a part of them; [`bounds`] is what they may say.
+//! The map: `request`, `answer`, `failure` are the messages, `frame_bytes` is a part of them, `statistics` what is told of traffic;
+//! [`bounds`] is what they may say.
 
 mod answer;
 pub mod bounds;
 mod failure;
 mod frame_bytes;
 mod request;
+mod statistics;
 
 use netns::linux::wire::framing::{self, Envelope};
 use serde::de::Error;
@@ -34,6 +36,7 @@ pub use self::bounds::Refused;
 pub use self::failure::{Failure, OURS};
 pub use self::frame_bytes::{FrameBytes, NotHexadecimal};
 pub use self::request::{CaptureOrder, NetworkOrder, Request, RunOrder};
+pub use self::statistics::{NetworkShown, NetworkStatistics, Traffic};
 
 /// A request that has come from a peer, and has been checked as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,9 +5,11 @@
 //! the namespaces and the interface, [`Backend::start`] the process. [`Backend::destroy`] undoes both, whatever of them was
 //! done, and may be called twice. What is saved is kept by key, atomically: after a crash there is the old or the new.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use switch::account::{Account, Counters};
 use switch::link::Link;
 use switch::mac::MacAddr;
 
@@ -211,6 +213,29 @@ pub trait Backend {
     /// # Errors
     /// If something stays.
     fn discard(&mut self, id: &Id) -> Result<(), BackendError>;
+
+    /// The account under `key` (as of [`Backend::save`]), which outlives the daemon but not the machine's life: it goes on, or
+    /// begins at `since`, in seconds since 1970. Nobody else has it.
+    ///
+    /// # Errors
+    /// If it can not be made or found.
+    fn account<T: Counters>(&mut self, key: &str, since: u64) -> Result<Account<T>, BackendError>;
+
+    /// The keys of all accounts, ascending.
+    ///
+    /// # Errors
+    /// If they can not be known.
+    fn accounts(&mut self) -> Result<Vec<String>, BackendError>;
+
+    /// Forgets an account. Whoever still has it counts for nobody. Does nothing if it is not there.
+    ///
+    /// # Errors
+    /// If it stays.
+    fn close_account(&mut self, key: &str) -> Result<(), BackendError>;
+
+    /// How many frames each interface could not send, as it counts itself, by its name: those of a container that runs, of
+    /// which a process is given, or of the host. None where it can not be known.
+    fn transmit_drops(&self, of: Option<(&Id, u32)>) -> BTreeMap<String, u64>;
 
     /// Keeps `text` under `key` (letters, digits, `-`, `_`), replacing what was there.
     ///

@@ -1,6 +1,7 @@
 //! [`SimBackend`]: what the manager asks of the world, answered by a simulated machine.
 
 use std::cell::{RefCell, RefMut};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 
@@ -14,6 +15,7 @@ use netns::name::Id;
 use netns::names::NameTable;
 use netns::network::EndpointKind;
 use netns::publish::PortMapping;
+use switch::account::{Account, Counters};
 use switch::mac::MacAddr;
 
 use crate::cable::CableEnd;
@@ -210,6 +212,25 @@ impl Backend for SimBackend {
 
     fn discard(&mut self, id: &Id) -> Result<(), BackendError> {
         self.change(&Change::Other, |machine| drop(machine.containers.remove(id)))
+    }
+
+    // Counters are no change that a daemon is killed after: on a real host they are memory.
+
+    fn account<T: Counters>(&mut self, key: &str, since: u64) -> Result<Account<T>, BackendError> {
+        Ok(Account::lend(self.machine()?.accounts.entry(key.to_owned()).or_default(), since))
+    }
+
+    fn accounts(&mut self) -> Result<Vec<String>, BackendError> {
+        Ok(self.machine()?.accounts.keys().cloned().collect())
+    }
+
+    fn close_account(&mut self, key: &str) -> Result<(), BackendError> {
+        self.machine()?.accounts.remove(key);
+        Ok(())
+    }
+
+    fn transmit_drops(&self, of: Option<(&Id, u32)>) -> BTreeMap<String, u64> {
+        self.machine().map(|machine| machine.transmit_drops(of.map(|(id, _)| id))).unwrap_or_default()
     }
 
     fn save(&mut self, key: &str, text: &str) -> Result<(), BackendError> {

@@ -4,6 +4,7 @@
 //! such as a gateway interface once neither a daemon nor a container of its network is left.
 
 mod container;
+mod counters;
 mod guard;
 mod names;
 mod publish;
@@ -16,6 +17,7 @@ use ipnet::Ipv4Net;
 use netns::backend::BackendError;
 use netns::lease::{DEFAULT_MTU, Lease};
 use netns::name::Id;
+use switch::account::Home;
 use switch::mac::MacAddr;
 
 pub(crate) use self::container::{Container, State};
@@ -59,6 +61,8 @@ pub(crate) struct Machine {
     /// The host's interfaces that are gateways of ours.
     gateways: Vec<String>,
     pub(crate) disk: BTreeMap<String, String>,
+    /// Counters of the switch, by the manager's keys.
+    pub(crate) accounts: BTreeMap<String, Home>,
     /// Who answers for names on the host, by the daemon's keys.
     responders: BTreeMap<String, Responder>,
     turn: u64,
@@ -119,6 +123,7 @@ impl Machine {
             outside: BTreeMap::new(),
             gateways: Vec::new(),
             disk: BTreeMap::new(),
+            accounts: BTreeMap::new(),
             responders: BTreeMap::new(),
             turn: 0,
             resolv_conf: String::new(),
@@ -185,6 +190,7 @@ impl Machine {
         self.daemon = Daemon::None;
         self.crash = None;
         self.boots += 1;
+        self.accounts.clear();
         let all: Vec<Id> = self.containers.keys().cloned().collect();
         all.iter().for_each(|id| self.end(id, None));
         self.end_processes(None);

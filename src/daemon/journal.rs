@@ -50,6 +50,11 @@ pub(super) fn told<L>(narrator: &mut Narrator, control: &Control<L>) -> Vec<Even
             narrator.tell(Change::PortUp { bridge: *bridge, port: *port, name, is_local }).into_iter().collect()
         }
         Control::Unplug { port } => narrator.tell_of_the_end(*port).into_iter().collect(),
-        Control::SetStation { .. } | Control::ClearStation { .. } | Control::FlushPort { .. } => Vec::new(),
+        Control::SetStation { .. }
+        | Control::ClearStation { .. }
+        | Control::FlushPort { .. }
+        | Control::CountBridge { .. }
+        | Control::CountPort { .. }
+        | Control::CountDeparted { .. } => Vec::new(),
     }
 }

@@ -14,7 +14,6 @@ use hyper::{Method, StatusCode};
 
 use super::Daemon;
 use super::http::{self, Answer, Served, Site};
-use super::serve::ask_engine;
 use crate::failure::{Failure, cause_of, io};
 use crate::metrics::{About, Format, render};
 
@@ -86,7 +85,7 @@ fn read(daemon: &Daemon, format: Format) -> Result<String, Failure> {
     let (monitors, events_lost) = (state.listeners.count() as u64, state.listeners.lost());
     let networks = state.manager.bridge_networks().into_iter();
     let networks = networks.map(|network| (network.bridge.clone(), network.name.to_string())).collect();
-    let bridges = ask_engine(&state, |dataplane, _| dataplane.statistics())?;
+    let bridges = super::statistics::all(&state)?;
     drop(state);
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let about = About { version, started: daemon.started_at, networks, monitors, events_lost, ..About::default() };

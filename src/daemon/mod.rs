@@ -17,6 +17,7 @@ mod monitor;
 mod options;
 mod serve;
 mod state;
+mod statistics;
 
 use std::collections::BTreeMap;
 use std::fs::File;

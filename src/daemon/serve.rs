@@ -6,7 +6,7 @@ use std::sync::MutexGuard;
 use std::time::Duration;
 
 use control::bounds::{COMMAND_IN_DETAIL, COMMAND_IN_LIST};
-use control::{Answer, Bridge, Checked, Request, RunOrder, Running, Shown, Station, Status};
+use control::{Answer, Bridge, Checked, NetworkShown, Request, RunOrder, Running, Shown, Station, Status};
 use netns::linux::wire::{Channel, WireError};
 use netns::linux::{Command, Streams};
 use netns::manager::{ConnectRequest, Now, RunRequest, Started};
@@ -18,7 +18,7 @@ use switch::vnet::VnetHeader;
 
 use super::clients::{Connected, PATIENCE};
 use super::state::State;
-use super::{Daemon, monitor};
+use super::{Daemon, monitor, statistics};
 use crate::failure::Failure;
 
 /// Serves one client until it goes, or says something that is no request.
@@ -129,13 +129,18 @@ fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request
             state.manager.reap(now);
             let _ = state.pump();
             let containers = state.manager.containers(all).into_iter();
-            value(containers.map(|container| Shown::new(container, COMMAND_IN_LIST)).collect::<Vec<_>>())
+            let statistics = statistics::all(&state).unwrap_or_default();
+            value(containers.map(|container| Shown::new(container, COMMAND_IN_LIST, &statistics)).collect::<Vec<_>>())
         }
         Request::Inspect(container) => {
             state.manager.reap(now);
             state.note_lost_ports();
             let _ = state.pump();
-            value(Shown::new(state.manager.inspect(&container)?, COMMAND_IN_DETAIL))
+            value(Shown::new(
+                state.manager.inspect(&container)?,
+                COMMAND_IN_DETAIL,
+                &statistics::all(&state).unwrap_or_default(),
+            ))
         }
         Request::Log(container) => {
             let record = state.manager.find(&container)?;
@@ -177,7 +182,10 @@ fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request
         Request::InspectNetwork(network) => {
             state.manager.reap(now);
             let _ = state.pump();
-            value(state.manager.inspect_network(&network)?)
+            value(NetworkShown::new(
+                state.manager.inspect_network(&network)?,
+                &statistics::all(&state).unwrap_or_default(),
+            ))
         }
         Request::Connect { network, container, ip, mac, aliases } => {
             let aliases = aliases.into_iter().map(String::from).collect();
@@ -200,7 +208,7 @@ fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request
             disconnected?;
             value(())
         }
-        Request::Statistics => value(ask_engine(&state, |dataplane, _| dataplane.statistics())?),
+        Request::Statistics => value(statistics::by_network(&state)?),
         Request::Bridges => bridges(&state),
         Request::Stations => stations(&state),
         Request::Explain { port, frame } => explain(&state, &port, frame.0),

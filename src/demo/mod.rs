@@ -181,7 +181,8 @@ fn afterwards(stage: &mut impl Stage) -> Result<(), Failure> {
     print_line("dropped for a reason:\n")?;
     command("pontoon stats")?;
     let statistics = stage.statistics()?;
-    indent(&show::stats::ports_table(&statistics))?;
+    let ports = statistics.iter().flat_map(|bridge| &bridge.bridge.ports);
+    indent(&show::stats::ports_table(ports, &show::stats::Look::PLAIN))?;
     show::stats::check(&statistics).map_err(Failure::new)?;
     print_line("\n  rx = forwarded + flooded + local + dropped: it adds up for every port.")?;
     Ok(())

@@ -93,6 +93,8 @@ impl Stage for Simulated {
     }
 
     fn statistics(&mut self) -> Result<Vec<show::stats::Bridge>, Failure> {
-        Ok(self.world.statistics())
+        let (networks, statistics) = (self.world.bridge_networks()?, self.world.statistics());
+        let networks: Vec<_> = networks.iter().collect();
+        Ok(statistics.into_iter().map(|bridge| show::stats::Bridge::new(bridge, &networks)).collect())
     }
 }

@@ -1,19 +1,21 @@
 //! `ps` and `network ls`.
 
-use control::Shown;
+use control::{Shown, Traffic};
 use netns::manager::{ContainerView, NetworkView};
 use netns::mode::NetworkMode;
 use netns::name::Id;
 
+use super::stats::Units;
 use super::{table, text};
 
-/// The table of `ps`. `now` in seconds since 1970.
+/// The table of `ps`, with what each container has received and sent if that is wanted. `now` in seconds since 1970.
 #[must_use]
-pub fn ps(containers: &[Shown], now: u64) -> String {
-    let mut rows = table(&["CONTAINER ID", "NAME", "PID", "NETWORK", "IP", "MAC", "PORTS", "STATUS"]);
-    for Shown { container, .. } in containers {
+pub fn ps(containers: &[Shown], with_traffic: bool, now: u64) -> String {
+    let headings = ["CONTAINER ID", "NAME", "PID", "NETWORK", "IP", "MAC", "PORTS", "STATUS", "NET I/O"];
+    let mut rows = table(if with_traffic { &headings } else { &headings[..8] });
+    for Shown { container, traffic, .. } in containers {
         let interface = container.networks.values().next();
-        rows.add_row([
+        let cells = [
             container.id[..Id::SHORT].to_owned(),
             container.name.clone(),
             if container.pid == 0 { String::new() } else { container.pid.to_string() },
@@ -22,9 +24,19 @@ pub fn ps(containers: &[Shown], now: u64) -> String {
             interface.map(|own| own.mac.to_string()).unwrap_or_default(),
             container.published.join(", "),
             status(container, now),
-        ]);
+        ];
+        rows.add_row(cells.into_iter().chain(with_traffic.then(|| net_io(traffic.values()))));
     }
     text(rows, &[])
+}
+
+/// What a container has received and sent, on all its networks; nothing for one that has none.
+fn net_io<'a>(traffic: impl Iterator<Item = &'a Traffic>) -> String {
+    let units = Units { exact: false, seconds: None };
+    let sum = traffic
+        .map(|own| (own.rx_bytes, own.tx_bytes))
+        .reduce(|(rx, tx), (more_rx, more_tx)| (rx + more_rx, tx + more_tx));
+    sum.map(|(received, sent)| format!("{} / {}", units.bytes(received), units.bytes(sent))).unwrap_or_default()
 }
 
 /// The table of `network ls`.

@@ -10,7 +10,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use pontoon_switch::account::Account;
 use pontoon_switch::buffer::{Buffer, Pool};
+use pontoon_switch::counters::{PortCounters, Traffic};
 use pontoon_switch::dataplane::{BridgeId, Control, Dataplane, Settings};
 use pontoon_switch::forward::{Config, Switch};
 use pontoon_switch::frame::Frame;
@@ -18,7 +20,7 @@ use pontoon_switch::link::{Link, Received, Transmit};
 use pontoon_switch::port::PortConfig;
 use pontoon_switch::time::Instant;
 use pontoon_switch::verdict::{PortId, Verdict};
-use pontoon_switch::vlan::Retag;
+use pontoon_switch::vlan::{Retag, VlanId};
 use pontoon_switch::vnet::VnetHeader;
 
 const PORTS: u32 = 16;
@@ -75,6 +77,27 @@ fn dataplane(criterion: &mut Criterion) {
             bencher.iter(|| drop(plane.forward(PortId(0), black_box(&frame), Instant::ZERO)));
         });
     }
+}
+
+/// What it costs to count one frame that comes in and leaves: in memory on the stack, in an account of one's own, and in one
+/// that is shared with a file.
+fn counting(criterion: &mut Criterion) {
+    let bytes = frame(mac(1), mac(0));
+    let parsed = Frame::parse(&bytes, VnetHeader::default()).expect("a whole header");
+    let verdict = Verdict::Unicast { vlan: VlanId::NONE, egress: PortId(1) };
+    let count = |counters: &mut PortCounters| {
+        let traffic = Traffic::of(black_box(&parsed));
+        counters.rx.count(traffic, black_box(&verdict));
+        counters.tx.count(traffic);
+    };
+    let mut plain = PortCounters::default();
+    criterion.bench_function("counting/plain", |bencher| bencher.iter(|| count(black_box(&mut plain))));
+    let mut own = Account::<PortCounters>::default();
+    criterion.bench_function("counting/account", |bencher| bencher.iter(|| count(black_box(&mut own))));
+    let path = std::env::temp_dir().join(format!("pontoon-counting-{}", std::process::id()));
+    let (mut shared, _) = Account::<PortCounters>::open(&path, 0).expect("a file");
+    criterion.bench_function("counting/shared", |bencher| bencher.iter(|| count(black_box(&mut shared))));
+    std::fs::remove_file(path).expect("it is there");
 }
 
 /// A link that takes everything.
@@ -134,5 +157,5 @@ fn scale(draw: u32, below: u32) -> u32 {
     ((u64::from(draw) * u64::from(below)) >> 32) as u32
 }
 
-criterion_group!(benches, known_unicast, flood, dataplane);
+criterion_group!(benches, known_unicast, flood, dataplane, counting);
 criterion_main!(benches);

@@ -7,16 +7,21 @@
 //! `multicast` is groups without broadcast. A frame whose header can not be read is none of the three kinds.
 
 use std::collections::BTreeMap;
-use std::ops::AddAssign;
+use std::ops::{AddAssign, SubAssign};
 
 use serde::{Deserialize, Serialize};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::account::{Counters, fingerprint};
 use crate::frame::Frame;
 use crate::mac::MacAddr;
 use crate::verdict::{DropReason, Verdict};
 
 /// The counters of one port.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(C)]
 pub struct PortCounters {
     /// Frames that came in.
     pub rx: RxCounters,
@@ -25,7 +30,10 @@ pub struct PortCounters {
 }
 
 /// Frames that came in by a port.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(C)]
 pub struct RxCounters {
     /// All of them; a super-frame is one.
     pub packets: u64,
@@ -54,7 +62,10 @@ pub struct RxCounters {
 }
 
 /// Copies that were to leave by a port.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(C)]
 pub struct TxCounters {
     /// Those that left; a super-frame is one.
     pub packets: u64,
@@ -202,7 +213,10 @@ impl Cast {
 }
 
 /// One counter per reason. In JSON, an object of those that are not zero.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(transparent)]
 #[serde(from = "BTreeMap<DropReason, u64>", into = "BTreeMap<DropReason, u64>")]
 pub struct Drops([u64; DropReason::ALL.len()]);
 
@@ -259,52 +273,59 @@ pub struct Imbalance {
     by_reason: u64,
 }
 
-impl AddAssign<&PortCounters> for PortCounters {
-    fn add_assign(&mut self, other: &PortCounters) {
-        // Written as patterns, so that a new counter can not be forgotten here.
-        let RxCounters {
-            packets,
-            bytes,
-            unicast,
-            multicast,
-            broadcast,
-            super_frames,
-            wire_frames,
-            forwarded,
-            flooded,
-            local,
-            dropped,
-            drops,
-        } = &other.rx;
-        self.rx.packets += packets;
-        self.rx.bytes += bytes;
-        self.rx.unicast += unicast;
-        self.rx.multicast += multicast;
-        self.rx.broadcast += broadcast;
-        self.rx.super_frames += super_frames;
-        self.rx.wire_frames += wire_frames;
-        self.rx.forwarded += forwarded;
-        self.rx.flooded += flooded;
-        self.rx.local += local;
-        self.rx.dropped += dropped;
-        self.rx.drops += drops;
-        let TxCounters { packets, bytes, unicast, multicast, broadcast, super_frames, wire_frames, dropped, drops } =
-            &other.tx;
-        self.tx.packets += packets;
-        self.tx.bytes += bytes;
-        self.tx.unicast += unicast;
-        self.tx.multicast += multicast;
-        self.tx.broadcast += broadcast;
-        self.tx.super_frames += super_frames;
-        self.tx.wire_frames += wire_frames;
-        self.tx.dropped += dropped;
-        self.tx.drops += drops;
+impl PortCounters {
+    /// All counters, as the numbers that they are: none can be forgotten in a sum.
+    fn numbers(&self) -> &[u64; NUMBERS] {
+        zerocopy::transmute_ref!(self)
+    }
+
+    fn numbers_mut(&mut self) -> &mut [u64; NUMBERS] {
+        zerocopy::transmute_mut!(self)
+    }
+
+    /// What was counted since `earlier`, number by number; `None` if something of it was not counted yet then: these are
+    /// not later counters of the same port.
+    #[must_use]
+    pub fn since(&self, earlier: &PortCounters) -> Option<PortCounters> {
+        let mut grown = self.clone();
+        for (now, then) in grown.numbers_mut().iter_mut().zip(earlier.numbers()) {
+            *now = now.checked_sub(*then)?;
+        }
+        Some(grown)
     }
 }
 
-impl AddAssign<&Drops> for Drops {
-    fn add_assign(&mut self, other: &Drops) {
-        self.0.iter_mut().zip(other.0).for_each(|(sum, count)| *sum += count);
+const NUMBERS: usize = size_of::<PortCounters>() / size_of::<u64>();
+
+impl Counters for PortCounters {
+    const KIND: u64 = {
+        let mut layout = fingerprint(size_of::<PortCounters>() as u64, "rx tx; 1");
+        let mut at = 0;
+        while at < DropReason::ALL.len() {
+            layout = fingerprint(layout, DropReason::ALL[at].name());
+            at += 1;
+        }
+        layout
+    };
+
+    /// What was decided about a frame is what counts: one that was half counted is not, or is.
+    fn mend(&mut self) {
+        let at_ingress = DropReason::ALL.iter().filter(|why| why.is_ingress());
+        self.rx.dropped = at_ingress.map(|why| self.rx.drops.of(*why)).sum();
+        self.rx.packets = self.rx.forwarded + self.rx.flooded + self.rx.local + self.rx.dropped;
+        self.tx.dropped = self.tx.drops.total();
+    }
+}
+
+impl AddAssign<&PortCounters> for PortCounters {
+    fn add_assign(&mut self, other: &PortCounters) {
+        self.numbers_mut().iter_mut().zip(other.numbers()).for_each(|(sum, count)| *sum = sum.wrapping_add(*count));
+    }
+}
+
+impl SubAssign<&PortCounters> for PortCounters {
+    fn sub_assign(&mut self, other: &PortCounters) {
+        self.numbers_mut().iter_mut().zip(other.numbers()).for_each(|(sum, count)| *sum = sum.saturating_sub(*count));
     }
 }
 

@@ -15,8 +15,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::account::{Account, Departed};
 use crate::buffer::{Buffer, Pool};
-use crate::counters::{PortCounters, Traffic};
+use crate::counters::Traffic;
 use crate::fdb::FdbEvent;
 use crate::forward::Switch;
 use crate::frame::Frame;
@@ -95,7 +96,7 @@ pub struct Dataplane<L> {
 struct Bridge {
     name: String,
     switch: Switch,
-    departed: PortCounters,
+    departed: Account<Departed>,
     /// How many lost events of the FDB have been told of.
     lost_told: u64,
 }
@@ -154,7 +155,7 @@ impl<L: Link> Dataplane<L> {
                     return Err(ControlError::BridgeTaken(bridge));
                 }
                 let switch = Switch::new(config);
-                self.bridges.insert(bridge.0, Bridge { name, switch, departed: PortCounters::default(), lost_told: 0 });
+                self.bridges.insert(bridge.0, Bridge { name, switch, departed: Account::default(), lost_told: 0 });
                 self.note(|it| it.bridge_up(bridge));
             }
             Control::RemoveBridge { bridge } => {
@@ -174,6 +175,22 @@ impl<L: Link> Dataplane<L> {
                 self.add_port(port, Port::new(bridge, link));
                 // Before the station that a local port brings along.
                 self.push(|it| it.port_up(bridge, port));
+            }
+            Control::CountBridge { bridge, departed, fdb } => {
+                let it = self.bridge(bridge)?;
+                it.switch.fdb_mut().count_in(fdb);
+                // Of the ports that have gone under the account used so far: none, where this follows the bridge at once.
+                it.departed = departed;
+            }
+            Control::CountPort { port, mut account } => {
+                let it = self.ports.get_mut(port.0).ok_or(ControlError::NoPort(port))?;
+                let bridge = self.bridges.get_mut(it.bridge.0).ok_or(ControlError::NoBridge(it.bridge))?;
+                bridge.departed.admit(&mut account);
+                *account += &it.counters;
+                it.counters = account;
+            }
+            Control::CountDeparted { bridge, mut account } => {
+                self.bridge(bridge)?.departed.join(&mut account);
             }
             Control::Unplug { port } => {
                 self.remove_port(port).ok_or(ControlError::NoPort(port))?;
@@ -418,7 +435,7 @@ impl<L: Link> Dataplane<L> {
         it.queued.drain(..).for_each(|_| it.counters.tx.drop(DropReason::LinkDown));
         if let Some(bridge) = self.bridges.get_mut(it.bridge.0) {
             bridge.switch.unplug(port);
-            bridge.departed += &it.counters;
+            bridge.departed.join(&mut it.counters);
         }
         let bridge = it.bridge;
         self.note(|_| Change::PortDown { bridge, port });

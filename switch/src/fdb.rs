@@ -21,6 +21,7 @@ use std::time::Duration;
 use foldhash::fast::FixedState;
 use serde::{Deserialize, Serialize};
 
+use crate::account::{Account, Counters as _};
 use crate::mac::MacAddr;
 use crate::slots::Slots;
 use crate::time::Instant;
@@ -49,7 +50,7 @@ pub struct Fdb {
     ageing: Duration,
     max_stations: usize,
     ageing_entries: usize,
-    counters: FdbCounters,
+    counters: Account<FdbCounters>,
     events: EventQueue,
 }
 
@@ -101,7 +102,7 @@ impl Fdb {
             ageing: ageing.min(Fdb::MAX_AGEING),
             max_stations,
             ageing_entries: 0,
-            counters: FdbCounters::default(),
+            counters: Account::default(),
             events: EventQueue::new(),
         }
     }
@@ -206,7 +207,31 @@ impl Fdb {
     /// The counters.
     #[must_use]
     pub fn counters(&self) -> FdbCounters {
-        self.counters
+        *self.counters
+    }
+
+    /// When they began to be counted, in seconds since 1970; 0 where nobody said.
+    #[must_use]
+    pub fn counted_since(&self) -> u64 {
+        self.counters.since()
+    }
+
+    /// Counts in `account` from now on, on top of what stands there: what an earlier table counted. Its entries are not in
+    /// this one, so they have been evicted.
+    pub fn count_in(&mut self, mut account: Account<FdbCounters>) {
+        let FdbCounters { learned, set, expired, evicted, moved, .. } = *self.counters;
+        account.evicted = (account.learned + account.set).saturating_sub(account.expired);
+        account.learned += learned;
+        account.set += set;
+        account.expired += expired;
+        account.evicted += evicted;
+        account.moved += moved;
+        account.refused_static += self.counters.refused_static;
+        account.refused_sticky += self.counters.refused_sticky;
+        account.refused_quota += self.counters.refused_quota;
+        account.refused_table_full += self.counters.refused_table_full;
+        account.mend();
+        self.counters = account;
     }
 
     /// How many entries there are, with those that have expired and await the sweep.
@@ -289,7 +314,7 @@ impl Fdb {
     }
 
     fn refuse(&mut self, why: Refusal) -> Learned {
-        self.counters.refused += 1;
+        self.counters.refuse(why);
         Learned::Refused(why)
     }
 

@@ -22,6 +22,7 @@ mod refusals;
 mod several;
 mod shims;
 mod signals;
+mod statistics;
 mod terminal;
 mod usage;
 
@@ -62,6 +63,7 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
         several::ALL,
         shims::ALL,
         signals::ALL,
+        statistics::ALL,
         terminal::ALL,
     ]
     .into_iter()

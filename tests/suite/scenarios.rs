@@ -1,6 +1,7 @@
 //! What a user observes, each observation once, for both worlds.
 
 mod bridge;
+mod counters;
 mod crashes;
 mod data_plane;
 mod etc;
@@ -54,6 +55,7 @@ pub fn in_both_worlds() -> impl Iterator<Item = &'static Scenario> {
         networks::ALL,
         user_networks::ALL,
         bridge::ALL,
+        counters::ALL,
         modes::ALL,
         lifecycle::ALL,
         refusals::ALL,

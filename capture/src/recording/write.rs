@@ -166,7 +166,10 @@ impl<W: Write> Writer<W> {
             Control::AddBridge { .. }
             | Control::SetStation { .. }
             | Control::ClearStation { .. }
-            | Control::FlushPort { .. } => {}
+            | Control::FlushPort { .. }
+            | Control::CountBridge { .. }
+            | Control::CountPort { .. }
+            | Control::CountDeparted { .. } => {}
         }
     }
 

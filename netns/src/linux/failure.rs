@@ -37,6 +37,7 @@ pub(super) enum Step {
     SaveRecord,
     DeleteRecord,
     SetAside,
+    OpenAccount,
     Delete,
     Attach,
     /// For the reasons below apart, since each has a remedy of its own.
@@ -85,6 +86,7 @@ impl Step {
             Step::SaveRecord => "save the record",
             Step::DeleteRecord => "delete the record",
             Step::SetAside => "set aside the record",
+            Step::OpenAccount => "open the counters in",
             Step::Delete => "delete",
             Step::Attach => "connect to",
             Step::Publish | Step::PublishTaken | Step::PublishDenied | Step::PublishNowhere => "publish",
@@ -134,6 +136,7 @@ impl Step {
             | Step::ReadRecords
             | Step::DeleteRecord
             | Step::SetAside
+            | Step::OpenAccount
             | Step::Delete
             | Step::Attach
             | Step::Publish
@@ -173,6 +176,7 @@ impl Step {
             | Step::SaveRecord
             | Step::DeleteRecord
             | Step::SetAside
+            | Step::OpenAccount
             | Step::Delete
             | Step::Attach
             | Step::Publish

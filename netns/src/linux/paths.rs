@@ -47,6 +47,11 @@ impl Paths {
         self.container(id).join("shim.sock")
     }
 
+    /// The counters of ports and bridges.
+    pub(super) fn accounts(&self) -> PathBuf {
+        self.runtime.join("counters")
+    }
+
     /// The exit status of its command, once it has ended.
     #[must_use]
     pub fn status(&self, id: &Id) -> PathBuf {

@@ -3,6 +3,7 @@
 //! It holds no namespace open: a descriptor of one, as of a TAP in it, would keep it for ever. What stands for a container is
 //! its shim, and what is held of a shim is a channel and pidfds.
 
+mod accounts;
 mod verbs;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -26,6 +26,7 @@ impl<B: Backend> Manager<B> {
     /// Notes the containers that have ended since the last call: their ports, stations, addresses and names are free. Gives
     /// published ports that somebody has taken from a container back to it, and puts back what somebody has taken of the firewall.
     pub fn reap(&mut self, now: Now) -> Vec<Ended> {
+        self.present = now.unix;
         let mut ended = Vec::new();
         while let Some((id, status)) = self.backend.poll_ended() {
             let Some(record) = self.records.get(&id) else { continue };
@@ -146,6 +147,7 @@ impl<B: Backend> Manager<B> {
     /// for it. Returns what went wrong, all of it.
     pub(super) fn settle(&mut self, id: &Id, status: i32, now: Now) -> Vec<Error> {
         self.unplug_all(id);
+        self.close_accounts_of(id);
         let mut errors: Vec<Error> = self.unpublish(id).err().into_iter().collect();
         self.deadlines.remove(id);
         self.silent.remove(id);
@@ -170,6 +172,7 @@ impl<B: Backend> Manager<B> {
             return Error::Undo { first: Box::new(failed), also: vec![stuck.to_string()] };
         }
         self.unplug_all(id);
+        self.close_accounts_of(id);
         self.deadlines.remove(id);
         let mut errors = vec![failed];
         errors.extend(self.unpublish(id).err());

@@ -12,6 +12,7 @@
 //! through its [`Backend`]. What the switch is to do, it says by [`Manager::poll_control`]: the caller hands that on to the
 //! data plane, in order.
 
+mod accounts;
 mod connect;
 mod end;
 mod events;
@@ -38,6 +39,7 @@ use switch::forward;
 use switch::time::Instant;
 use switch::verdict::PortId;
 
+use self::accounts::Accounts;
 pub use self::connect::ConnectRequest;
 use self::networks::Net;
 pub use self::networks::NetworkRequest;
@@ -113,6 +115,10 @@ pub struct Manager<B: Backend> {
     /// could were.
     unpublished: BTreeSet<Id>,
     republished: BTreeMap<Id, Instant>,
+    /// Where ports and bridges count.
+    accounts: Accounts,
+    /// When something was last asked of us, in seconds since 1970.
+    present: u64,
     controls: VecDeque<Control<B::Link>>,
     events: events::Events,
 }
@@ -132,7 +138,11 @@ impl<B: Backend> Manager<B> {
 
     /// The next thing that the data plane is to do. To be asked until `None` after each call of the manager.
     pub fn poll_control(&mut self) -> Option<Control<B::Link>> {
-        self.controls.pop_front()
+        let control = self.controls.pop_front();
+        if control.is_none() {
+            self.close_spent_accounts();
+        }
+        control
     }
 
     /// When [`Manager::handle_timeout`] is to be called next.
@@ -143,6 +153,7 @@ impl<B: Backend> Manager<B> {
 
     /// Ends the containers whose time to stop by themselves is over, and tries again what could not be had. Returns what could not be done.
     pub fn handle_timeout(&mut self, now: Now) -> Vec<Error> {
+        self.present = now.unix;
         let due: Vec<Id> =
             self.deadlines.iter().filter(|(_, at)| **at <= now.instant).map(|(id, _)| id.clone()).collect();
         let failures = due.iter().filter_map(|id| self.expire(id, now).err()).collect();
@@ -212,6 +223,7 @@ impl<B: Backend> Manager<B> {
         let bridge = self.bridge_of(&network)?;
         let config = switch::port::PortConfig { name, mtu, ..Default::default() };
         self.controls.push_back(Control::Plug { bridge, port, config, link });
+        self.count_port(&network, Some(id), port);
         self.ports.insert((id.clone(), ifname.to_owned()), port);
         Ok(())
     }

@@ -132,6 +132,7 @@ impl<B: Backend> Manager<B> {
         if let Some(bridge) = self.networks.remove(network).and_then(|net| net.bridge) {
             self.controls.push_back(Control::RemoveBridge { bridge });
         }
+        self.close_accounts_on(network);
     }
 
     /// A network that could not be made leaves nothing, however far it had come.
@@ -254,6 +255,7 @@ impl<B: Backend> Manager<B> {
         let link = self.backend.open_gateway(&Gateway { name: &network.bridge, lease: &lease })?;
         let (bridge, port) = (self.bridge_of(&network.id)?, self.free_port()?);
         self.controls.push_back(Control::Plug { bridge, port, config: gateway_config(network), link });
+        self.count_port(&network.id, None, port);
         if let Some(net) = self.networks.get_mut(&network.id) {
             net.gateway = Some(port);
         }
@@ -266,7 +268,9 @@ impl<B: Backend> Manager<B> {
         let config = switch_config(&mut self.chance);
         let local = gateway_config(&network);
         self.controls.push_back(Control::AddBridge { bridge, name: network.bridge.clone(), config });
+        self.count_bridge(&network.id, bridge);
         self.controls.push_back(Control::Plug { bridge, port, config: local, link: gateway });
+        self.count_port(&network.id, None, port);
         self.networks
             .insert(network.id.clone(), Net { network, bridge: Some(bridge), gateway: Some(port), failed: None });
         Ok(())

@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::de::DeserializeOwned;
 use switch::verdict::PortId;
 
+use super::accounts::Accounts;
 use super::end::all_of;
 use super::guard::{Before, FORWARDING};
 use super::networks::{Net, network_key, open_gateway, save_network};
@@ -98,9 +99,14 @@ fn take_over<B: Backend>(
         silent: BTreeSet::new(),
         unpublished: BTreeSet::new(),
         republished: BTreeMap::new(),
+        accounts: Accounts::default(),
+        present: now.unix,
         controls: VecDeque::new(),
         events: super::events::Events::default(),
     };
+    if let Err(failed) = manager.find_accounts() {
+        warnings.push(format!("counters of networks that are no more stay: {failed}"));
+    }
     manager.add_bridge(network, gateway)?;
     for network in networks {
         reopen(&mut manager, network, warnings);
@@ -114,6 +120,7 @@ fn take_over<B: Backend>(
         }
     }
     finish(&mut manager, now, warnings);
+    manager.settle_accounts();
     warnings.extend(manager.serve_names(now));
     Ok(manager)
 }

@@ -89,7 +89,7 @@ impl World {
     pub(crate) fn drive(&mut self) {
         while let Some(control) = self.manager.as_mut().and_then(Manager::poll_control) {
             if let Control::Unplug { port } = control {
-                self.controls.retain(|held| !matches!(held, Control::Plug { port: own, .. } if *own == port));
+                self.controls.retain(|held| !matches!(held, Control::Plug { port: own, .. } | Control::CountPort { port: own, .. } if *own == port));
             } else {
                 self.controls.push(control);
             }
@@ -102,6 +102,9 @@ impl World {
             Control::AddBridge { config, .. } => Some(config.hash_seed),
             Control::RemoveBridge { .. }
             | Control::Plug { .. }
+            | Control::CountBridge { .. }
+            | Control::CountPort { .. }
+            | Control::CountDeparted { .. }
             | Control::Unplug { .. }
             | Control::SetStation { .. }
             | Control::ClearStation { .. }

@@ -50,7 +50,9 @@ impl Daemon {
     /// # Panics
     /// If the manager asks for what can not be: a port twice, or one that is not there.
     pub(super) fn obey(&mut self, control: Control<CableEnd>, now: Instant, trace: &Trace) {
-        trace.event(now, &in_words(&control));
+        if let Some(words) = in_words(&control) {
+            trace.event(now, &words);
+        }
         if let Control::Plug { port, link, config, .. } = &control {
             link.set_port(&config.name);
             self.ports.insert(link.id(), *port);
@@ -144,15 +146,16 @@ impl Daemon {
     }
 }
 
-/// A change of the data plane in words.
-fn in_words(control: &Control<CableEnd>) -> String {
-    match control {
+/// A change of the data plane in words; none for where it counts.
+fn in_words(control: &Control<CableEnd>) -> Option<String> {
+    Some(match control {
         Control::AddBridge { name, .. } => format!("bridge {name} is made"),
         Control::RemoveBridge { bridge } => format!("bridge {} is removed", bridge.0),
         Control::Plug { port, config, .. } => format!("{} is plugged in as port {}", config.name, port.0),
+        Control::CountBridge { .. } | Control::CountPort { .. } | Control::CountDeparted { .. } => return None,
         Control::Unplug { port } => format!("port {} is unplugged", port.0),
         Control::SetStation { station, port, .. } => format!("{station} is set behind port {}", port.0),
         Control::ClearStation { station, .. } => format!("{station} is cleared"),
         Control::FlushPort { port } => format!("port {} is flushed", port.0),
-    }
+    })
 }

@@ -160,7 +160,12 @@ impl World {
     /// The counters of all bridges; none without a daemon.
     #[must_use]
     pub fn statistics(&self) -> Vec<BridgeStatistics> {
-        self.daemon.as_ref().map_or_else(Vec::new, |daemon| daemon.dataplane.statistics())
+        let Some(daemon) = &self.daemon else { return Vec::new() };
+        let (mut statistics, missed) = (daemon.dataplane.statistics(), daemon.manager.missed());
+        for port in statistics.iter_mut().flat_map(|bridge| &mut bridge.ports) {
+            port.rx_missed += missed.get(&port.port).copied().unwrap_or(0);
+        }
+        statistics
     }
 
     /// The stations of all networks; none without a daemon.

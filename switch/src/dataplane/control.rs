@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::BridgeId;
-use crate::fdb::{EntryKind, Refusal};
+use crate::account::{Account, Departed};
+use crate::counters::PortCounters;
+use crate::fdb::{EntryKind, FdbCounters, Refusal};
 use crate::forward::{Config, PlugError};
 use crate::mac::MacAddr;
 use crate::port::PortConfig;
@@ -38,6 +40,29 @@ pub enum Control<L> {
         config: PortConfig,
         /// What lies behind it.
         link: L,
+    },
+    /// A bridge counts in these accounts, on top of what stands there. It follows `AddBridge`.
+    CountBridge {
+        /// Which.
+        bridge: BridgeId,
+        /// The sum of the ports that have gone.
+        departed: Account<Departed>,
+        /// What happens to its FDB.
+        fdb: Account<FdbCounters>,
+    },
+    /// A port counts in this account, on top of what stands there.
+    CountPort {
+        /// Which.
+        port: PortId,
+        /// What comes in and goes out by it.
+        account: Account<PortCounters>,
+    },
+    /// A port that had this account has gone, while nobody was there to see it.
+    CountDeparted {
+        /// Of which bridge.
+        bridge: BridgeId,
+        /// What it had counted.
+        account: Account<PortCounters>,
     },
     /// A port goes, and its link and stations with it.
     Unplug {
@@ -98,6 +123,13 @@ impl<L> Control<L> {
                 Control::ClearStation { bridge: *bridge, vlan: *vlan, station: *station }
             }
             Control::FlushPort { port } => Control::FlushPort { port: *port },
+            Control::CountBridge { bridge, departed, fdb } => {
+                Control::CountBridge { bridge: *bridge, departed: departed.clone(), fdb: fdb.clone() }
+            }
+            Control::CountPort { port, account } => Control::CountPort { port: *port, account: account.clone() },
+            Control::CountDeparted { bridge, account } => {
+                Control::CountDeparted { bridge: *bridge, account: account.clone() }
+            }
         }
     }
 }

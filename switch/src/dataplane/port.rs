@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{BridgeId, Outcome, Watch};
+use crate::account::Account;
 use crate::buffer::Buffer;
 use crate::counters::{PortCounters, Traffic};
 use crate::forward::Switch;
@@ -18,7 +19,7 @@ use crate::vlan::{Retag, VlanId};
 pub(super) struct Port<L> {
     pub(super) bridge: BridgeId,
     pub(super) link: L,
-    pub(super) counters: PortCounters,
+    pub(super) counters: Account<PortCounters>,
     /// Copies that the link has queued and not answered for. The link's own bound is its bound.
     pub(super) queued: VecDeque<Traffic>,
     pub(super) is_touched: bool,
@@ -30,7 +31,7 @@ impl<L> Port<L> {
         Port {
             bridge,
             link,
-            counters: PortCounters::default(),
+            counters: Account::default(),
             queued: VecDeque::new(),
             is_touched: false,
             has_ended: false,

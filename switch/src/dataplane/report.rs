@@ -30,6 +30,9 @@ pub struct BridgeStatistics {
     pub bridge: BridgeId,
     /// What people call it.
     pub name: String,
+    /// When its counters began, in seconds since 1970; 0 where nobody said.
+    #[serde(default)]
+    pub since: u64,
     /// What happened to its FDB.
     pub fdb: FdbCounters,
     /// How many entries the FDB has, with those that have expired and await the sweep.
@@ -49,8 +52,16 @@ pub struct PortStatistics {
     pub name: String,
     /// Whether it is the bridge's own port: the host.
     pub is_local: bool,
+    /// When its counters began, in seconds since 1970; 0 where nobody said.
+    #[serde(default)]
+    pub since: u64,
     /// How many stations it has towards its quota.
     pub stations: usize,
+    /// Frames that were sent to this port and never came to the switch, since nobody had room for them. They are not among
+    /// those that came in, so the law knows nothing of them. (The data plane knows those that its link has lost; those that
+    /// the sending interface has lost itself are added by who can ask it.)
+    #[serde(default)]
+    pub rx_missed: u64,
     /// Its counters.
     #[serde(flatten)]
     pub counters: PortCounters,
@@ -102,7 +113,7 @@ impl<L: Link> Dataplane<L> {
     /// The counters of a port.
     #[must_use]
     pub fn counters(&self, port: PortId) -> Option<&PortCounters> {
-        self.ports.get(port.0).map(|port| &port.counters)
+        self.ports.get(port.0).map(|port| &*port.counters)
     }
 
     /// All counters of all bridges.
@@ -112,16 +123,19 @@ impl<L: Link> Dataplane<L> {
             port,
             name: bridge.port_name(port),
             is_local: bridge.is_local(port),
+            since: self.ports.get(port.0).map_or(0, |port| port.counters.since()),
             stations: bridge.switch.fdb().stations(port),
+            rx_missed: self.ports.get(port.0).map_or(0, |port| port.link.missed()),
             counters: self.counters(port).cloned().unwrap_or_default(),
         };
         let of_bridge = |(id, bridge): (u16, &Bridge)| BridgeStatistics {
             bridge: BridgeId(id),
             name: bridge.name.clone(),
+            since: bridge.departed.since(),
             fdb: bridge.switch.fdb().counters(),
             stations: bridge.switch.fdb().len(),
             ports: bridge.switch.ports().map(|port| of_port(bridge, port)).collect(),
-            departed: bridge.departed.clone(),
+            departed: bridge.departed.sum().clone(),
         };
         self.bridges.iter().map(of_bridge).collect()
     }
@@ -141,7 +155,7 @@ impl<L: Link> Dataplane<L> {
             it.counters.check().map_err(|imbalance| Unbalanced::Port { port: PortId(port), imbalance })
         };
         let of_departed = |(bridge, it): (u16, &Bridge)| {
-            it.departed.check().map_err(|imbalance| Unbalanced::Departed { bridge: BridgeId(bridge), imbalance })
+            it.departed.sum().check().map_err(|imbalance| Unbalanced::Departed { bridge: BridgeId(bridge), imbalance })
         };
         self.ports.iter().try_for_each(of_port)?;
         self.bridges.iter().try_for_each(of_departed)

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::port::Port;
 use super::{Bridge, BridgeId, ControlError, Dataplane};
-use crate::counters::{PortCounters, Traffic};
+use crate::account::Account;
+use crate::counters::Traffic;
 use crate::forward::{Switch, SwitchSnapshot};
 use crate::link::Link;
 use crate::time::Instant;
@@ -69,7 +70,7 @@ impl<L: Link> Dataplane<L> {
             self.add_port(port, it);
         }
         self.bridges
-            .insert(bridge.0, Bridge { name: name.clone(), switch, departed: PortCounters::default(), lost_told: 0 });
+            .insert(bridge.0, Bridge { name: name.clone(), switch, departed: Account::default(), lost_told: 0 });
         Ok(())
     }
 }

@@ -256,7 +256,10 @@ impl<L: Link + AsFd> Loop<L> {
             | Control::Unplug { .. }
             | Control::SetStation { .. }
             | Control::ClearStation { .. }
-            | Control::FlushPort { .. } => None,
+            | Control::FlushPort { .. }
+            | Control::CountBridge { .. }
+            | Control::CountPort { .. }
+            | Control::CountDeparted { .. } => None,
         };
         self.dataplane.control_watched(control, now, &mut self.watchers)?;
         self.forget_unplugged();

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use super::Refusal;
+use crate::account::{Counters, fingerprint};
 use crate::mac::MacAddr;
 use crate::port::PortConfig;
 use crate::time::Instant;
@@ -49,7 +52,13 @@ pub struct FdbEntry {
 }
 
 /// What happened to the table since it was made. `learned + set = expired + evicted + entries held`, always.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// `refused` is the sum of the four reasons below it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[serde(default)]
+#[repr(C)]
 pub struct FdbCounters {
     /// Entries made by hearing a station.
     pub learned: u64,
@@ -63,6 +72,36 @@ pub struct FdbCounters {
     pub moved: u64,
     /// Frames whose source could not be learned.
     pub refused: u64,
+    /// Of those: a static entry says that the station is behind another port.
+    pub refused_static: u64,
+    /// A sticky entry says so.
+    pub refused_sticky: u64,
+    /// The port had as many stations as it may.
+    pub refused_quota: u64,
+    /// The table was full.
+    pub refused_table_full: u64,
+}
+
+impl FdbCounters {
+    /// One more frame whose source could not be learned.
+    pub(super) const fn refuse(&mut self, why: Refusal) {
+        self.refused += 1;
+        match why {
+            Refusal::Static => self.refused_static += 1,
+            Refusal::Sticky => self.refused_sticky += 1,
+            Refusal::Quota => self.refused_quota += 1,
+            Refusal::TableFull => self.refused_table_full += 1,
+            Refusal::NotKept => {}
+        }
+    }
+}
+
+impl Counters for FdbCounters {
+    const KIND: u64 = fingerprint(size_of::<FdbCounters>() as u64, "fdb; 1");
+
+    fn mend(&mut self) {
+        self.refused = self.refused_static + self.refused_sticky + self.refused_quota + self.refused_table_full;
+    }
 }
 
 /// An entry as the table keeps it.

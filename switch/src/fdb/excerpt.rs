@@ -5,6 +5,7 @@ use std::collections::{BinaryHeap, HashMap};
 use super::entry::pack;
 use super::event::EventQueue;
 use super::{Fdb, FdbEntry};
+use crate::account::Account;
 use crate::mac::MacAddr;
 use crate::slots::Slots;
 use crate::time::Instant;
@@ -48,7 +49,7 @@ impl Fdb {
             ageing: self.ageing,
             max_stations: self.max_stations,
             ageing_entries: self.ageing_entries,
-            counters: self.counters,
+            counters: Account::clone(&self.counters),
             events: EventQueue::new(),
         };
         (excerpt, behind)

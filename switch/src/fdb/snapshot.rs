@@ -33,7 +33,7 @@ impl Fdb {
     /// The table as plain data.
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> FdbSnapshot {
-        FdbSnapshot { entries: self.entries(now), counters: self.counters }
+        FdbSnapshot { entries: self.entries(now), counters: self.counters() }
     }
 
     /// Puts the entries of a snapshot in the place of all that is here. No events: whoever mirrors the table reads it
@@ -51,7 +51,7 @@ impl Fdb {
                 self.insert(key, row.port, row.kind, now + left);
             }
         }
-        self.counters = snapshot.counters;
+        *self.counters = snapshot.counters;
         let made = self.counters.learned + self.counters.set;
         self.counters.evicted = made.saturating_sub(self.counters.expired + self.entries.len() as u64);
     }

@@ -109,7 +109,7 @@ fn a_static_station_neither_moves_nor_expires() {
     assert_eq!(fdb.lookup(VLAN, mac(1), at(1_000_000)), Some(ONE));
     assert_eq!(fdb.learn(VLAN, mac(1), TWO, at(1_000_000)), Learned::Refused(Refusal::Static));
     assert_eq!((fdb.poll_timeout(), fdb.stations(ONE)), (None, 0));
-    assert_eq!(fdb.counters(), FdbCounters { set: 1, refused: 2, ..FdbCounters::default() });
+    assert_eq!(fdb.counters(), FdbCounters { set: 1, refused: 2, refused_static: 2, ..FdbCounters::default() });
 }
 
 #[test]
@@ -340,7 +340,15 @@ fn what_a_restored_table_has_no_room_for_counts_as_evicted() {
             row(3, EntryKind::Static, 0),
             row(4, EntryKind::Dynamic, 0),
         ],
-        counters: FdbCounters { learned: 5, set: 4, expired: 1, evicted: 3, moved: 7, refused: 8 },
+        counters: FdbCounters {
+            learned: 5,
+            set: 4,
+            expired: 1,
+            evicted: 3,
+            moved: 7,
+            refused: 8,
+            ..FdbCounters::default()
+        },
     };
     let mut fdb = Fdb::new(MINUTES_5, 1, 1);
     fdb.restore(&snapshot, at(0));

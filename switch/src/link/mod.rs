@@ -9,7 +9,7 @@ pub mod packet;
 pub mod plain;
 pub mod port;
 pub mod retag;
-mod sys;
+pub(crate) mod sys;
 pub mod tap;
 #[cfg(test)]
 mod tests;
@@ -50,6 +50,11 @@ pub trait Link {
     /// Ends a batch of transmissions: whatever was queued starts now. Appends the results that have become known, each for
     /// one frame that was `Queued`, in the order in which they were queued.
     fn flush(&mut self, results: &mut Vec<Transmit>);
+
+    /// How many frames were lost before they could be received, where the link can tell: for want of room, above all.
+    fn missed(&self) -> u64 {
+        0
+    }
 }
 
 /// How a call of [`Link::receive`] ended.

@@ -250,6 +250,10 @@ impl Link for PacketPort {
     }
 
     fn flush(&mut self, _results: &mut Vec<Transmit>) {}
+
+    fn missed(&self) -> u64 {
+        PacketPort::missed(self)
+    }
 }
 
 impl AsFd for PacketPort {

@@ -115,6 +115,14 @@ impl Link for PortLink {
             PortLink::Packet(port) => port.flush(results),
         }
     }
+
+    fn missed(&self) -> u64 {
+        match self {
+            // What a TAP has no room for is its interface's, which counts it itself.
+            PortLink::Tap(_) | PortLink::Plain(_) => 0,
+            PortLink::Packet(port) => port.missed(),
+        }
+    }
 }
 
 impl AsFd for PortLink {

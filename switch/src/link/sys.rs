@@ -1,5 +1,5 @@
-//! The ioctls of tun devices and the calls of packet sockets that no safe crate has, and the one fd that a crate gives away
-//! raw.
+//! The ioctls of tun devices and the calls of packet sockets that no safe crate has, the one fd that a crate gives away
+//! raw, and the memory that counters share with a file.
 //!
 //! The only module of the crate with unsafe code. Each function here is safe for any fd: on one of another kind the kernel
 //! answers ENOTTY, EBADFD, ENOTSOCK or ENOPROTOOPT.
@@ -77,6 +77,14 @@ pub(super) fn own(interface: tun_tap::Iface) -> OwnedFd {
     let fd = interface.into_raw_fd();
     // SAFETY: `into_raw_fd` has just given up the ownership of an open fd, and nobody else has it.
     unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// mmap(2): the first `length` bytes of a file, shared with whoever maps it after us.
+pub(crate) fn map(file: &std::fs::File, length: usize) -> std::io::Result<memmap2::MmapMut> {
+    // SAFETY: nobody else writes the file while it is mapped: only who holds the lock of the directory that it is in opens it,
+    // and once (`account`). Whoever reads or copies it meanwhile takes nothing from us; any bytes are valid numbers. To cut it
+    // takes the same user's intent, who could kill us as well.
+    unsafe { memmap2::MmapOptions::new().len(length).map_mut(file) }
 }
 
 /// The options of packet sockets, by the kernel's numbers, which libc does not have.

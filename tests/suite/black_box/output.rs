@@ -101,7 +101,19 @@ fn stats_and_drops_are_tables() {
     let header: Vec<&str> = table.lines().next().expect("a header").split_whitespace().collect();
     assert_eq!(
         header,
-        ["PORT", "PACKETS", "BYTES", "UNICAST", "MULTICAST", "BROADCAST", "FORWARDED", "FLOODED", "LOCAL", "DROPPED"]
+        [
+            "PORT",
+            "PACKETS",
+            "BYTES",
+            "UNICAST",
+            "MULTICAST",
+            "BROADCAST",
+            "FORWARDED",
+            "FLOODED",
+            "LOCAL",
+            "DROPPED",
+            "MISSED"
+        ]
     );
     assert_eq!(table.lines().filter(|line| line.starts_with("web.eth0 ")).count(), 1);
     assert_eq!(prints(&lab, &["stats", "web.eth0"]).lines().count(), 3);

@@ -211,7 +211,11 @@ fn what_is_not_there_is_told() {
     fails(&lab, &["exec", "nobody", "--", "true"], 125, nobody);
     let listed = "hint: `pontoon show` lists bridges and ports\n";
     fails(&lab, &["show", "br9"], 1, &format!("pontoon: no such bridge: br9\n{listed}"));
-    fails(&lab, &["stats", "br9"], 1, &format!("pontoon: no such bridge or port: br9\n{listed}"));
+    let all = "hint: `pontoon stats` shows all ports, `pontoon network ls` all networks\n";
+    fails(&lab, &["stats", "br9"], 1, &format!("pontoon: no such network, container or port: br9\n{all}"));
+    let meant = "pontoon: no such network, container or port: pontoon1\n\
+                 hint: did you mean pontoon0? `pontoon stats` shows all\n";
+    fails(&lab, &["stats", "pontoon1"], 1, meant);
     fails(&lab, &["bridge", "fdb", "show", "br", "br9"], 1, &format!("pontoon: no such bridge: br9\n{listed}"));
     fails(&lab, &["bridge", "fdb", "show", "dev", "x.eth0"], 1, &format!("pontoon: no such port: x.eth0\n{listed}"));
     lab.finish();

@@ -41,6 +41,9 @@ pub struct Switch {
     model: Model,
     pub ends: BTreeMap<Sender, End>,
     pub counted: BTreeMap<Sender, Counted>,
+    /// What ports had counted that may come back, and the sum of those that do not.
+    left: BTreeMap<Sender, Counted>,
+    ended: Counted,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -96,10 +99,27 @@ pub fn bytes_of(station: Station, net: Net) -> Option<MacAddr> {
     }
 }
 
+impl Counted {
+    fn add(&mut self, other: &Counted) {
+        self.forwarded += other.forwarded;
+        self.flooded += other.flooded;
+        self.local += other.local;
+        for (reason, count) in &other.drops {
+            *self.drops.entry(*reason).or_default() += count;
+        }
+    }
+}
+
 impl Switch {
     /// With nobody but the host.
     fn new() -> Self {
-        let mut switch = Switch { model: Model::new(AGEING, false), ends: BTreeMap::new(), counted: BTreeMap::new() };
+        let mut switch = Switch {
+            model: Model::new(AGEING, false),
+            ends: BTreeMap::new(),
+            counted: BTreeMap::new(),
+            left: BTreeMap::new(),
+            ended: Counted::default(),
+        };
         switch.plug(Sender::Host, PortId(0), true);
         switch
     }
@@ -108,20 +128,37 @@ impl Switch {
         let local = (whose == Sender::Host).then_some(GATEWAY);
         self.model.plug(port, PortConfig { local, ..PortConfig::default() });
         self.ends.insert(whose, End { port, up, sends: true, hears: true });
-        self.counted.insert(whose, Counted::default());
+        let counted = self.left.remove(&whose).unwrap_or_default();
+        self.counted.insert(whose, counted);
     }
 
     fn unplug(&mut self, whose: Sender) {
         if let Some(end) = self.ends.remove(&whose) {
             self.model.unplug(end.port);
-            self.counted.remove(&whose);
+            self.left.extend(self.counted.remove_entry(&whose));
         }
     }
 
-    /// Another daemon: the same ports, and nothing known.
+    /// A container has ended: one of its name begins anew.
+    fn bury(&mut self, whose: Sender) {
+        self.unplug(whose);
+        if let Some(counted) = self.left.remove(&whose) {
+            self.ended.add(&counted);
+        }
+    }
+
+    /// What the ports have counted that are not there.
+    pub fn departed(&self) -> Counted {
+        let mut sum = self.ended.clone();
+        self.left.values().for_each(|counted| sum.add(counted));
+        sum
+    }
+
+    /// Another daemon: the same ports, which count on, and no stations.
     fn forget(&mut self) {
         let mut ends = std::mem::take(&mut self.ends);
-        *self = Switch { model: Model::new(AGEING, false), ends: BTreeMap::new(), counted: BTreeMap::new() };
+        self.model = Model::new(AGEING, false);
+        self.left.append(&mut self.counted);
         while let Some((whose, end)) = ends.pop_first() {
             self.plug(whose, end.port, end.up);
             self.ends.insert(whose, end);
@@ -208,9 +245,7 @@ impl Reference {
     }
 
     fn end(&mut self, who: Who) {
-        for net in self.living[&who].on.clone().into_keys() {
-            self.leave(who, net);
-        }
+        self.nets.values_mut().for_each(|net| net.bury(Sender::Container(who)));
         self.living.remove(&who);
     }
 

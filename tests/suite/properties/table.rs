@@ -79,6 +79,13 @@ impl Board {
 
     fn refuse(&mut self, why: Refusal) -> Learned {
         self.counters.refused += 1;
+        match why {
+            Refusal::Static => self.counters.refused_static += 1,
+            Refusal::Sticky => self.counters.refused_sticky += 1,
+            Refusal::Quota => self.counters.refused_quota += 1,
+            Refusal::TableFull => self.counters.refused_table_full += 1,
+            Refusal::NotKept => unreachable!("that is no refusal to be counted"),
+        }
         Learned::Refused(why)
     }
 

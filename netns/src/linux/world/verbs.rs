@@ -1,5 +1,6 @@
 //! What the manager may ask of a real host: [`Backend`] for [`Linux`], verb by verb.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
@@ -9,10 +10,12 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use rustix::event::{Timespec, epoll};
+use switch::account::{Account, Counters};
 use switch::link::port::PortLink;
 use switch::link::tap::TapError;
 use switch::mac::MacAddr;
 
+use super::accounts::transmit_drops;
 use super::{Linux, interface_plan};
 use crate::backend::{
     Adopted, Backend, BackendError, Created, FirewallNews, Gateway, Interface, Links, Namespace, Noted, Spec,
@@ -410,6 +413,22 @@ impl Backend for Linux {
         absent_is_fine(fs::remove_file(&log)).map_err(Step::Delete.on(log.display()))?;
         absent_is_fine(fs::remove_dir_all(&directory)).map_err(Step::Delete.on(directory.display()))?;
         Ok(())
+    }
+
+    fn account<T: Counters>(&mut self, key: &str, since: u64) -> Result<Account<T>, BackendError> {
+        self.open_account(key, since)
+    }
+
+    fn accounts(&mut self) -> Result<Vec<String>, BackendError> {
+        self.list_accounts()
+    }
+
+    fn close_account(&mut self, key: &str) -> Result<(), BackendError> {
+        self.remove_account(key)
+    }
+
+    fn transmit_drops(&self, of: Option<(&Id, u32)>) -> BTreeMap<String, u64> {
+        transmit_drops(of.map(|(_, pid)| pid))
     }
 
     fn save(&mut self, key: &str, text: &str) -> Result<(), BackendError> {

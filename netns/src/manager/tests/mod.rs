@@ -94,9 +94,13 @@ impl Lab {
         self.manager.disconnect(network, container, self.now)
     }
 
-    /// What the switch was told since this was last asked.
+    /// What the switch was told since this was last asked, but for where it counts.
     fn controls(&mut self) -> Vec<Control<Wire>> {
-        std::iter::from_fn(|| self.manager.poll_control()).collect()
+        let all = std::iter::from_fn(|| self.manager.poll_control());
+        let counts = |control: &Control<Wire>| {
+            matches!(control, Control::CountBridge { .. } | Control::CountPort { .. } | Control::CountDeparted { .. })
+        };
+        all.filter(|control| !counts(control)).collect()
     }
 
     /// What was asked of the host since this was last asked.

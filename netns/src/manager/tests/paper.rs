@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
+use switch::account::{Account, Counters, Home};
 use switch::buffer::{Buffer, Pool};
 use switch::link::{Link, Received, Transmit};
 use switch::mac::MacAddr;
@@ -37,6 +38,8 @@ pub(super) struct Host {
     /// Interfaces that are not ours.
     pub(super) interfaces: BTreeSet<String>,
     pub(super) gateways: BTreeMap<String, (Ipv4Net, MacAddr)>,
+    /// Counters of the switch, by key.
+    pub(super) accounts: BTreeMap<String, Home>,
     pub(super) containers: BTreeMap<Id, Made>,
     pub(super) disk: BTreeMap<String, String>,
     pub(super) aside: BTreeMap<String, String>,
@@ -358,6 +361,25 @@ impl Backend for Paper {
         host.does("discard")?;
         host.containers.remove(id);
         Ok(())
+    }
+
+    // Who counts is nobody on paper: there is no switch.
+
+    fn account<T: Counters>(&mut self, key: &str, since: u64) -> Result<Account<T>, BackendError> {
+        Ok(Account::lend(self.0.borrow_mut().accounts.entry(key.to_owned()).or_default(), since))
+    }
+
+    fn accounts(&mut self) -> Result<Vec<String>, BackendError> {
+        Ok(self.0.borrow().accounts.keys().cloned().collect())
+    }
+
+    fn close_account(&mut self, key: &str) -> Result<(), BackendError> {
+        self.0.borrow_mut().accounts.remove(key);
+        Ok(())
+    }
+
+    fn transmit_drops(&self, _of: Option<(&Id, u32)>) -> BTreeMap<String, u64> {
+        BTreeMap::new()
     }
 
     fn save(&mut self, key: &str, text: &str) -> Result<(), BackendError> {
