@@ -211,6 +211,7 @@ fn the_default_network_is_as_it_was_and_as_the_user_chose_it() {
     manager.start(&web, Some(200), at(0)).expect("started");
     // Its servers can be reached again, but who came before asks the gateway, also the next daemon's.
     host.borrow_mut().resolv_conf = "nameserver 192.0.2.1\n".into();
+    host.borrow_mut().tables.clear();
     assert_eq!(
         open().inspect_network("bridge").expect("it is there"),
         manager.inspect_network("bridge").expect("it is there")
