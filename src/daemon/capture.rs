@@ -117,13 +117,13 @@ pub(super) fn capture(
     let start = start.recv().map_err(|_| Failure::new("the data plane has stopped"))?;
     let ports = names_of(&start);
     let (last_words, end) = bounded(1);
-    let writing = Writing::begin(start, drain, outlet, end)?;
+    let unwatch = || daemon.state().engine.as_ref().and_then(|engine| engine.unwatch(watcher).ok().flatten());
+    let writing = Writing::begin(start, drain, outlet, end).inspect_err(|_| drop(unwatch()))?;
     let told = channel.send(&Answer::Done(value(Capturing { ports })?), &[]);
     if told.is_ok() {
         wait(channel, &writing);
     }
-    let recorder = daemon.state().engine.as_ref().and_then(|engine| engine.unwatch(watcher).ok().flatten());
-    let recorder = recorder.and_then(|it| (it as Box<dyn std::any::Any>).downcast::<Recorder<Tube>>().ok());
+    let recorder = unwatch().and_then(|it| (it as Box<dyn std::any::Any>).downcast::<Recorder<Tube>>().ok());
     let end = recorder.map(|recorder| recorder.finish()).unwrap_or_default();
     let lost = end.tally.lost;
     let _ = last_words.send(end);
