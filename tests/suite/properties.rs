@@ -7,6 +7,7 @@
 mod agreement;
 mod counting;
 mod plan;
+mod replaying;
 mod saboteur;
 mod table;
 
@@ -30,6 +31,9 @@ use crate::lab::{Lab, Place, run_all};
 use self::agreement::{Decides, decides_as_the_model_does};
 use self::counting::every_frame_is_counted_once;
 use self::plan::{Event, Plan, bytes_of, destination, follow, source};
+use self::replaying::{
+    a_switch_that_has_changed_is_seen_by_a_replay, what_was_recorded_is_replayed_without_a_difference,
+};
 use self::saboteur::catches_every_broken_switch;
 use self::table::the_table_holds_what_the_blackboard_does;
 
@@ -40,7 +44,7 @@ const AGEING: Duration = Duration::from_secs(300);
 type Run = fn() -> Result<(), Failed>;
 
 /// The trials of this file.
-pub const ALL: [(&str, Run); 8] = [
+pub const ALL: [(&str, Run); 10] = [
     ("decides_as_the_model_does", || decides_as_the_model_does(Plan::any(false))),
     ("decides_as_the_model_does_with_vlans", || decides_as_the_model_does(Plan::any(true))),
     ("catches_a_switch_that_breaks_one_rule", catches_every_broken_switch),
@@ -48,6 +52,8 @@ pub const ALL: [(&str, Run); 8] = [
     ("every_frame_is_counted_once", every_frame_is_counted_once),
     ("a_snapshot_restored_decides_alike", a_snapshot_restored_decides_alike),
     ("the_order_of_the_hash_decides_nothing", the_order_of_the_hash_decides_nothing),
+    ("what_was_recorded_is_replayed_without_a_difference", what_was_recorded_is_replayed_without_a_difference),
+    ("a_switch_that_has_changed_is_seen_by_a_replay", a_switch_that_has_changed_is_seen_by_a_replay),
     ("no_frame_is_invented_altered_or_doubled", no_frame_is_invented_altered_or_doubled),
 ];
 
