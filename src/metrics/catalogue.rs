@@ -125,6 +125,11 @@ pub(super) const CATALOGUE: &[Family] = &[
         "Frames that came in, each super-frame as those that it stands for",
         |it| it.counters.rx.wire_frames,
     ),
+    port(
+        "pontoon_port_receive_missed_packets",
+        "Frames that never came to the switch, since nobody had room for them",
+        |it| it.rx_missed,
+    ),
     Family {
         name: "pontoon_port_decisions",
         kind: Kind::Counter,

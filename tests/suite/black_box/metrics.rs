@@ -87,6 +87,14 @@ fn metrics_only_ever_count_up() {
         }
         before = after;
     }
+    // Nor does the next daemon begin anew.
+    lab.kill_daemon();
+    lab.up();
+    let after = samples(&ask(socket(&lab), GET).body);
+    let of_ports = |name: &str| name.starts_with("pontoon_port_") || name.starts_with("pontoon_bridge_");
+    for (name, count) in before.iter().filter(|(name, _)| name.contains("_total") && of_ports(name)) {
+        assert!(after[name] >= *count, "{name}: {count}, then {}", after[name]);
+    }
     finish(lab);
 }
 
