@@ -56,11 +56,10 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// A container with the first `limit` bytes of its command, and the traffic that the statistics know of it.
+    /// A container with the first `limit` bytes of its command, and its part of the traffic of all ports.
     #[must_use]
-    pub fn new(mut container: ContainerView, limit: usize, statistics: &[BridgeStatistics]) -> Self {
+    pub fn new(mut container: ContainerView, limit: usize, by_port: &BTreeMap<&str, Traffic>) -> Self {
         let command_is_cut = cut(&mut container.command, limit);
-        let by_port = Traffic::by_port(statistics);
         let own = container
             .networks
             .iter()

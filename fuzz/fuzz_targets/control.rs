@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use control::bounds::{COMMAND_IN_DETAIL, COMMAND_IN_LIST, check};
-use control::{Request, RunOrder, Shown, decode, encode};
+use control::{Request, RunOrder, Shown, Traffic, decode, encode};
 use libfuzzer_sys::fuzz_target;
 use netns::linux::wire::framing::{Lines, MAX_MESSAGE};
 use netns::manager::{ConnectRequest, ContainerView};
@@ -85,7 +85,7 @@ fn carry_out(world: &mut World, request: Request) {
         Request::Locate(container) | Request::Log(container) => drop(world.logs(&container)),
         Request::Inspect(container) => {
             if let Ok(view) = world.inspect(&container) {
-                can_be_told(view, COMMAND_IN_DETAIL);
+                can_be_told(world, view, COMMAND_IN_DETAIL);
             }
         }
         Request::Stop { container, grace } => {
@@ -95,7 +95,7 @@ fn carry_out(world: &mut World, request: Request) {
         Request::Remove { container, force } => drop(world.rm(&container, force)),
         Request::Containers { all } => {
             for view in world.containers(all).expect("a daemon runs") {
-                can_be_told(view, COMMAND_IN_LIST);
+                can_be_told(world, view, COMMAND_IN_LIST);
             }
         }
         Request::Networks => drop(world.networks()),
@@ -125,8 +125,8 @@ fn run(world: &mut World, order: RunOrder) {
 }
 
 /// A view fits into an answer, and a client reads it as it was.
-fn can_be_told(view: ContainerView, limit: usize) {
-    let shown = Shown::new(view, limit);
+fn can_be_told(world: &World, view: ContainerView, limit: usize) {
+    let shown = Shown::new(view, limit, &Traffic::by_port(&world.statistics()));
     let text = serde_json::to_vec(&shown).expect("JSON");
     assert!(text.len() < MAX_MESSAGE);
     assert_eq!(serde_json::from_slice::<Shown>(&text).expect("the same"), shown);

@@ -6,7 +6,7 @@ use std::sync::MutexGuard;
 use std::time::Duration;
 
 use control::bounds::{COMMAND_IN_DETAIL, COMMAND_IN_LIST};
-use control::{Answer, Bridge, Checked, NetworkShown, Request, RunOrder, Running, Shown, Station, Status};
+use control::{Answer, Bridge, Checked, NetworkShown, Request, RunOrder, Running, Shown, Station, Status, Traffic};
 use netns::linux::wire::{Channel, WireError};
 use netns::linux::{Command, Streams};
 use netns::manager::{ConnectRequest, Now, RunRequest, Started};
@@ -130,17 +130,16 @@ fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request
             let _ = state.pump();
             let containers = state.manager.containers(all).into_iter();
             let statistics = statistics::all(&state).unwrap_or_default();
-            value(containers.map(|container| Shown::new(container, COMMAND_IN_LIST, &statistics)).collect::<Vec<_>>())
+            let traffic = Traffic::by_port(&statistics);
+            value(containers.map(|container| Shown::new(container, COMMAND_IN_LIST, &traffic)).collect::<Vec<_>>())
         }
         Request::Inspect(container) => {
             state.manager.reap(now);
             state.note_lost_ports();
             let _ = state.pump();
-            value(Shown::new(
-                state.manager.inspect(&container)?,
-                COMMAND_IN_DETAIL,
-                &statistics::all(&state).unwrap_or_default(),
-            ))
+            let container = state.manager.inspect(&container)?;
+            let statistics = statistics::all(&state).unwrap_or_default();
+            value(Shown::new(container, COMMAND_IN_DETAIL, &Traffic::by_port(&statistics)))
         }
         Request::Log(container) => {
             let record = state.manager.find(&container)?;
