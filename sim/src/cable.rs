@@ -147,7 +147,7 @@ impl Watch for Observer {
         let (body, port) = (&*self.body, &self.body.ports.borrow()[port_at(self.takes)]);
         body.plant.hops.decide(port);
         let at = body.place(self.takes, port);
-        body.plant.trace.decision(body.plant.clock.now(), at, switch, buffer.frame(), verdict);
+        body.plant.trace.decision(body.plant.clock.now(), at, switch, buffer, verdict);
     }
 }
 

@@ -26,11 +26,11 @@ use std::rc::{Rc, Weak};
 
 use ::capture::describe::describe;
 use ::capture::pcapng::Way;
+use switch::buffer::Buffer;
 use switch::forward::Switch;
 use switch::frame::Frame;
 use switch::time::Instant;
 use switch::verdict::{PortId, Verdict};
-use switch::vnet::VnetHeader;
 
 pub use self::capture::Capture;
 use self::capture::Recording;
@@ -149,15 +149,15 @@ impl Trace {
     }
 
     /// The switch has decided about a frame that came in by a port.
-    pub(crate) fn decision(&self, now: Instant, at: Where<'_>, switch: &Switch, frame: &[u8], verdict: &Verdict) {
+    pub(crate) fn decision(&self, now: Instant, at: Where<'_>, switch: &Switch, buffer: &Buffer, verdict: &Verdict) {
         let state = &mut *self.0.borrow_mut();
         state.hash.add(code(verdict));
         if state.words.is_none() && state.captures.is_empty() {
             return;
         }
-        let decision = in_words(switch, frame, verdict);
-        state.write(now, at.port, &decision, Some(frame));
-        state.record(now, at, Way::In, &decision, frame);
+        let decision = in_words(switch, buffer, verdict);
+        state.write(now, at.port, &decision, Some(buffer.frame()));
+        state.record(now, at, Way::In, &decision, buffer.frame());
     }
 }
 
@@ -221,8 +221,9 @@ fn code(verdict: &Verdict) -> u64 {
 }
 
 /// A verdict as people read it, with the ports by their names, and why a copy does not leave by one of them.
-fn in_words(switch: &Switch, frame: &[u8], verdict: &Verdict) -> String {
-    let frame = Frame::parse(frame, VnetHeader::default());
+fn in_words(switch: &Switch, buffer: &Buffer, verdict: &Verdict) -> String {
+    // (What a port takes of a super-frame is a matter of its segments, which the offload header tells of.)
+    let frame = Frame::parse(buffer.frame(), buffer.vnet());
     let egress = |port: PortId, vlan| {
         let name = switch.port(port).map_or_else(|| format!("port {}", port.0), |config| config.name.clone());
         match frame.as_ref().map(|frame| switch.egress(port, frame, vlan)) {

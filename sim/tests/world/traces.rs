@@ -70,6 +70,25 @@ fn a_copy_that_does_not_fit_a_port_says_so_behind_its_name() {
 }
 
 #[test]
+fn a_super_frame_whose_segments_fit_a_port_is_not_said_to_be_too_long() {
+    let mut world = World::builder().seed(1).trace(true).up().expect("a world");
+    let (web, db) = (start(&mut world, "web", "bridge"), start(&mut world, "db", "bridge"));
+    world.listen(&db, ANY, 80).expect("a listener");
+    let sent = some_bytes(100_000);
+    assert!(world.transfer(&web, SECOND, 80, &sent).expect("a transfer") == sent);
+    let trace = world.trace();
+    let length = |line: &&String| -> usize {
+        let words = line.split_once(" bytes, ").map_or("", |(before, _)| before);
+        words.rsplit(' ').next().and_then(|length| length.parse().ok()).unwrap_or_default()
+    };
+    let long: Vec<&String> = trace.iter().filter(|line| length(line) > 1514).collect();
+    let decided = long.iter().filter(|line| line.contains("web.eth0 unicast to db.eth0: ")).count();
+    let received = long.iter().filter(|line| line.contains("db.eth0 receives: ")).count();
+    assert!(decided > 0, "{}", trace.join("\n"));
+    assert_eq!((decided, received), (long.len() / 3, long.len() / 3), "each is sent, decided about, received");
+}
+
+#[test]
 fn both_ports_of_a_cable_between_networks_are_captured() {
     let mut world = world();
     world.create_network(NetworkRequest::new("back".parse().expect("a name"))).expect("a network");
