@@ -1,6 +1,6 @@
 //! [`Recorder`]: it watches a data plane, on that one's thread, and fills chunks of memory with what is to be kept.
 //!
-//! * It never waits and allocates nothing for a frame. What it fills are [`chunk`]s, which a [`Sink`] takes when they are full and
+//! * It never waits and allocates nothing for a frame. What it fills are chunks, which a [`Sink`] takes when they are full and
 //!   gives when they are empty.
 //! * When there is none to be had, the capture loses entries, not the network frames. It counts them, and says so in the place
 //!   where they are missing.
