@@ -79,10 +79,15 @@ impl Measure {
         }
     }
 
+    /// Whether it takes an outside.
+    pub fn is_outbound(self) -> bool {
+        matches!(self, Measure::Outbound | Measure::Inbound | Measure::OutboundPingPong)
+    }
+
     pub fn take(self, system: &dyn System, length: Duration) -> f64 {
         let pairs: Vec<Pair> =
             (0..CONTAINERS / 2).map(|pair| (system.container(2 * pair), system.container(2 * pair + 1))).collect();
-        let out = [(system.container(0), system.outside())];
+        let out = || [(system.container(0), system.outside())];
         let busy = busy_seconds();
         let result = match self {
             Measure::Tcp1 => bulk(&pairs[..1], &["-P", "1"], length),
@@ -92,9 +97,9 @@ impl Measure {
             Measure::PingPong => ping_pong(&pairs[..1], length),
             Measure::PingPongPairs => ping_pong(&pairs, length),
             Measure::Efficiency => 0.0,
-            Measure::Outbound => bulk(&out, &[], length),
-            Measure::Inbound => bulk(&out, &["-R"], length),
-            Measure::OutboundPingPong => ping_pong(&out, length),
+            Measure::Outbound => bulk(&out(), &[], length),
+            Measure::Inbound => bulk(&out(), &["-R"], length),
+            Measure::OutboundPingPong => ping_pong(&out(), length),
         };
         if self == Measure::Tcp1 {
             let used = (busy_seconds() - busy).max(0.01);
@@ -114,10 +119,10 @@ static LAST_EFFICIENCY: AtomicU64 = AtomicU64::new(0);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Who connects, and to whom.
-type Pair = (End, End);
+pub type Pair = (End, End);
 
 /// Sends as fast as TCP can over each pair; Gbit/s received in all.
-fn bulk(pairs: &[Pair], options: &[&str], length: Duration) -> f64 {
+pub fn bulk(pairs: &[Pair], options: &[&str], length: Duration) -> f64 {
     // A machine's default congestion control may pace; all systems are compared with the same.
     let results = iperf3(pairs, length, &[&["-C", "cubic"], options].concat());
     results.iter().map(|result| result["end"]["sum_received"]["bits_per_second"].as_f64().expect("a rate")).sum::<f64>()
@@ -125,7 +130,7 @@ fn bulk(pairs: &[Pair], options: &[&str], length: Duration) -> f64 {
 }
 
 /// One sender of small datagrams; thousands received a second.
-fn flood(pair: &[Pair], length: Duration) -> f64 {
+pub fn flood(pair: &[Pair], length: Duration) -> f64 {
     let results = iperf3(pair, length, &["-u", "-b", "0", "-l", "64"]);
     let sum = &results[0]["end"]["sum"];
     let number = |name: &str| sum[name].as_f64().expect("a number");

@@ -3,9 +3,13 @@
 //! Each system has containers of its own in a scratch namespace that stands for the host, with the same MTU and the same
 //! congestion control. Rounds are interleaved (A B A B …); what counts is the ratio of the medians. Needs root, iproute2,
 //! nftables and iperf3.
+//!
+//! `--watched` compares Pontoon with itself instead: nobody watches, a capture of everything runs, the flight recorder keeps ten
+//! seconds. `--law SECONDS` measures nothing but asks whether the counters add up under load ([`law`]).
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(unreachable_pub, reason = "a program has no outside: `pub` is for its other modules")]
 
+mod law;
 mod load;
 mod systems;
 
@@ -33,11 +37,22 @@ fn main() {
         std::process::exit(1);
     }
     netns::linux::scratch::enter().expect("enter a scratch namespace");
-    let mut peers: Vec<Box<dyn System>> = vec![Box::new(KernelBridge::new()), Box::new(Pontoon::new())];
+    let law = number("--law", 0);
+    if law > 0 {
+        return law::hold(Duration::from_secs(law));
+    }
+    let is_watched = arguments.iter().any(|argument| argument == "--watched");
+    let mut peers: Vec<Box<dyn System>> = if is_watched {
+        vec![Box::new(Pontoon::new()), Box::new(Pontoon::capturing()), Box::new(Pontoon::recording())]
+    } else {
+        vec![Box::new(KernelBridge::new()), Box::new(Pontoon::new())]
+    };
     let mut results: BTreeMap<(Measure, &'static str), Vec<f64>> = BTreeMap::new();
     for round in 1..=rounds {
-        for measure in Measure::ALL.into_iter().filter(|measure| only.is_none_or(|only| measure.name().contains(only)))
-        {
+        // (What watches has no outside.)
+        let can_be = |measure: &Measure| !(is_watched && measure.is_outbound());
+        let is_wanted = |measure: &Measure| only.is_none_or(|only| measure.name().contains(only)) && can_be(measure);
+        for measure in Measure::ALL.into_iter().filter(is_wanted) {
             for peer in &mut peers {
                 let result = measure.take(peer.as_ref(), length);
                 eprintln!("round {round}/{rounds}  {:<24} {:<14} {result:.2}", measure.name(), peer.name());
@@ -48,17 +63,27 @@ fn main() {
             }
         }
     }
-    print_table(&results, peers[0].name(), peers[1].name());
+    for other in &peers[1..] {
+        print_table(&results, peers[0].name(), other.name(), !is_watched);
+    }
     drop(peers);
-    start_up();
+    if !is_watched {
+        start_up();
+    }
 }
 
-fn print_table(results: &BTreeMap<(Measure, &'static str), Vec<f64>>, base: &'static str, other: &'static str) {
-    println!("\n{:<26} {base:>22} {other:>22} {:>7} {:>6}", "", "ratio", "floor");
+fn print_table(
+    results: &BTreeMap<(Measure, &'static str), Vec<f64>>,
+    base: &'static str,
+    other: &'static str,
+    has_floor: bool,
+) {
+    let title = if has_floor { "floor" } else { "" };
+    println!("\n{:<26} {base:>22} {other:>22} {:>7} {title:>6}", "", "ratio");
     let measures: std::collections::BTreeSet<Measure> = results.keys().map(|(measure, _)| *measure).collect();
     for measure in measures {
         let (Some(a), Some(b)) = (results.get(&(measure, base)), results.get(&(measure, other))) else { continue };
-        let floor = measure.floor().map_or(String::new(), |floor| format!("{floor:.2}"));
+        let floor = measure.floor().filter(|_| has_floor).map_or(String::new(), |floor| format!("{floor:.2}"));
         let ratio = median(b) / median(a);
         println!("{:<26} {:>22} {:>22} {ratio:>7.2} {floor:>6}", measure.name(), spread(a), spread(b));
     }

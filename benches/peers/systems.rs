@@ -1,6 +1,7 @@
 //! The systems that are compared: each has sixteen containers, numbered from 0, in namespaces of its own, and an outside behind
 //! its host, which masquerades.
 
+use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -134,16 +135,40 @@ impl Drop for KernelBridge {
 
 /// Pontoon, with its own containers.
 pub struct Pontoon {
+    name: &'static str,
     dir: PathBuf,
     containers: Vec<End>,
     outside: Option<Outside>,
+    /// Who watches it meanwhile.
+    capture: Option<Child>,
 }
 
 impl Pontoon {
     /// With the containers running.
     pub fn new() -> Self {
-        let mut pontoon = Pontoon::empty();
-        pontoon.outside = Some(Outside::new(None));
+        Pontoon::with_containers(Pontoon::up("pontoon", &[]), true)
+    }
+
+    /// The same, and a capture of all ports, of whole frames and to nowhere, runs all the time.
+    pub fn capturing() -> Self {
+        let mut pontoon = Pontoon::with_containers(Pontoon::up("capturing", &[]), false);
+        let capture = pontoon.prepare(&["capture", "--all", "-w", "/dev/null"]).stderr(Stdio::piped()).spawn();
+        let mut capture = capture.expect("run pontoon");
+        let mut said = String::new();
+        // It says that it captures; what comes later is in it.
+        let _ = BufReader::new(capture.stderr.as_mut().expect("a pipe")).read_line(&mut said);
+        assert!(said.contains("capturing"), "pontoon capture: {said}");
+        pontoon.capture = Some(capture);
+        pontoon
+    }
+
+    /// The same, and the flight recorder keeps the last ten seconds.
+    pub fn recording() -> Self {
+        Pontoon::with_containers(Pontoon::up("flight recorder", &["--flight-recorder", "10"]), false)
+    }
+
+    fn with_containers(mut pontoon: Self, has_outside: bool) -> Self {
+        pontoon.outside = has_outside.then(|| Outside::new(None));
         for number in 0..CONTAINERS {
             let name = format!("c{number}");
             pontoon.command(&["run", "-d", "--name", &name, "--", "sleep", "100000"]);
@@ -159,10 +184,14 @@ impl Pontoon {
 
     /// With a daemon only.
     pub fn empty() -> Self {
+        Pontoon::up("pontoon", &[])
+    }
+
+    fn up(name: &'static str, options: &[&str]) -> Self {
         let unique = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos());
         let dir = std::env::temp_dir().join(format!("pontoon-bench-{}-{unique}", std::process::id()));
-        let pontoon = Pontoon { dir, containers: Vec::new(), outside: None };
-        pontoon.command(&["up", "--detach"]);
+        let pontoon = Pontoon { name, dir, containers: Vec::new(), outside: None, capture: None };
+        pontoon.command(&[&["up", "--detach"], options].concat());
         pontoon
     }
 
@@ -170,18 +199,23 @@ impl Pontoon {
         self.command(&["run", "--", "true"]);
     }
 
-    fn command(&self, arguments: &[&str]) -> Vec<u8> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pontoon"));
-        command.arg("--runtime-dir").arg(self.dir.join("run")).arg("--state-dir").arg(self.dir.join("state"));
-        let output = command.args(arguments).stdin(Stdio::null()).output().expect("run pontoon");
+    pub fn command(&self, arguments: &[&str]) -> Vec<u8> {
+        let output = self.prepare(arguments).output().expect("run pontoon");
         assert!(output.status.success(), "pontoon {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         output.stdout
+    }
+
+    fn prepare(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pontoon"));
+        command.arg("--runtime-dir").arg(self.dir.join("run")).arg("--state-dir").arg(self.dir.join("state"));
+        command.args(arguments).stdin(Stdio::null());
+        command
     }
 }
 
 impl System for Pontoon {
     fn name(&self) -> &'static str {
-        "pontoon"
+        self.name
     }
 
     fn container(&self, number: usize) -> End {
@@ -196,6 +230,9 @@ impl System for Pontoon {
 impl Drop for Pontoon {
     fn drop(&mut self) {
         self.command(&["down"]);
+        if let Some(mut capture) = self.capture.take() {
+            let _ = capture.wait();
+        }
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
