@@ -8,10 +8,11 @@ use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
 use switch::fdb::EntryKind;
 use switch::forward::{self, Switch};
 use switch::frame::Frame;
+use switch::mac::MacAddr;
 use switch::port::PortConfig;
 use switch::time::Instant;
 use switch::verdict::{DropReason, PortId, Verdict};
-use switch::vlan::{Retag, VlanId};
+use switch::vlan::{PortVlans, Retag, VlanId};
 use switch::vnet::VnetHeader;
 
 use super::agreement::{Decides, agrees};
@@ -35,6 +36,9 @@ enum Broken {
     LetsTagsLeaveAsTheyCame,
     ForgetsNoStationOfAPortThatGoes,
     ForwardsReservedAddresses,
+    TakesTheZeroAddressForAStation,
+    LetsAnybodyHaveTheHostsAddress,
+    TakesUntaggedFramesOnEveryTrunk,
 }
 
 /// A switch that breaks one rule.
@@ -71,6 +75,11 @@ impl Decides for Saboteur {
         match self.rule {
             Some(Broken::KnowsNoQuota) => config.quota = PortConfig::default().quota,
             Some(Broken::KnowsNoMtu) => config.mtu = PortConfig::default().mtu,
+            Some(Broken::TakesUntaggedFramesOnEveryTrunk) => {
+                if let PortVlans::Trunk { native: native @ None, .. } = &mut config.vlans {
+                    *native = VlanId::new(1);
+                }
+            }
             _ => {}
         }
         self.ports.insert(port, config.clone());
@@ -107,8 +116,22 @@ impl Decides for Saboteur {
                 | Broken::LooksAtNoTag
                 | Broken::KnowsNoMtu
                 | Broken::LetsTagsLeaveAsTheyCame
-                | Broken::ForgetsNoStationOfAPortThatGoes,
+                | Broken::ForgetsNoStationOfAPortThatGoes
+                | Broken::TakesUntaggedFramesOnEveryTrunk,
             ) => {}
+            Some(Broken::TakesTheZeroAddressForAStation) if frame.source() == MacAddr::ZERO => {
+                let mut bytes = frame.bytes().to_vec();
+                bytes[6..12].copy_from_slice(&[2, 0, 0, 0, 0xff, 0xfe]);
+                return self.take_instead(port, &bytes, now);
+            }
+            Some(Broken::TakesTheZeroAddressForAStation) => {}
+            Some(Broken::LetsAnybodyHaveTheHostsAddress) => {
+                let verdict = self.switch.ingress(port, frame, now);
+                for old in before.iter().filter(|old| old.kind == EntryKind::Static && old.station == frame.source()) {
+                    let _ = self.switch.fdb_mut().set(old.vlan, old.station, port, EntryKind::Dynamic, now);
+                }
+                return verdict;
+            }
             Some(Broken::ForwardsReservedAddresses) if frame.destination().is_reserved() => {
                 let mut bytes = frame.bytes().to_vec();
                 // A group that is nobody's.
@@ -168,6 +191,9 @@ pub(super) fn catches_every_broken_switch() -> Result<(), Failed> {
         Broken::LetsTagsLeaveAsTheyCame,
         Broken::ForgetsNoStationOfAPortThatGoes,
         Broken::ForwardsReservedAddresses,
+        Broken::TakesTheZeroAddressForAStation,
+        Broken::LetsAnybodyHaveTheHostsAddress,
+        Broken::TakesUntaggedFramesOnEveryTrunk,
     ] {
         match judge(Some(rule)) {
             // By a verdict, and not by a panic of its own.
