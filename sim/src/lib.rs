@@ -77,7 +77,9 @@
 //!
 //! What it does not do: fragments, extension headers of IPv6, routers that announce themselves and hosts that ask for them,
 //! reports of who is in which group (MLD), forwarding of IPv6. A cable has no rate unless it is given one: then TCP
-//! runs as fast as its windows allow.
+//! runs as fast as its windows allow. TCP is smoltcp's in how it repeats what was lost: after a second at the earliest, where Linux
+//! waits 0.2 s, and twice as long each time until something new is answered. Streams over cables that lose a fifth of all
+//! frames for long all but stand still.
 
 mod backend;
 mod cable;

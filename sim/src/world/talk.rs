@@ -148,7 +148,7 @@ impl World {
     /// Sends bytes over a stream until all have arrived; returns what did.
     ///
     /// # Errors
-    /// If it is closed, reset or stalls.
+    /// If it is closed, reset, or no byte arrives for 30 seconds.
     pub fn pump(&mut self, from: SocketId, to: SocketId, bytes: &[u8]) -> Result<Vec<u8>, SocketError> {
         let (mut sent, mut received) = (0, Vec::with_capacity(bytes.len()));
         let mut failed = None;
