@@ -19,15 +19,17 @@ pub fn describe(bytes: &[u8], len: usize) -> String {
     let tags: String =
         frame.outer().into_iter().chain(frame.inner()).map(|tag| format!("VLAN {}, ", tag.vid())).collect();
     let (source, destination) = (frame.source(), frame.destination());
-    format!("{source} > {destination}, {len} bytes, {tags}{}", payload(bytes, &frame))
+    format!("{source} > {destination}, {len} bytes, {tags}{}", payload(bytes, len, &frame))
 }
 
-fn payload(bytes: &[u8], frame: &Frame<'_>) -> String {
+fn payload(bytes: &[u8], len: usize, frame: &Frame<'_>) -> String {
     let unknown = || match frame.ethertype() {
         length @ ..0x600 => format!("LLC of {length} bytes"),
         ethertype => format!("EtherType 0x{ethertype:04x}"),
     };
     let Ok(packet) = LaxSlicedPacket::from_ethernet(bytes) else { return unknown() };
+    // What was not captured of a packet belongs to its data; what was not captured behind it is padding.
+    let missing = |is_incomplete: bool| if is_incomplete { len.saturating_sub(bytes.len()) } else { 0 };
     match &packet.net {
         Some(LaxNetSlice::Arp(packet)) => arp(packet).unwrap_or_else(unknown),
         Some(LaxNetSlice::Ipv4(ip)) => {
@@ -37,11 +39,14 @@ fn payload(bytes: &[u8], frame: &Frame<'_>) -> String {
                 header.destination_addr(),
                 ip.payload_ip_number().0,
                 packet.transport.as_ref(),
+                missing(ip.payload().incomplete),
             )
         }
         Some(LaxNetSlice::Ipv6(ip)) => {
-            let (header, protocol) = (ip.header(), ip.payload().ip_number.0);
-            transport(header.source_addr(), header.destination_addr(), protocol, packet.transport.as_ref())
+            let (header, payload) = (ip.header(), ip.payload());
+            let missing = missing(payload.incomplete);
+            let protocol = payload.ip_number.0;
+            transport(header.source_addr(), header.destination_addr(), protocol, packet.transport.as_ref(), missing)
         }
         None => unknown(),
     }
@@ -64,15 +69,22 @@ impl Address for Ipv6Addr {
     }
 }
 
-fn transport<A: Address>(from: A, to: A, protocol: u8, transport: Option<&TransportSlice<'_>>) -> String {
+/// `missing`: how many bytes of its data were not captured.
+fn transport<A: Address>(
+    from: A,
+    to: A,
+    protocol: u8,
+    transport: Option<&TransportSlice<'_>>,
+    missing: usize,
+) -> String {
     match transport {
         Some(TransportSlice::Tcp(tcp)) => {
             let (from, to) = (from.with_port(tcp.source_port()), to.with_port(tcp.destination_port()));
-            format!("TCP {from} > {to} {}", segment(tcp))
+            format!("TCP {from} > {to} {}", segment(tcp, missing))
         }
         Some(TransportSlice::Udp(udp)) => {
             let (from, to) = (from.with_port(udp.source_port()), to.with_port(udp.destination_port()));
-            format!("UDP {from} > {to}, {} bytes of data", udp.payload().len())
+            format!("UDP {from} > {to}, {} bytes of data", udp.payload().len() + missing)
         }
         Some(TransportSlice::Icmpv4(icmp)) => match icmp.icmp_type() {
             Icmpv4Type::EchoRequest(echo) => format!("ICMP {from} > {to} echo request {}", echo.seq),
@@ -115,7 +127,7 @@ fn link_of(advertisement: &[u8]) -> Option<switch::mac::MacAddr> {
     })
 }
 
-fn segment(tcp: &TcpSlice<'_>) -> String {
+fn segment(tcp: &TcpSlice<'_>, missing: usize) -> String {
     let flags = [
         (tcp.syn(), "SYN"),
         (tcp.fin(), "FIN"),
@@ -125,7 +137,7 @@ fn segment(tcp: &TcpSlice<'_>) -> String {
         (tcp.urg(), "URG"),
     ];
     let flags: Vec<&str> = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, name)| name).collect();
-    format!("[{}], {} bytes of data", flags.join(" "), tcp.payload().len())
+    format!("[{}], {} bytes of data", flags.join(" "), tcp.payload().len() + missing)
 }
 
 /// ARP for IPv4 on Ethernet (RFC 826); `None` if it is about anything else.
@@ -165,6 +177,27 @@ mod tests {
         packet.write(&mut udp, b"").expect("written");
         let ends = "[101:101:101:101:101:101:101:101]:53 > [202:202:202:202:202:202:202:202]:5353";
         assert_eq!(told(&udp), format!("{ENDS}, 62 bytes, UDP {ends}, 0 bytes of data"));
+    }
+
+    #[test]
+    fn counts_the_data_that_was_not_captured() {
+        let data = [7; 300];
+        let mut tcp = Vec::new();
+        let packet = PacketBuilder::ethernet2(MACS.0, MACS.1).ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).tcp(1, 80, 0, 9);
+        packet.write(&mut tcp, &data).expect("written");
+        let told = format!("{ENDS}, 354 bytes, TCP 10.0.0.1:1 > 10.0.0.2:80 [], 300 bytes of data");
+        assert_eq!([describe(&tcp, 354), describe(&tcp[..100], 354)], [told.clone(), told]);
+        let mut udp = Vec::new();
+        let packet = PacketBuilder::ethernet2(MACS.0, MACS.1).ipv6([1; 16], [2; 16], 64).udp(53, 5353);
+        packet.write(&mut udp, &data).expect("written");
+        assert_eq!(describe(&udp[..100], 362), describe(&udp, 362));
+        // Bytes behind the packet are no data, captured or not.
+        let mut short = Vec::new();
+        let packet = PacketBuilder::ethernet2(MACS.0, MACS.1).ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).udp(1, 2);
+        packet.write(&mut short, b"hello").expect("written");
+        short.resize(60, 0);
+        assert!(describe(&short, 60).ends_with(", 5 bytes of data"));
+        assert!(describe(&short[..50], 60).ends_with(", 5 bytes of data"));
     }
 
     #[test]
