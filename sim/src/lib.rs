@@ -49,7 +49,8 @@
 //! The map, from the bottom:
 //!
 //! * `clock`: virtual time, and the events to come; `trace`: what happened, as a hash, in words ([`World::trace`]) and for
-//!   Wireshark ([`Capture`]);
+//!   Wireshark ([`Capture`]); `recording`: all that comes to the switch, as a host's `pontoon capture` has it, to be given to
+//!   a switch again ([`Recording`]);
 //! * `cable`: what joins an interface to a port of the switch ([`CableEnd`], a [`switch::link::Link`]); it has a latency, a
 //!   rate and a queue in each direction ([`Cable`]), which can be changed at any time ([`CableHandle`]); `plant`: what
 //!   all cables of a world share; `hops`: how a loop of switches is found;
@@ -106,6 +107,7 @@ mod process;
 mod processes;
 mod program;
 mod publisher;
+mod recording;
 mod router;
 pub mod rule;
 mod socket;
@@ -123,6 +125,7 @@ pub use crate::exit::Exit;
 pub use crate::inet6::AddressState;
 pub use crate::process::{Calls, Next, Process};
 pub use crate::program::{Command, Program, print};
+pub use crate::recording::Recording;
 pub use crate::router::{ForwardDrop, ForwardStatistics};
 pub use crate::rule::{Fate, LineId, Passage, Rule, RuleGuard, Scope};
 pub use crate::socket::{SocketError, SocketId};

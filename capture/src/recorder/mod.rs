@@ -157,13 +157,15 @@ impl<S: Sink> Recorder<S> {
     pub fn finish(mut self) -> End {
         self.close();
         self.put();
-        self.lost_frames.sort_unstable();
-        let gap = (self.lost_entries > 0).then(|| Entry::Gap {
-            at: self.now,
-            entries: self.lost_entries,
-            frames: std::mem::take(&mut self.lost_frames),
-        });
-        End { tally: self.tally, gap, at: self.now }
+        End { tally: self.tally, gap: self.gap(), at: self.now }
+    }
+
+    /// What is missing since the latest entry that was kept, if anything is.
+    #[must_use]
+    pub fn gap(&self) -> Option<Entry> {
+        let mut frames = self.lost_frames.clone();
+        frames.sort_unstable();
+        (self.lost_entries > 0).then_some(Entry::Gap { at: self.now, entries: self.lost_entries, frames })
     }
 
     /// Its sink, with all that it has kept so far.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use netns::event::{Event, Narrator};
 use netns::manager::Manager;
-use switch::dataplane::{self, BridgeId, Change, Control, Dataplane};
+use switch::dataplane::{self, BridgeId, Change, Control, Dataplane, Serviced};
 use switch::fdb::FdbEvent;
 use switch::time::Instant;
 use switch::verdict::PortId;
@@ -13,6 +13,7 @@ use switch::verdict::PortId;
 use crate::backend::SimBackend;
 use crate::cable::{CableEnd, CableId};
 use crate::clock::{Clock, Wake};
+use crate::recording::{Recorders, Recording};
 use crate::trace::Trace;
 
 /// What ends with a daemon.
@@ -23,6 +24,7 @@ pub(super) struct Daemon {
     pub(super) ports: BTreeMap<CableId, PortId>,
     pub(super) manager_wakes: Option<Instant>,
     pub(super) dataplane_wakes: Option<Instant>,
+    recorders: Recorders,
     narrator: Narrator,
     happened: VecDeque<(Duration, Event)>,
     lost: u64,
@@ -41,6 +43,7 @@ impl Daemon {
             ports: BTreeMap::new(),
             manager_wakes: None,
             dataplane_wakes: None,
+            recorders: Recorders::default(),
             narrator,
             happened: VecDeque::new(),
             lost: 0,
@@ -58,12 +61,32 @@ impl Daemon {
             self.ports.insert(link.id(), *port);
         }
         let takes_away = matches!(control, Control::Unplug { .. } | Control::RemoveBridge { .. });
-        let done = self.dataplane.control(control, now);
+        let done = self.dataplane.control_watched(control, now, &mut self.recorders);
         assert_eq!(done, Ok(()), "the manager and the data plane disagree");
         if takes_away {
             let left: BTreeSet<PortId> = self.dataplane.ports().collect();
             self.ports.retain(|_, port| left.contains(port));
         }
+    }
+
+    /// Lets the switch take a batch from a cable; `None` if there is no port for it.
+    pub(super) fn serve(&mut self, cable: CableId, now: Instant) -> Option<Serviced> {
+        let port = *self.ports.get(&cable)?;
+        let observer = self.dataplane.link(port)?.observer();
+        Some(self.dataplane.service_watched(port, now, &mut (observer, &mut self.recorders)))
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.dataplane.handle_timeout_watched(now, &mut self.recorders);
+    }
+
+    /// Records what comes to the data plane from now on.
+    pub(super) fn record(&mut self, now: Instant) -> Recording {
+        // What is to be forgotten for the state at its start, earlier recordings are told of.
+        while self.dataplane.poll_timeout().is_some_and(|due| due <= now) {
+            self.handle_timeout(now);
+        }
+        self.recorders.begin(self.dataplane.start_state(now), now)
     }
 
     pub(super) fn take_events(&mut self, now: Instant, trace: &Trace) {

@@ -18,7 +18,7 @@ use switch::time::Instant;
 use switch::vnet::VnetHeader;
 
 use crate::backend::SimBackend;
-use crate::cable::{CableEnd, CableId};
+use crate::cable::CableId;
 use crate::clock::{Clock, Wake, mix};
 use crate::machine::{self, Crash, Machine};
 use crate::namespace::NamespaceId;
@@ -246,9 +246,7 @@ impl World {
     fn serve(&mut self, cable: CableId) -> Serviced {
         let now = self.clock.now();
         let Some(daemon) = &mut self.daemon else { return Serviced::Gone };
-        let Some(port) = daemon.ports.get(&cable) else { return Serviced::Gone };
-        let Some(mut observer) = daemon.dataplane.link(*port).map(CableEnd::observer) else { return Serviced::Gone };
-        let serviced = daemon.dataplane.service_watched(*port, now, &mut observer);
+        let Some(serviced) = daemon.serve(cable, now) else { return Serviced::Gone };
         daemon.take_events(now, &self.plant.trace);
         self.follow_up();
         serviced
@@ -271,7 +269,7 @@ impl World {
         let now = self.clock.now();
         let Some(daemon) = &mut self.daemon else { return };
         daemon.dataplane_wakes = None;
-        daemon.dataplane.handle_timeout(now);
+        daemon.handle_timeout(now);
         daemon.take_events(now, &self.plant.trace);
         daemon.schedule(&self.clock);
     }

@@ -1,6 +1,9 @@
 //! The verbs for whoever wants to know what happened.
 
-use super::World;
+use netns::error::Error;
+
+use super::{World, no_daemon};
+use crate::recording::Recording;
 use crate::rule::Scope;
 use crate::socket::SocketError;
 use crate::trace::Capture;
@@ -58,6 +61,41 @@ impl World {
     pub fn capture(&mut self, scope: &Scope) -> Result<Capture, SocketError> {
         let applies = self.resolve(scope)?;
         Ok(self.plant.trace.capture(scope.resolved(applies)))
+    }
+
+    /// Records all that comes to the data plane from now on, as `pontoon capture --all -w FILE` does on a host: a switch can be
+    /// given the same again, the one of a later day too.
+    ///
+    /// ```
+    /// # use netns::manager::RunRequest;
+    /// # use pontoon_sim::{Place, Program, World};
+    /// use capture::recording::Reader;
+    /// use capture::replay::{Replay, Step};
+    ///
+    /// let mut world = World::builder().up()?;
+    /// let recording = world.record()?;
+    /// # let web = world.run(RunRequest::new(vec!["httpd".into()]), Program::Sleep)?;
+    /// assert!(world.ping(&Place::Host, [172, 17, 0, 2]));
+    ///
+    /// let file = recording.bytes();
+    /// let entries = Reader::new(&file[..])?;
+    /// let mut replay = Replay::begin(entries.start())?;
+    /// for entry in entries {
+    ///     assert_eq!(replay.step(&entry?), Ok(Step::Same));
+    /// }
+    /// assert_eq!(replay.tally().frames, recording.frames());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If no daemon runs.
+    pub fn record(&mut self) -> Result<Recording, Error> {
+        let now = self.clock.now();
+        let daemon = self.daemon.as_mut().ok_or_else(no_daemon)?;
+        let recording = daemon.record(now);
+        daemon.take_events(now, &self.plant.trace);
+        daemon.schedule(&self.clock);
+        Ok(recording)
     }
 
     /// How many events there have been: frames that were looked for, timers, ends of programs. Time in which nothing happens

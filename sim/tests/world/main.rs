@@ -20,6 +20,7 @@ mod loops;
 mod network;
 mod programs;
 mod publish;
+mod recordings;
 mod router;
 mod sockets;
 mod time;

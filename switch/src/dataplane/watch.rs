@@ -52,6 +52,80 @@ impl Watch for () {
     }
 }
 
+/// Whoever is lent watches.
+impl<W: Watch + ?Sized> Watch for &mut W {
+    #[inline]
+    fn is_there(&self) -> bool {
+        (**self).is_there()
+    }
+
+    fn control(&mut self, control: &Control<()>, now: Instant, made: bool) {
+        (**self).control(control, now, made);
+    }
+
+    #[inline]
+    fn frame(&mut self, decided: Decided<'_>) {
+        (**self).frame(decided);
+    }
+
+    #[inline]
+    fn copy(&mut self, egress: PortId, outcome: Outcome) {
+        (**self).copy(egress, outcome);
+    }
+
+    fn result(&mut self, port: PortId, answer: Transmit) {
+        (**self).result(port, answer);
+    }
+
+    fn port_down(&mut self, port: PortId) {
+        (**self).port_down(port);
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        (**self).timeout(now);
+    }
+}
+
+/// Both watch; the first is told first.
+impl<A: Watch, B: Watch> Watch for (A, B) {
+    #[inline]
+    fn is_there(&self) -> bool {
+        self.0.is_there() || self.1.is_there()
+    }
+
+    fn control(&mut self, control: &Control<()>, now: Instant, made: bool) {
+        self.0.control(control, now, made);
+        self.1.control(control, now, made);
+    }
+
+    #[inline]
+    fn frame(&mut self, decided: Decided<'_>) {
+        self.0.frame(decided);
+        self.1.frame(decided);
+    }
+
+    #[inline]
+    fn copy(&mut self, egress: PortId, outcome: Outcome) {
+        self.0.copy(egress, outcome);
+        self.1.copy(egress, outcome);
+    }
+
+    fn result(&mut self, port: PortId, answer: Transmit) {
+        self.0.result(port, answer);
+        self.1.result(port, answer);
+    }
+
+    fn port_down(&mut self, port: PortId) {
+        self.0.port_down(port);
+        self.1.port_down(port);
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        self.0.timeout(now);
+        self.1.timeout(now);
+    }
+}
+
 /// A frame that was decided about.
 #[derive(Clone, Copy, Debug)]
 pub struct Decided<'a> {
