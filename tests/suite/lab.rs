@@ -315,6 +315,8 @@ pub trait Lab {
     fn spoil_records(&mut self, beginning: &str);
     /// What state the saved record of a container says that it is in.
     fn saved_state(&mut self, container: &str) -> Option<String>;
+    /// Records all that comes to the data plane meanwhile (`capture --all -w FILE`); the file.
+    fn record(&mut self, meanwhile: &mut dyn FnMut(&mut dyn Lab)) -> Vec<u8>;
     /// From now on, hears of what happens (`bridge monitor`).
     fn monitor(&mut self);
     /// What has happened since, up to and with the first event that `is_last`, which is waited for.

@@ -14,6 +14,7 @@ mod names;
 mod networks;
 mod outside;
 mod published;
+mod recordings;
 mod recovery;
 mod refusals;
 mod user_networks;
@@ -66,6 +67,7 @@ pub fn in_both_worlds() -> impl Iterator<Item = &'static Scenario> {
         explain::ALL,
         outside::ALL,
         published::ALL,
+        recordings::ALL,
         recovery::ALL,
         crashes::ALL,
     ]

@@ -8,6 +8,7 @@ use pontoon_sim::fault::Loss;
 use pontoon_sim::{Recording, Scope};
 use switch::counters::PortCounters;
 use switch::dataplane::{BridgeStatistics, Control};
+use switch::fdb::FdbCounters;
 use switch::time::Instant;
 
 use super::*;
@@ -85,11 +86,11 @@ fn replayed(recording: &Recording) -> Replay {
     replay
 }
 
-/// What each port has counted, and those that have gone.
-fn counted(bridges: Vec<BridgeStatistics>) -> Vec<(String, PortCounters)> {
+/// What each bridge has counted: its FDB, its ports by name, and those that have gone.
+fn counted(bridges: Vec<BridgeStatistics>) -> Vec<(FdbCounters, Vec<(String, PortCounters)>)> {
     let of_bridge = |bridge: BridgeStatistics| {
         let ports = bridge.ports.into_iter().map(|port| (port.name, port.counters));
-        ports.chain([("departed".to_owned(), bridge.departed)]).collect::<Vec<_>>()
+        (bridge.fdb, ports.chain([("departed".to_owned(), bridge.departed)]).collect())
     };
-    bridges.into_iter().flat_map(of_bridge).collect()
+    bridges.into_iter().map(of_bridge).collect()
 }

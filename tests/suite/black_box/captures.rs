@@ -1,10 +1,9 @@
 //! `capture`, the flight recorder and `sim replay`: real frames, read back by other people's programs and by our own switch.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -13,8 +12,9 @@ use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption
 use pcap_file::pcapng::{Block, PcapNgReader};
 
 use super::{Said, fails, pontoon, prints, tests};
+use crate::lab::linux::capture::Capture;
 use crate::lab::linux::inside::Inside;
-use crate::lab::linux::{Linux, processes, status_of, text};
+use crate::lab::linux::{Linux, processes, text};
 use crate::lab::{Lab, Place, ip_of, run_all};
 
 tests![
@@ -30,40 +30,9 @@ tests![
     the_flight_recorder_has_what_was_before_anybody_asked,
 ];
 
-/// A capture that is under way.
-struct Capture {
-    child: Child,
-    errors: BufReader<std::process::ChildStderr>,
-}
-
-impl Capture {
-    /// Begins one; when this returns, whatever comes is in it.
-    fn begin(lab: &Linux, arguments: &[&str]) -> Self {
-        Capture::of(lab.command(&[&["capture"], arguments].concat()))
-    }
-
-    fn of(mut command: Command) -> Self {
-        let mut child = command.spawn().expect("run pontoon");
-        let mut errors = BufReader::new(child.stderr.take().expect("a pipe"));
-        let mut line = String::new();
-        errors.read_line(&mut line).expect("read");
-        assert!(line.starts_with("pontoon: capturing on "), "{line}");
-        Capture { child, errors }
-    }
-
-    /// Ends it, as Ctrl-C does.
-    fn interrupt(self) -> Said {
-        kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGINT).expect("send SIGINT");
-        self.end()
-    }
-
-    /// Waits for its end.
-    fn end(mut self) -> Said {
-        let mut stderr = String::new();
-        let output = self.child.wait_with_output().expect("wait");
-        self.errors.read_to_string(&mut stderr).expect("read");
-        Said { status: status_of(&output), stdout: text(&output.stdout), stderr }
-    }
+/// Begins a capture; when this returns, whatever comes is in it.
+fn begin(lab: &Linux, arguments: &[&str]) -> Capture {
+    Capture::start(lab.command(&[&["capture"], arguments].concat()))
 }
 
 /// A packet of a file, as the crate `pcap-file` reads it.
@@ -140,12 +109,12 @@ fn a_capture_has_each_frame_with_the_decision_and_each_copy() {
     lab.up();
     run_all(&mut lab, &["a"]);
     let (path, name) = file(&lab, "all.pcapng");
-    let capture = Capture::begin(&lab, &["--all", "-w", &name]);
+    let capture = begin(&lab, &["--all", "-w", &name]);
     // A port that comes later.
     run_all(&mut lab, &["b"]);
     let to = ip_of(&mut lab, "b");
     assert!(lab.ping(Place::In("a"), to, 56));
-    let said = capture.interrupt();
+    let said = Said::from(capture.interrupt());
     assert!(said.stderr.ends_with(" frames captured, 0 lost by the capture\n"), "{}", said.stderr);
     assert_eq!((said.status, said.stdout.as_str()), (0, ""));
     let (packets, statistics) = packets(&path);
@@ -173,17 +142,17 @@ fn a_capture_without_a_file_is_told_in_lines_and_as_json() {
     lab.up();
     run_all(&mut lab, &["a", "b"]);
     let to = ip_of(&mut lab, "b");
-    let words = Capture::begin(&lab, &["b.eth0", "icmp"]);
-    let json = Capture::begin(&lab, &["b.eth0", "--json", "icmp"]);
+    let words = begin(&lab, &["b.eth0", "icmp"]);
+    let json = begin(&lab, &["b.eth0", "--json", "icmp"]);
     assert!(lab.ping(Place::In("a"), to, 56));
-    let said = words.interrupt();
+    let said = Said::from(words.interrupt());
     assert_eq!((said.status, said.stderr.as_str()), (0, "pontoon: 2 frames captured, 0 lost by the capture\n"));
     let lines: Vec<&str> = said.stdout.lines().collect();
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[0].contains(" b.eth0 out ") && lines[0].ends_with(": from a.eth0"), "{lines:?}");
     assert!(lines[0].contains("ICMP 172.17.0.2 > 172.17.0.3 echo request"), "{lines:?}");
     assert!(lines[1].contains(" b.eth0 in  ") && lines[1].ends_with(": unicast to a.eth0"), "{lines:?}");
-    let said = json.interrupt();
+    let said = Said::from(json.interrupt());
     let keys = |line: &str| {
         let told: serde_json::Value = serde_json::from_str(line).expect("it is JSON");
         told.as_object().expect("an object").keys().cloned().collect::<Vec<_>>()
@@ -201,9 +170,9 @@ fn a_capture_ends_after_as_many_frames_as_it_is_to_have() {
     run_all(&mut lab, &["a", "b"]);
     let to = ip_of(&mut lab, "b");
     let (path, name) = file(&lab, "two.pcapng");
-    let capture = Capture::begin(&lab, &["--all", "-c", "1", "--snaplen", "40", "-w", &name, "icmp"]);
+    let capture = begin(&lab, &["--all", "-c", "1", "--snaplen", "40", "-w", &name, "icmp"]);
     assert!(lab.ping(Place::In("a"), to, 56));
-    let said = capture.end();
+    let said = Said::from(capture.end());
     assert_eq!((said.status, said.stderr.as_str()), (0, "pontoon: 1 frame captured, 0 lost by the capture\n"));
     let lengths: Vec<_> = packets(&path).0.iter().map(|packet| (packet.bytes.len(), packet.length > 40)).collect();
     assert_eq!(lengths, [(40, true), (40, true)], "as it came in, and as it left");
@@ -218,7 +187,7 @@ fn a_recording_of_real_traffic_is_replayed_without_a_difference() {
     lab.up();
     run_all(&mut lab, &["a", "b", "c"]);
     let (path, name) = file(&lab, "busy.pcapng");
-    let capture = Capture::begin(&lab, &["--all", "--snaplen", "128", "-w", &name]);
+    let capture = begin(&lab, &["--all", "--snaplen", "128", "-w", &name]);
     let to = ip_of(&mut lab, "b");
     arrives(&mut lab, to, 20_000_000);
     let from = inside(&mut lab, "a");
@@ -230,7 +199,7 @@ fn a_recording_of_real_traffic_is_replayed_without_a_difference() {
     from.inject("eth0", &[&[2, 0, 0, 0, 0, 9][..], &[2, 0, 0, 0, 0, 8], &[0x88, 0xb5]].concat());
     from.inject("eth0", &[&[2, 0, 0, 0, 0, 8][..], &[2, 0, 0, 0, 0, 8], &[0x88, 0xb5]].concat());
     prints(&lab, &["network", "disconnect", "second", "a"]);
-    let said = capture.interrupt();
+    let said = Said::from(capture.interrupt());
     assert!(said.stderr.ends_with(", 0 lost by the capture\n"), "{}", said.stderr);
     let (packets, _) = packets(&path);
     assert!(packets.iter().any(|packet| packet.length > 1514), "there are super-frames, in their true length");
@@ -252,14 +221,14 @@ fn a_capture_that_nobody_reads_loses_its_own_frames_and_the_network_none() {
     let (unread, writer) = std::io::pipe().expect("make a pipe");
     let mut command = lab.command(&["capture", "--all", "-w", "-"]);
     command.stdout(Stdio::from(writer));
-    let capture = Capture::of(command);
+    let capture = Capture::start(command);
     let to = ip_of(&mut lab, "b");
     // Many times what there is room for between the data plane and the reader.
     arrives(&mut lab, to, 200_000_000);
     assert!(lab.ping(Place::In("a"), to, 56), "nobody waits for it");
     prints(&lab, &["stats", "--check"]);
     assert_eq!(prints(&lab, &["stats", "--drops", "--json"]).matches("link_").count(), 0);
-    let said = capture.interrupt();
+    let said = Said::from(capture.interrupt());
     assert_eq!(said.status, 1);
     let lost = said.stderr.split(" captured, ").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
     assert!(lost.is_some_and(|lost| lost > 0), "{}", said.stderr);
@@ -274,12 +243,12 @@ fn only_what_was_dropped_is_captured_if_that_is_asked_for() {
     run_all(&mut lab, &["a", "b"]);
     let to = ip_of(&mut lab, "b");
     let (path, name) = file(&lab, "drops.pcapng");
-    let capture = Capture::begin(&lab, &["--all", "--drops", "-w", &name]);
+    let capture = begin(&lab, &["--all", "--drops", "-w", &name]);
     assert!(lab.ping(Place::In("a"), to, 56));
     inside(&mut lab, "a").inject("eth0", &[&[2, 0, 0, 0, 0, 8][..], &[2, 0, 0, 0, 0, 8], &[0x88, 0xb5]].concat());
     let said = lab.pontoon(&["stats", "--check"]);
     assert!(said.status.success());
-    let said = capture.interrupt();
+    let said = Said::from(capture.interrupt());
     assert_eq!((said.status, said.stderr.as_str()), (0, "pontoon: 1 frame captured, 0 lost by the capture\n"));
     let told: Vec<_> = packets(&path).0.into_iter().map(|packet| (packet.interface, packet.comment)).collect();
     assert_eq!(told, [("a.eth0".to_owned(), "drop: hairpin".to_owned())]);
@@ -313,7 +282,7 @@ fn a_file_that_can_not_be_written_and_a_reader_that_has_gone_end_a_capture_and_n
     lab.up();
     run_all(&mut lab, &["a", "b"]);
     let to = ip_of(&mut lab, "b");
-    let said = Capture::begin(&lab, &["--all", "-w", "/dev/full"]).end();
+    let said = Said::from(begin(&lab, &["--all", "-w", "/dev/full"]).end());
     let full =
         "pontoon: 0 frames captured, 0 lost by the capture\npontoon: write to /dev/full: No space left on device\n";
     assert_eq!((said.status, said.stderr.as_str()), (1, full));
@@ -322,12 +291,12 @@ fn a_file_that_can_not_be_written_and_a_reader_that_has_gone_end_a_capture_and_n
         let (reader, writer) = std::io::pipe().expect("make a pipe");
         let mut command = lab.command(&[&["capture"], arguments].concat());
         command.stdout(Stdio::from(writer));
-        let capture = Capture::of(command);
+        let capture = Capture::start(command);
         drop(reader);
         for _ in 0..2 {
             assert!(lab.ping(Place::In("a"), to, 56));
         }
-        let said = capture.end();
+        let said = Said::from(capture.end());
         assert_eq!(said.status, 0, "{}", said.stderr);
         assert!(said.stderr.ends_with(" lost by the capture\n"), "{}", said.stderr);
     }
@@ -342,11 +311,11 @@ fn a_capture_outlives_its_daemon_as_far_as_it_came() {
     let to = ip_of(&mut lab, "b");
     // One that is asked to end ends its captures.
     let (path, name) = file(&lab, "ended.pcapng");
-    let capture = Capture::begin(&lab, &["--all", "-w", &name]);
+    let capture = begin(&lab, &["--all", "-w", &name]);
     assert!(lab.ping(Place::In("a"), to, 56));
     let daemon = lab.daemon_pid().expect("it runs");
     kill(Pid::from_raw(daemon), Signal::SIGTERM).expect("send SIGTERM");
-    let said = capture.end();
+    let said = Said::from(capture.end());
     assert!(said.stderr.ends_with(" frames captured, 0 lost by the capture\n"), "{}", said.stderr);
     assert_eq!(packets(&path).1, 3, "it is whole");
     replays(&lab, &name);
@@ -354,12 +323,12 @@ fn a_capture_outlives_its_daemon_as_far_as_it_came() {
 
     lab.up();
     let (path, name) = file(&lab, "killed.pcapng");
-    let capture = Capture::begin(&lab, &["--all", "-w", &name]);
+    let capture = begin(&lab, &["--all", "-w", &name]);
     assert!(lab.ping(Place::In("a"), to, 56));
     let is_there = |_: &mut dyn Lab| std::fs::metadata(&path).is_ok_and(|file| file.len() > 2_000);
     lab.eventually("some of it is written", &mut |lab| is_there(lab));
     processes::kill_and_wait(lab.daemon_pid().expect("it runs"));
-    let said = capture.end();
+    let said = Said::from(capture.end());
     let gone = "pontoon: the daemon has gone; what it had captured is in the file, which ends where it did\n";
     assert_eq!((said.status, said.stderr.as_str()), (1, gone));
     replays(&lab, &name);

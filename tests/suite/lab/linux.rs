@@ -3,6 +3,7 @@
 //!
 //! It lives in a cage (see [`crate::cage`]): whatever it leaves behind goes with that.
 
+pub mod capture;
 pub mod inside;
 pub mod monitor;
 pub mod outside;
@@ -27,6 +28,7 @@ use switch::dataplane::BridgeStatistics;
 use switch::explain::Explanation;
 use switch::mac::MacAddr;
 
+use self::capture::Capture;
 use self::inside::{Ear, Inside};
 use self::monitor::Monitor;
 use self::outside::Outside;
@@ -315,6 +317,17 @@ impl Lab for Linux {
             let record = std::fs::read_to_string(entry.path()).ok()?;
             super::state_in(&record, container)
         })
+    }
+
+    fn record(&mut self, meanwhile: &mut dyn FnMut(&mut dyn Lab)) -> Vec<u8> {
+        self.names_made += 1;
+        let path = self.dir.join(format!("recording-{}.pcapng", self.names_made));
+        let capture = Capture::start(self.command(&["capture", "--all", "-w", &path.display().to_string()]));
+        meanwhile(self);
+        let output = capture.interrupt();
+        let said = text(&output.stderr);
+        assert!(output.status.success() && said.ends_with(", 0 lost by the capture\n"), "{said}");
+        std::fs::read(&path).unwrap_or_else(|why| panic!("read {}: {why}", path.display()))
     }
 
     fn monitor(&mut self) {

@@ -157,6 +157,12 @@ impl Lab for Sim {
         self.world.records().iter().find_map(|(_, record)| super::state_in(record, container))
     }
 
+    fn record(&mut self, meanwhile: &mut dyn FnMut(&mut dyn Lab)) -> Vec<u8> {
+        let recording = self.world.record().expect("a daemon runs");
+        meanwhile(self);
+        recording.bytes()
+    }
+
     fn monitor(&mut self) {
         self.world.happened();
     }

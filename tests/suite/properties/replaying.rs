@@ -10,7 +10,7 @@ use libtest_mimic::Failed;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 use switch::buffer::{Buffer, Pool};
-use switch::dataplane::{BridgeId, BridgeStart, Control, Dataplane, Settings};
+use switch::dataplane::{BridgeId, BridgeStart, BridgeStatistics, Control, Dataplane, Settings};
 use switch::fdb::EntryKind;
 use switch::forward;
 use switch::link::{Link, Received, Transmit};
@@ -73,11 +73,15 @@ impl Link for Fickle {
 }
 
 pub(super) fn what_was_recorded_is_replayed_without_a_difference() -> Result<(), Failed> {
-    holds(&(Plan::either(), 0..40_usize), |(plan, pause)| {
-        let (file, left) = recorded(&plan, pause)?;
+    holds(&(Plan::either(), prop_oneof![Just(0), 1..40_usize]), |(plan, pause)| {
+        let (file, left, counted) = recorded(&plan, pause)?;
         let mut replay = replayed(&file, |_| {})?.map_err(TestCaseError::fail)?;
         let at = Instant::from_secs(1 << 20);
         prop_assert_eq!(timeless(replay.dataplane_mut().start_state(at)), timeless(left));
+        // (What was counted before is in no recording.)
+        if pause == 0 {
+            prop_assert_eq!(replay.dataplane().statistics(), counted);
+        }
         Ok(())
     })
 }
@@ -100,7 +104,7 @@ pub(super) fn a_switch_that_has_changed_is_seen_by_a_replay() -> Result<(), Fail
     for (what, sabotage) in sabotages {
         let config = Config { rng_seed: RngSeed::Fixed(KNOWN[0]), failure_persistence: None, ..Config::default() };
         let outcome = TestRunner::new(config).run(&Plan::any(false), |plan| {
-            let (file, _) = recorded(&plan, 0)?;
+            let (file, ..) = recorded(&plan, 0)?;
             replayed(&file, sabotage)?.map(drop).map_err(TestCaseError::fail)
         });
         if !matches!(outcome, Err(TestError::Fail(..))) {
@@ -110,8 +114,11 @@ pub(super) fn a_switch_that_has_changed_is_seen_by_a_replay() -> Result<(), Fail
     Ok(())
 }
 
-/// Carries out a plan, records it from its `pause`th event on, and gives the file, and how the data plane was left.
-fn recorded(plan: &Plan, pause: usize) -> Result<(Vec<u8>, Vec<BridgeStart>), TestCaseError> {
+/// What a recording is compared with: the file, how the data plane was left, and what it had counted.
+type Recorded = (Vec<u8>, Vec<BridgeStart>, Vec<BridgeStatistics>);
+
+/// Carries out a plan, and records it from its `pause`th event on.
+fn recorded(plan: &Plan, pause: usize) -> Result<Recorded, TestCaseError> {
     let vlan_filtering = plan.vlan_filtering;
     let config = forward::Config { ageing: AGEING, vlan_filtering, ..forward::Config::default() };
     let mut plane: Dataplane<Fickle> = Dataplane::new(Settings { batch: 4, buffers: 4 });
@@ -219,7 +226,8 @@ fn recorded(plan: &Plan, pause: usize) -> Result<(Vec<u8>, Vec<BridgeStart>), Te
         }
     }
     let file = writer.finish(end.at).expect("memory takes it");
-    Ok((file, plane.start_state(Instant::from_secs(1 << 20))))
+    let left = plane.start_state(Instant::from_secs(1 << 20));
+    Ok((file, left, plane.statistics()))
 }
 
 /// Without the ages of entries that do not age: nothing is decided by them, and a snapshot keeps them no longer than the ageing time.
