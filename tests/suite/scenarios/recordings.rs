@@ -79,10 +79,11 @@ fn a_recording_of_containers_that_come_and_go_is_replayed_without_a_difference(l
         lab.eventually("c's port goes", &mut |lab| !ports(lab).contains(&"c.eth0".to_owned()));
     });
     let (recording, replay) = replayed(&file);
-    let came = |entry: &&Entry| {
-        matches!(entry, Entry::Control { control: Control::Plug { config, .. }, made: true, .. } if config.name == "c.eth0")
-    };
-    assert_eq!(recording.entries.iter().filter(came).count(), 1);
+    let came = recording.entries.iter().filter_map(|entry| match entry {
+        Entry::Control { control: Control::Plug { config, .. }, made: true, .. } => Some(config.name.as_str()),
+        _ => None,
+    });
+    assert_eq!(came.filter(|name| *name == "c.eth0").count(), 1);
     // In the end the two switches are the same, too.
     let bridges = replay.dataplane().statistics().into_iter().map(|bridge| {
         let all = bridge.ports.into_iter().filter(|port| !port.is_local);

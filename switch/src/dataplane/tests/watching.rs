@@ -84,6 +84,29 @@ fn a_watcher_is_told_of_changes_timeouts_and_links_that_end() {
 }
 
 #[test]
+fn of_two_watchers_each_is_told_of_everything() {
+    let mut plane = plane(3);
+    let (mut one, mut other) = (Log::default(), Log::default());
+    let mut both = (&mut one, &mut other);
+    plane.control_watched(Control::FlushPort { port: PortId(2) }, Instant::from_nanos(1), &mut both).unwrap();
+    plane.handle_timeout_watched(Instant::from_nanos(2), &mut both);
+    answer(&mut plane, 1, &[Transmit::Queued]);
+    arrive(&mut plane, 0, &[frame(ALL, A)]);
+    link(&mut plane, 1).results = vec![Transmit::Down];
+    plane.service_watched(PortId(0), Instant::from_nanos(3), &mut both);
+    let kinds: Vec<&str> = one.0.iter().map(|line| &line[..9]).collect();
+    assert_eq!(
+        kinds,
+        ["FlushPort", "timeout a", "60 bytes ", "to 1: Off", "to 2: Off", "1 answers", "1 is down"],
+        "{:?}",
+        one.0
+    );
+    assert_eq!(other.0, one.0);
+    assert!((Log::default(), ()).is_there() && ((), &mut Log::default()).is_there());
+    assert!(!((), &mut ()).is_there(), "nobody and nobody are nobody");
+}
+
+#[test]
 fn results_that_are_asked_for_are_told() {
     let mut plane = plane(2);
     answer(&mut plane, 1, &[Transmit::Queued; 2]);
