@@ -38,7 +38,8 @@ pub fn replay(file: &Path) -> Result<u8, Failure> {
     })?;
     let so_far = |replay: &Replay| {
         let tally = replay.tally();
-        format!("{} frames, {} controls", tally.frames, tally.controls)
+        let counted = |count: u64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+        format!("{}, {}", counted(tally.frames, "frame"), counted(tally.controls, "control"))
     };
     loop {
         let entry = match reader.next() {
