@@ -453,6 +453,9 @@ pub enum SimCommand {
     Replay {
         /// What `capture --all -w FILE` or `capture --last -w FILE` has written
         file: PathBuf,
+        /// Print JSON
+        #[command(flatten)]
+        json: Json,
     },
 }
 

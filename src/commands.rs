@@ -64,7 +64,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         Command::Capture(args) => capture::capture(&dirs, &args)?,
         Command::Demo(args) => return demo::demo(args.world),
         Command::Sim(SimCommand::Demo(args)) => demo::simulate(&args)?,
-        Command::Sim(SimCommand::Replay { file }) => return replay::replay(&file),
+        Command::Sim(SimCommand::Replay { file, json }) => return replay::replay(&file, json),
         Command::Up(args) => up(&dirs, &args)?,
         Command::Down => down(&dirs)?,
         Command::Status(json) => {

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use control::Told;
+use control::{Bridge, Request, Told};
 use netns::event::Event;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -31,9 +31,16 @@ pub fn monitor(dirs: &Dirs, args: &MonitorArgs) -> Result<(), Failure> {
         true => serde_json::to_string(told).map_err(|why| Failure::new(format_args!("write JSON: {why}"))),
         false => Ok(show::events::line(told, args.timestamp, wanted.kind.is_none())),
     };
-    let mut listening = Client::connect(dirs)?.listen()?;
+    let mut client = Client::connect(dirs)?;
+    let mut missing = Vec::new();
+    if !wanted.is_anywhere() {
+        let bridges: Vec<Bridge> = client.ask(&Request::Bridges)?;
+        missing = wanted.missing(&bridges);
+    }
+    let mut listening = client.listen()?;
     loop {
         say("pontoon: listening");
+        std::mem::take(&mut missing).into_iter().for_each(say);
         if let Heard::NoReader = hear(&mut listening, &wanted, line)? {
             return Ok(());
         }
@@ -170,6 +177,19 @@ impl Wanted {
         }
     }
 
+    /// What is wanted of a place that is not there, in words: it may come, or be a slip of the pen.
+    fn missing(&self, bridges: &[Bridge]) -> Vec<String> {
+        let bridge = self.bridge.iter().filter(|wanted| bridges.iter().all(|known| known.name != **wanted));
+        let has_port = |wanted: &String| {
+            bridges.iter().any(|known| known.name == *wanted || known.interfaces.iter().any(|port| port == wanted))
+        };
+        let port = self.port.iter().filter(|wanted| !has_port(wanted));
+        let bridge = bridge.map(|name| format!("pontoon: there is no bridge {name} yet: `pontoon show` lists them"));
+        bridge
+            .chain(port.map(|name| format!("pontoon: there is no port {name} yet: `pontoon show` lists them")))
+            .collect()
+    }
+
     fn is_anywhere(&self) -> bool {
         self.bridge.is_none() && self.port.is_none()
     }
@@ -193,5 +213,18 @@ mod tests {
         for wrong in ["br", "fdb dev", "vlan", "fdb show"] {
             assert_eq!(parse(wrong).map_err(|failure| failure.status), Err(2), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_place_that_is_not_there_is_told() {
+        let interfaces = vec!["web.eth0".to_owned()];
+        let bridge = Bridge { name: "pontoon0".into(), id: String::new(), stp_enabled: false, interfaces };
+        let missing = |text: &str| parse(text).map(|wanted| wanted.missing(std::slice::from_ref(&bridge)));
+        for there in ["", "br pontoon0", "dev web.eth0", "dev pontoon0 br pontoon0"] {
+            assert_eq!(missing(there), Ok(Vec::new()), "{there}");
+        }
+        let told = ["bridge back", "port db.eth0"]
+            .map(|what| format!("pontoon: there is no {what} yet: `pontoon show` lists them"));
+        assert_eq!(missing("br back dev db.eth0"), Ok(told.to_vec()));
     }
 }

@@ -1,5 +1,6 @@
 //! `sim replay`: a recording, given to the switch of this program.
 
+use std::fmt;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -8,8 +9,11 @@ use capture::describe::describe;
 use capture::pcapng::ReadError;
 use capture::recording::{CopyOut, Entry, FrameIn, Outcome, Reader, RecordingError, in_words};
 use capture::replay::{CannotReplay, Difference, Now, Replay, Step};
+use serde::Serialize;
 use switch::verdict::{PortId, Verdict};
 
+use crate::cli::Json;
+use crate::commands::print_json;
 use crate::failure::{Failure, io};
 use crate::output::{print_line, say};
 
@@ -17,7 +21,7 @@ use crate::output::{print_line, say};
 ///
 /// # Errors
 /// If it can not be replayed from its beginning to its end; what was before is told.
-pub fn replay(file: &Path) -> Result<u8, Failure> {
+pub fn replay(file: &Path, json: Json) -> Result<u8, Failure> {
     let name = file.display();
     let opened = File::open(file).map_err(io(format_args!("open {name}")))?;
     let cannot = |why: &dyn std::fmt::Display| Failure::new(format_args!("replay {name}: {why}"));
@@ -41,16 +45,18 @@ pub fn replay(file: &Path) -> Result<u8, Failure> {
         let counted = |count: u64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
         format!("{}, {}", counted(tally.frames, "frame"), counted(tally.controls, "control"))
     };
+    let same = |replay: &Replay, cut_at: Option<u64>| {
+        if json.json {
+            return print_json(&Report::of(replay, cut_at, None)).map(|()| 0);
+        }
+        print_line(format_args!("{}: no difference", so_far(replay))).map(|()| 0)
+    };
     loop {
         let entry = match reader.next() {
-            None => {
-                print_line(format_args!("{}: no difference", so_far(&replay)))?;
-                return Ok(0);
-            }
+            None => return same(&replay, None),
             Some(Err(RecordingError::Read(ReadError::Cut { at }))) => {
                 say(format_args!("pontoon: {name} is cut short at byte {at}; this is of what comes before"));
-                print_line(format_args!("{}: no difference", so_far(&replay)))?;
-                return Ok(0);
+                return same(&replay, Some(at));
             }
             Some(Err(why)) => {
                 return Err(cannot(&why).with_hint(format!("no difference up to there: {}", so_far(&replay))));
@@ -63,7 +69,12 @@ pub fn replay(file: &Path) -> Result<u8, Failure> {
         match replay.step(&entry) {
             Ok(Step::Same) => {}
             Ok(Step::Differs(difference)) => {
-                print_line(told(&difference, &names, origin))?;
+                let told = told(&difference, &names, origin);
+                if json.json {
+                    print_json(&Report::of(&replay, None, Some(told)))?;
+                } else {
+                    print_line(told)?;
+                }
                 return Ok(1);
             }
             Err(why) => {
@@ -87,37 +98,69 @@ impl Names {
     }
 }
 
-/// A difference, for people.
-fn told(difference: &Difference, names: &Names, origin: u64) -> String {
+/// What became of it, as JSON.
+#[derive(Debug, Serialize)]
+struct Report {
+    frames: u64,
+    controls: u64,
+    /// The byte at which the file was cut short.
+    cut_at: Option<u64>,
+    difference: Option<Told>,
+}
+
+impl Report {
+    fn of(replay: &Replay, cut_at: Option<u64>, difference: Option<Told>) -> Self {
+        let tally = replay.tally();
+        Self { frames: tally.frames, controls: tally.controls, cut_at, difference }
+    }
+}
+
+/// A difference, in words.
+#[derive(Debug, Serialize)]
+struct Told {
+    /// Which entry of the recording, from 1 on.
+    entry: u64,
+    /// Seconds since 1970, with nine decimals: more than a number has room for.
+    time: String,
+    what: String,
+    recorded: String,
+    now: String,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { entry, time, what, recorded, now } = self;
+        writeln!(f, "entry {entry}, at {time} (seconds since 1970): {what}")?;
+        write!(f, "recorded: {recorded}\nnow:      {now}")
+    }
+}
+
+fn told(difference: &Difference, names: &Names, origin: u64) -> Told {
     let Difference { entry, recorded, now } = difference;
     let nanos = origin.wrapping_add(recorded.at().as_nanos());
-    let head = format!("entry {entry}, at {}.{:09} (seconds since 1970)", nanos / 1_000_000_000, nanos % 1_000_000_000);
-    match (recorded, now) {
+    let (what, recorded, now) = match (recorded, now) {
         (
             Entry::Frame(FrameIn { port, bytes, len, verdict, copies, .. }),
             Now::Frame { verdict: today, copies: made },
-        ) => {
-            format!(
-                "{head}, by {}: {}\nrecorded: {}\nnow:      {}",
-                names.of(*port),
-                describe(bytes, *len),
-                decision(Some(verdict), copies, names),
-                decision(today.as_ref(), made, names),
-            )
-        }
-        (Entry::Control { control, made, .. }, Now::Control(done)) => {
-            let was = if *made { "made" } else { "refused" };
-            let is = done.as_ref().map_or_else(|why| format!("refused: {why}"), |()| "made".to_owned());
-            format!("{head}: the change {control:?}\nrecorded: {was}\nnow:      {is}")
-        }
-        (Entry::Results { port, results, .. }, _) => {
-            format!(
-                "{head}: {} answers {results:?}\nrecorded: for copies that it had queued\nnow:      it has none",
-                names.of(*port)
-            )
-        }
-        (other, now) => format!("{head}: {other:?}\nnow:      {now:?}"),
-    }
+        ) => (
+            format!("by {}: {}", names.of(*port), describe(bytes, *len)),
+            decision(Some(verdict), copies, names),
+            decision(today.as_ref(), made, names),
+        ),
+        (Entry::Control { control, made, .. }, Now::Control(done)) => (
+            format!("the change {control:?}"),
+            if *made { "made" } else { "refused" }.to_owned(),
+            done.as_ref().map_or_else(|why| format!("refused: {why}"), |()| "made".to_owned()),
+        ),
+        (Entry::Results { port, results, .. }, _) => (
+            format!("{} answers {results:?}", names.of(*port)),
+            "for copies that it had queued".to_owned(),
+            "it has none".to_owned(),
+        ),
+        (other, now) => ("of another kind".to_owned(), format!("{other:?}"), format!("{now:?}")),
+    };
+    let time = format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
+    Told { entry: *entry, time, what, recorded, now }
 }
 
 fn decision(verdict: Option<&Verdict>, copies: &[CopyOut], names: &Names) -> String {
@@ -134,4 +177,28 @@ fn decision(verdict: Option<&Verdict>, copies: &[CopyOut], names: &Names) -> Str
         words.push_str(&outcome);
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_is_told_in_words_and_as_json() {
+        let words = |words: &str| words.to_owned();
+        let (what, time) = (words("by web.eth0: 13 bytes, no frame"), words("90061.000000005"));
+        let told = Told { entry: 3, time, what, recorded: words("unicast to db.eth0"), now: words("drop: runt") };
+        let text = "entry 3, at 90061.000000005 (seconds since 1970): by web.eth0: 13 bytes, no frame\n\
+                    recorded: unicast to db.eth0\nnow:      drop: runt";
+        assert_eq!(told.to_string(), text);
+        let report = Report { frames: 2, controls: 1, cut_at: None, difference: Some(told) };
+        let expected = serde_json::json!({
+            "frames": 2, "controls": 1, "cut_at": null,
+            "difference": {
+                "entry": 3, "time": "90061.000000005", "what": "by web.eth0: 13 bytes, no frame",
+                "recorded": "unicast to db.eth0", "now": "drop: runt",
+            },
+        });
+        assert_eq!(serde_json::to_value(&report).ok(), Some(expected));
+    }
 }

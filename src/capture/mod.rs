@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::thread::JoinHandle;
 
-use capture::filter::Filter;
+use capture::filter::{Filter, is_word};
 use control::{Bridge, CaptureOrder, Captured, Capturing, Request};
 use nix::libc::{SIGHUP, SIGINT, SIGTERM};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -131,17 +131,27 @@ fn join(lines: JoinHandle<Result<(), Failure>>) -> Result<(), Failure> {
     lines.join().unwrap_or_else(|_| Err(Failure::new("the thread that prints has panicked: this is a bug in pontoon")))
 }
 
-/// The words that are ports, and the filter that the others are.
+/// The ports that the first words name, and the filter that the others are.
 fn sort(client: &mut Client, args: &CaptureArgs) -> Result<(Vec<String>, Option<String>), Failure> {
     let bridges: Vec<Bridge> = client.ask(&Request::Bridges)?;
-    let is_port = |word: &String| bridges.iter().any(|known| known.name == *word || known.interfaces.contains(word));
-    let ports: Vec<String> = args.words.iter().take_while(|word| is_port(word)).cloned().collect();
-    if let Some(first) = args.words.first().filter(|_| ports.is_empty() && !args.last) {
+    let named: Vec<Vec<String>> =
+        args.words.iter().map(|word| ports_of(&bridges, word)).take_while(|ports| !ports.is_empty()).collect();
+    if let Some(first) = args.words.first().filter(|_| named.is_empty() && !args.last) {
         let failure = Failure::new(format_args!("no such port: {first}"));
         return Err(failure.with_hint("`pontoon show` lists bridges and ports; --all is all of them"));
     }
-    let filter = understand(&args.words[ports.len()..])?;
-    Ok((ports, filter))
+    let filter = understand(&args.words[named.len()..])?;
+    Ok((named.concat(), filter))
+}
+
+/// A port, a bridge's own, or all of a container's. (A container that is called like a word of a filter is not meant.)
+fn ports_of(bridges: &[Bridge], word: &str) -> Vec<String> {
+    if bridges.iter().any(|known| known.name == word || known.interfaces.iter().any(|port| port == word)) {
+        return vec![word.to_owned()];
+    }
+    let ports = bridges.iter().flat_map(|bridge| &bridge.interfaces);
+    let is_of = |port: &&String| port.rsplit_once('.').is_some_and(|(container, _)| container == word);
+    if is_word(word) { Vec::new() } else { ports.filter(is_of).cloned().collect() }
 }
 
 /// The text of a filter that can be understood.
@@ -155,5 +165,25 @@ fn understand(words: &[String]) -> Result<Option<String>, Failure> {
         Err(why) => Err(Failure::new(format_args!("the filter: {why}\n{}", why.render(&text)))
             .with_hint("`pontoon capture --help` has the language; ports come before the filter")
             .with_status(2)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_a_port_a_bridge_or_all_ports_of_a_container_but_none_if_it_is_a_filters() {
+        let interfaces = ["web.eth0", "web.eth1", "a.b.eth0", "tcp.eth0"].map(str::to_owned).to_vec();
+        let bridge = Bridge { name: "pontoon0".into(), id: String::new(), stp_enabled: false, interfaces };
+        let ports = |word: &str| ports_of(std::slice::from_ref(&bridge), word);
+        assert_eq!(ports("web"), ["web.eth0", "web.eth1"]);
+        assert_eq!(ports("a.b"), ["a.b.eth0"]);
+        for port in ["pontoon0", "web.eth1", "tcp.eth0"] {
+            assert_eq!(ports(port), [port]);
+        }
+        for none in ["tcp", "not", "host", "eth0", "10.0.0.1", "mail", ""] {
+            assert!(ports(none).is_empty(), "{none}");
+        }
     }
 }

@@ -31,7 +31,7 @@ pub struct CaptureArgs {
     /// Print JSON, an object a line
     #[command(flatten)]
     pub json: Json,
-    /// Ports, and what a frame must be like
+    /// Ports, or containers for all of theirs, and what a frame must be like
     #[arg(value_name = "PORT]... [FILTER")]
     pub words: Vec<String>,
 }

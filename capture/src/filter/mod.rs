@@ -43,6 +43,12 @@ pub const MAX_TESTS: usize = 256;
 /// How deep brackets and negations may be.
 pub const MAX_DEPTH: usize = 64;
 
+/// Whether a word means something in a filter, so that it can not be taken for a name.
+#[must_use]
+pub fn is_word(word: &str) -> bool {
+    matches!(word, "and" | "or" | "not") || parser::is_value(word) || parser::is_keyword(word)
+}
+
 /// The language, for a command's help.
 pub const SYNTAX: &str = "\
 Filters are written as for tcpdump:

@@ -259,12 +259,12 @@ impl<'a> Parser<'a> {
 }
 
 /// Whether a word is an address or a number, or a name that is said to be no keyword.
-fn is_value(word: &str) -> bool {
+pub(super) fn is_value(word: &str) -> bool {
     word.starts_with(|c: char| c.is_ascii_digit() || c == '\\') || word.contains(':')
 }
 
 /// Whether a test can begin with it.
-fn is_keyword(word: &str) -> bool {
+pub(super) fn is_keyword(word: &str) -> bool {
     const OTHERS: [&str; 12] = [
         "broadcast",
         "multicast",

@@ -142,7 +142,8 @@ fn a_capture_without_a_file_is_told_in_lines_and_as_json() {
     lab.up();
     run_all(&mut lab, &["a", "b"]);
     let to = ip_of(&mut lab, "b");
-    let words = begin(&lab, &["b.eth0", "icmp"]);
+    // A container stands for its ports.
+    let words = begin(&lab, &["b", "icmp"]);
     let json = begin(&lab, &["b.eth0", "--json", "icmp"]);
     assert!(lab.ping(Place::In("a"), to, 56));
     let said = Said::from(words.interrupt());
@@ -211,6 +212,9 @@ fn a_recording_of_real_traffic_is_replayed_without_a_difference() {
     std::fs::write(&path, &whole[..whole.len() * 2 / 3]).expect("write it");
     let said = pontoon(&lab, &["sim", "replay", &name]);
     assert!(said.stdout.ends_with(": no difference\n") && said.stderr.contains(" is cut short at byte "), "{said:?}");
+    let said = pontoon(&lab, &["sim", "replay", "--json", &name]);
+    let told: serde_json::Value = serde_json::from_str(&said.stdout).expect("it is JSON");
+    assert!(told["frames"].as_u64() > Some(0) && told["cut_at"].is_u64() && told["difference"].is_null(), "{told}");
     lab.finish();
 }
 
