@@ -286,7 +286,7 @@ fn status_text(status: &Status) -> String {
     let recorder = flight_recorder.as_ref().map_or_else(String::new, |recorder| {
         let control::FlightRecorder { seconds, reaches_back, memory, memory_limit } = recorder;
         let [memory, limit] = [memory, memory_limit].map(|bytes| bytes >> 20);
-        format!("recorder:     reaches back {reaches_back} of {seconds} s, has {memory} of {limit} MiB\n")
+        format!("recorder:     asked for {seconds} s, reaches back {reaches_back} s, has {memory} of {limit} MiB\n")
     });
     format!(
         "pid:          {pid}\nversion:      {version}\nbridges:      {}\ncontainers:   {running} running, {containers} in all\n\

@@ -113,7 +113,9 @@ fn nearest(name: &str, bridges: &[Bridge]) -> Option<String> {
     let known = networks.chain(containers).chain(ports);
     let distances = known.map(|known| (strsim::damerau_levenshtein(name, known), known));
     let (distance, known) = distances.min_by_key(|(distance, _)| *distance)?;
-    (distance <= 1 + name.chars().count() / 4).then(|| known.to_owned())
+    // (Of a name of one letter nothing would be left.)
+    let length = name.chars().count();
+    (distance <= (1 + length / 4).min(length / 2)).then(|| known.to_owned())
 }
 
 #[cfg(test)]
