@@ -84,8 +84,10 @@ pub(crate) fn tcpdump(filter: &str, frames: &[Vec<u8>]) -> Vec<usize> {
         file.extend([[0; 4], len, len].concat());
         file.extend(frame);
     }
+    // As it is written, not as libpcap's optimiser has it (-O): that one takes `src net fd00::/127 and src net fd00::/127` for
+    // something that no packet is.
     let mut child = Command::new("tcpdump")
-        .args(["-n", "-r", "-", "-w", "-", "--", filter])
+        .args(["-O", "-n", "-r", "-", "-w", "-", "--", filter])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
