@@ -357,7 +357,8 @@ fn the_flight_recorder_has_what_was_before_anybody_asked() {
     let said = pontoon(&lab, &["capture", "--last", "b.eth0", "icmp"]);
     assert_eq!((said.status, said.stdout.lines().count()), (0, 2), "{}", said.stderr);
     let status = prints(&lab, &["status"]);
-    assert!(status.contains("of 600 s, has 0 of 64 MiB\n"), "{status}");
+    assert!(status.contains("recorder:     asked for 600 s, reaches back "), "{status}");
+    assert!(status.contains(" s, has 0 of 64 MiB\n"), "{status}");
     let status: serde_json::Value = lab.json(&["status"]);
     assert_eq!(status["flight_recorder"]["seconds"], 600);
     let pid = lab.daemon_pid().expect("it runs");
