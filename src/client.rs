@@ -249,8 +249,11 @@ impl Client {
     }
 
     fn exchange(&mut self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<Answer, WireError> {
-        self.channel.send(request, fds)?;
-        self.channel.recv::<Answer>().map(|(answer, _)| answer)
+        match self.channel.send(request, fds) {
+            // A daemon that has no room for a client says so without listening, and closes the door: it can still be read.
+            Ok(()) | Err(WireError::Closed) => self.channel.recv::<Answer>().map(|(answer, _)| answer),
+            Err(why) => Err(why),
+        }
     }
 }
 

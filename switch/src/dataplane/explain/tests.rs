@@ -186,8 +186,15 @@ fn explain_and_forward(
                     Lesson::Refreshed => prop_assert_eq!(behind, Some(port)),
                     Lesson::Moved { .. } => learned.moved += 1,
                     Lesson::Refused { refusal: Refusal::NotKept, .. } => {}
-                    Lesson::Refused { behind: told, .. } => {
+                    Lesson::Refused { refusal, behind: told } => {
                         learned.refused += 1;
+                        match refusal {
+                            Refusal::Static => learned.refused_static += 1,
+                            Refusal::Sticky => learned.refused_sticky += 1,
+                            Refusal::Quota => learned.refused_quota += 1,
+                            Refusal::TableFull => learned.refused_table_full += 1,
+                            Refusal::NotKept => prop_assert!(false, "it is no refusal that is counted"),
+                        }
                         prop_assert_eq!(*told, behind);
                     }
                 }
