@@ -126,6 +126,7 @@ fn unreadable(reason: DropReason) -> String {
     match reason {
         DropReason::Runt => "too short for an Ethernet header of 14 bytes (IEEE 802.3, 3.1.1)".to_owned(),
         DropReason::TruncatedTag => "the frame ends in the middle of a tag (clause 9)".to_owned(),
+        DropReason::BadOffload => "its offload header can not be true of it (virtio 1.2, 5.1.6)".to_owned(),
         DropReason::Oversized => format!("no buffer holds more than {}", bytes(switch::buffer::MAX_FRAME)),
         other => other.to_string(),
     }

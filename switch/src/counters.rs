@@ -4,7 +4,8 @@
 //! a unicast sends are counted at the port they leave by: sent, or dropped with a reason.
 //!
 //! Names are those of `ip -s -j link` where it has one: `rx` and `tx` with `packets`, `bytes`, `dropped`, `multicast`.
-//! `multicast` is groups without broadcast. A frame whose header can not be read is none of the three kinds.
+//! `multicast` is groups without broadcast. A frame whose header can not be read, or whose offload header can not be true, is
+//! none of the three kinds, and no super-frame.
 
 use std::collections::BTreeMap;
 use std::ops::{AddAssign, SubAssign};
@@ -104,7 +105,7 @@ impl PortCounters {
 }
 
 impl RxCounters {
-    /// Counts a frame whose header can not be read.
+    /// Counts a frame whose header can not be read, or whose offload header can not be true.
     #[cold]
     pub fn count_unreadable(&mut self, length: usize, reason: DropReason) {
         self.packets += 1;
@@ -365,12 +366,15 @@ mod tests {
 
     #[test]
     fn a_super_frame_is_one_packet_and_many_on_the_wire() {
-        let bytes = vec![2; 14 + 20 + 8 + 3000];
+        let mut bytes = vec![0; 14 + 20 + 8 + 3000];
+        bytes[12..15].copy_from_slice(&[0x08, 0x00, 0x45]);
+        bytes[14 + 9] = 17;
         let vnet = VnetHeader {
             flags: NEEDS_CSUM,
             gso_type: GSO_UDP_L4,
             gso_size: 1000,
             csum_start: 34,
+            csum_offset: 6,
             ..VnetHeader::default()
         };
         let traffic = Traffic::of(&Frame::parse(&bytes, vnet).unwrap());

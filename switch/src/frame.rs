@@ -6,13 +6,15 @@
 //! * No byte is copied and nothing is allocated.
 //! * There is no least length but that of the header: frames of a virtual link are not padded to 60 bytes.
 //!
-//! What it does not do: judge addresses (that is [`crate::forward`]), or trust the offload header (the link that gets
-//! it may still refuse it).
+//! * An offload header must be one that can be true of its frame ([`crate::offload::claim`]).
+//!
+//! What it does not do: judge addresses (that is [`crate::forward`]).
 
 use crate::buffer::MAX_FRAME;
 use crate::mac::MacAddr;
+use crate::offload::claim;
 use crate::verdict::DropReason;
-use crate::vnet::{GSO_ECN, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, VnetHeader};
+use crate::vnet::VnetHeader;
 
 /// A VLAN tag (IEEE 802.1Q-2022, clause 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,7 +46,7 @@ impl Tag {
     }
 }
 
-/// A frame that has a whole Ethernet header and whole tags.
+/// A frame that has a whole Ethernet header and whole tags, and an offload header that can be true.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
     bytes: &'a [u8],
@@ -55,16 +57,18 @@ pub struct Frame<'a> {
     inner: Option<Tag>,
     ethertype: u16,
     payload: usize,
+    /// Length of the headers that each segment repeats; 0 if it is no super-frame.
+    segment_headers: usize,
 }
 
 impl<'a> Frame<'a> {
     /// Length of an untagged Ethernet header.
     pub const HEADER: usize = 14;
 
-    /// Checks the header of a frame.
+    /// Checks the headers of a frame: its own, and the offload header.
     ///
     /// # Errors
-    /// [`DropReason::Runt`], [`DropReason::Oversized`] and [`DropReason::TruncatedTag`].
+    /// [`DropReason::Runt`], [`DropReason::Oversized`], [`DropReason::TruncatedTag`] and [`DropReason::BadOffload`].
     #[inline]
     pub fn parse(bytes: &'a [u8], vnet: VnetHeader) -> Result<Self, DropReason> {
         let (header, mut rest) = bytes.split_first_chunk::<{ Frame::HEADER }>().ok_or(DropReason::Runt)?;
@@ -83,6 +87,12 @@ impl<'a> Frame<'a> {
             ethertype = u16::from_be_bytes([*t0, *t1]);
             rest = behind;
         }
+        let payload = bytes.len() - rest.len();
+        let segment_headers = if vnet.is_plain() {
+            0
+        } else {
+            claim::examine(&vnet, bytes, payload, ethertype).map_err(|_| DropReason::BadOffload)?
+        };
         Ok(Frame {
             bytes,
             vnet,
@@ -91,7 +101,8 @@ impl<'a> Frame<'a> {
             outer: tags[0],
             inner: tags[1],
             ethertype,
-            payload: bytes.len() - rest.len(),
+            payload,
+            segment_headers,
         })
     }
 
@@ -148,53 +159,34 @@ impl<'a> Frame<'a> {
     }
 
     /// Length of the longest frame that this one becomes on a real wire, header and tags included: its own, unless it
-    /// is a super-frame. One whose headers can not be told is taken for as long as it is, so that it is never let
-    /// through to a link that would have to drop its segments.
+    /// is a super-frame.
     #[inline]
     #[must_use]
     pub fn longest_segment(&self) -> usize {
         let whole = self.bytes.len();
-        if !self.vnet.is_gso() {
+        if self.segment_headers == 0 {
             return whole;
         }
-        self.segment_headers().map_or(whole, |headers| whole.min(headers + usize::from(self.vnet.gso_size)))
+        whole.min(self.segment_headers + usize::from(self.vnet.gso_size))
     }
 
     /// How many frames this one becomes on a real wire: one, unless it is a super-frame.
     #[inline]
     #[must_use]
     pub fn wire_frames(&self) -> u64 {
-        if !self.vnet.is_gso() {
+        if self.segment_headers == 0 {
             return 1;
         }
-        let Some(headers) = self.segment_headers() else { return 1 };
-        let payload = self.bytes.len().saturating_sub(headers);
-        payload.div_ceil(usize::from(self.vnet.gso_size)).max(1) as u64
-    }
-
-    /// Length of the headers that each segment of a super-frame repeats. Told by where the transport header starts and
-    /// how long that says it is; `hdr_len` is but a hint (for a frame the kernel forwards it can cover payload as well).
-    fn segment_headers(&self) -> Option<usize> {
-        if !self.vnet.needs_checksum() || self.vnet.gso_size == 0 {
-            return None;
-        }
-        let transport = usize::from(self.vnet.csum_start);
-        if transport < self.payload {
-            return None;
-        }
-        let length = match self.vnet.gso_type & !GSO_ECN {
-            GSO_TCPV4 | GSO_TCPV6 => usize::from(self.bytes.get(transport + 12)? >> 4) * 4,
-            GSO_UDP_L4 => 8,
-            _ => return None,
-        };
-        (length >= 8).then_some(transport + length).filter(|headers| *headers <= self.bytes.len())
+        // (32 bits are divided faster. A super-frame has a size, and is longer than its headers, or as long.)
+        let payload = (self.bytes.len() - self.segment_headers) as u32;
+        u64::from(payload.div_ceil(u32::from(self.vnet.gso_size)).max(1))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vnet::NEEDS_CSUM;
+    use crate::vnet::{GSO_ECN, GSO_TCPV4, GSO_TCPV6, GSO_UDP, GSO_UDP_L4, NEEDS_CSUM};
 
     const MACS: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
 
@@ -270,53 +262,56 @@ mod tests {
 
     #[test]
     fn a_super_frame_is_as_long_as_its_longest_segment() {
-        let mut bytes = vec![0; 14 + 20 + 32 + 3 * 1448];
-        bytes[34 + 12] = 8 << 4;
+        let tcp = packet(6, 32, 3 * 1448);
         for ecn in [0, GSO_ECN] {
-            let tcp = Frame::parse(&bytes, gso(GSO_TCPV4 | ecn, 34, 1448)).unwrap();
+            let tcp = Frame::parse(&tcp, gso(GSO_TCPV4 | ecn, 34, 1448)).unwrap();
             assert_eq!((tcp.longest_segment(), tcp.wire_frames()), (1514, 3));
         }
-        let udp = Frame::parse(&bytes, gso(GSO_UDP_L4, 34, 1000)).unwrap();
-        assert_eq!((udp.longest_segment(), udp.wire_frames()), (1042, 5));
+        let udp = packet(17, 8, 4_344);
+        let uso = Frame::parse(&udp, gso(GSO_UDP_L4, 34, 1000)).unwrap();
+        assert_eq!((uso.longest_segment(), uso.wire_frames()), (1042, 5));
+        // Fragments of IP: the UDP header is a part of the first one's payload.
+        let ufo = Frame::parse(&udp, gso(GSO_UDP, 34, 1000)).unwrap();
+        assert_eq!((ufo.longest_segment(), ufo.wire_frames()), (1034, 5));
     }
 
     #[test]
     fn a_super_frame_of_one_segment_is_no_longer_than_itself() {
-        let mut bytes = vec![0; 14 + 20 + 20 + 100];
-        bytes[34 + 12] = 5 << 4;
-        let one = Frame::parse(&bytes, gso(GSO_TCPV4, 34, 1448)).unwrap();
-        assert_eq!((one.longest_segment(), one.wire_frames()), (154, 1));
-    }
-
-    #[test]
-    fn a_super_frame_whose_headers_make_no_sense_is_as_long_as_it_is() {
-        let bytes = vec![0; 9000];
-        let unfinished = gso(GSO_TCPV4, 34, 1448);
-        for senseless in [
-            unfinished, // a TCP header of no length
-            VnetHeader { flags: 0, gso_type: GSO_UDP_L4, ..unfinished },
-            VnetHeader { gso_size: 0, gso_type: GSO_UDP_L4, ..unfinished },
-            VnetHeader { csum_start: 65_535, ..unfinished },
-            VnetHeader { csum_start: 8999, gso_type: GSO_UDP_L4, ..unfinished },
-            VnetHeader { csum_start: 13, gso_type: GSO_UDP_L4, ..unfinished },
-            VnetHeader { gso_type: 3, ..unfinished },
-            VnetHeader { gso_type: 0x7f, ..unfinished },
-        ] {
-            let frame = Frame::parse(&bytes, senseless).unwrap();
-            assert_eq!((frame.longest_segment(), frame.wire_frames()), (9000, 1), "{senseless:?}");
+        for payload in [0, 1, 100] {
+            let bytes = packet(6, 20, payload);
+            let one = Frame::parse(&bytes, gso(GSO_TCPV4, 34, 1448)).unwrap();
+            assert_eq!((one.longest_segment(), one.wire_frames()), (54 + payload, 1));
         }
     }
 
     #[test]
-    fn a_transport_header_begins_behind_the_tags_at_the_earliest() {
-        let mut bytes = vec![0; 9000];
-        let earliest = Frame::parse(&bytes, gso(GSO_UDP_L4, 14, 1000)).unwrap();
-        assert_eq!((earliest.longest_segment(), earliest.wire_frames()), (1022, 9));
-        bytes[12..14].copy_from_slice(&[0x81, 0x00]);
-        let within_a_tag = Frame::parse(&bytes, gso(GSO_UDP_L4, 14, 1000)).unwrap();
-        assert_eq!((within_a_tag.longest_segment(), within_a_tag.wire_frames()), (9000, 1));
-        let behind_it = Frame::parse(&bytes, gso(GSO_UDP_L4, 18, 1000)).unwrap();
-        assert_eq!((behind_it.longest_segment(), behind_it.wire_frames()), (1026, 9));
+    fn a_transport_header_begins_behind_the_tags() {
+        let untagged = packet(17, 8, 8_000);
+        let tagged = [&untagged[..12], &[0x81, 0x00, 0, 5], &untagged[12..]].concat();
+        let behind_it = Frame::parse(&tagged, gso(GSO_UDP_L4, 38, 1000)).unwrap();
+        assert_eq!((behind_it.longest_segment(), behind_it.wire_frames()), (1046, 8));
+        let short_of_it = Frame::parse(&tagged, gso(GSO_UDP_L4, 34, 1000));
+        assert_eq!(short_of_it.unwrap_err(), DropReason::BadOffload);
+    }
+
+    #[test]
+    fn refuses_an_offload_header_that_can_not_be_true() {
+        let bytes = packet(6, 20, 5_000);
+        assert!(Frame::parse(&bytes, gso(GSO_TCPV4, 34, 1448)).is_ok());
+        for lie in [gso(GSO_TCPV4, 34, 0), gso(GSO_TCPV6, 34, 1448), VnetHeader { hdr_len: 1, ..VnetHeader::default() }]
+        {
+            assert_eq!(Frame::parse(&bytes, lie).unwrap_err(), DropReason::BadOffload, "{lie:?}");
+        }
+    }
+
+    /// IPv4 with a transport header of this length.
+    fn packet(protocol: u8, transport: u8, payload: usize) -> Vec<u8> {
+        let mut bytes = vec![0; 34 + usize::from(transport) + payload];
+        bytes[..12].copy_from_slice(&MACS);
+        bytes[12..15].copy_from_slice(&[0x08, 0x00, 0x45]);
+        bytes[14 + 9] = protocol;
+        bytes[34 + 12] = transport << 2;
+        bytes
     }
 
     fn frame(after_macs: &[u8]) -> Vec<u8> {
@@ -328,6 +323,7 @@ mod tests {
     }
 
     fn gso(gso_type: u8, csum_start: u16, gso_size: u16) -> VnetHeader {
-        VnetHeader { flags: NEEDS_CSUM, gso_type, gso_size, csum_start, csum_offset: 16, ..VnetHeader::default() }
+        let csum_offset = if matches!(gso_type, GSO_UDP | GSO_UDP_L4) { 6 } else { 16 };
+        VnetHeader { flags: NEEDS_CSUM, gso_type, gso_size, csum_start, csum_offset, ..VnetHeader::default() }
     }
 }

@@ -52,6 +52,8 @@ pub enum DropReason {
     Oversized,
     /// A VLAN tag that is cut off.
     TruncatedTag,
+    /// The offload header that came with the frame can not be true of it.
+    BadOffload,
     /// The source is a group address, which no station has.
     MulticastSource,
     /// The source is 00:00:00:00:00:00.
@@ -83,10 +85,11 @@ pub enum DropReason {
 
 impl DropReason {
     /// All of them, in the order of the counters.
-    pub const ALL: [DropReason; 16] = [
+    pub const ALL: [DropReason; 17] = [
         DropReason::Runt,
         DropReason::Oversized,
         DropReason::TruncatedTag,
+        DropReason::BadOffload,
         DropReason::MulticastSource,
         DropReason::ZeroSource,
         DropReason::ReservedDestination,
@@ -115,6 +118,7 @@ impl DropReason {
             DropReason::Runt => "runt",
             DropReason::Oversized => "oversized",
             DropReason::TruncatedTag => "truncated_tag",
+            DropReason::BadOffload => "bad_offload",
             DropReason::MulticastSource => "multicast_source",
             DropReason::ZeroSource => "zero_source",
             DropReason::ReservedDestination => "reserved_destination",

@@ -1,13 +1,17 @@
 //! The offload header that a frame of a kernel's TAP brings along (virtio 1.2, 5.1.6), ten bytes.
 //!
 //! A switch changes no byte above the Ethernet header, so the header crosses with its frame verbatim; only a VLAN tag
-//! pushed or popped at egress shifts its offsets. Fields are in the machine's byte order, as `TUNSETIFF` with
+//! pushed or popped at egress shifts its offsets. Whether it can be true is asked at ingress ([`crate::offload::claim`]). Fields are in the machine's byte order, as `TUNSETIFF` with
 //! `IFF_VNET_HDR` gives them.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// `flags`: the transport checksum is only begun; finish it from `csum_start`, put it at `csum_start + csum_offset`.
 pub const NEEDS_CSUM: u8 = 1;
+/// `flags`: the transport checksum was looked at, and is right.
+pub const DATA_VALID: u8 = 2;
+/// `flags`: the other fields tell how many segments a device has made this frame of, and not of a checksum.
+pub const RSC_INFO: u8 = 4;
 /// `gso_type`: no segmentation.
 pub const GSO_NONE: u8 = 0;
 /// `gso_type`: TCP over IPv4.
@@ -43,6 +47,13 @@ impl VnetHeader {
     /// Length on the wire.
     pub const LEN: usize = 10;
 
+    /// Whether it says nothing: a plain frame with finished checksums. (What else is in it nobody reads then.)
+    #[inline]
+    #[must_use]
+    pub const fn is_plain(&self) -> bool {
+        self.flags == 0 && self.gso_type == GSO_NONE && self.hdr_len == 0
+    }
+
     /// Whether this is a super-frame, to be cut into segments before it meets a real wire.
     #[must_use]
     pub const fn is_gso(&self) -> bool {
@@ -62,7 +73,8 @@ impl VnetHeader {
             self.csum_start = self.csum_start.wrapping_add_signed(by);
         }
         if self.hdr_len != 0 {
-            self.hdr_len = self.hdr_len.wrapping_add_signed(by);
+            // (As a hint it may as well say less than there is.)
+            self.hdr_len = self.hdr_len.saturating_add_signed(by);
         }
         self
     }

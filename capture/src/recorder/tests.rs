@@ -8,7 +8,7 @@ use switch::link::{Link, Received};
 use switch::port::PortConfig;
 use switch::verdict::DropReason;
 use switch::vlan::{PortVlans, Retag, VlanId};
-use switch::vnet::{GSO_TCPV4, NEEDS_CSUM, VnetHeader};
+use switch::vnet::{NEEDS_CSUM, VnetHeader};
 
 use super::*;
 use crate::recording::{Entry, FrameIn};
@@ -21,7 +21,7 @@ const ALL: [u8; 6] = [0xff; 6];
 fn keeps_what_comes_as_it_comes() {
     let mut scene = Scene::new(Selection::default(), 4);
     scene.answer(1, &[Transmit::Queued, Transmit::Full]);
-    let vnet = VnetHeader { flags: NEEDS_CSUM, gso_type: GSO_TCPV4, gso_size: 9, ..VnetHeader::default() };
+    let vnet = VnetHeader { flags: NEEDS_CSUM, csum_start: 40, csum_offset: 6, ..VnetHeader::default() };
     scene.send(0, 7, &frame(ALL, A, 100), vnet);
     scene.send(2, 8, &frame(A, B, 60), VnetHeader::default());
     scene.send(2, 8, &[1; 5], VnetHeader::default());

@@ -73,6 +73,9 @@ fn ingress(told: &Told, reason: DropReason) -> Option<String> {
         DropReason::Runt | DropReason::TruncatedTag => {
             "is the frame whole? It begins with the destination's address".to_owned()
         }
+        DropReason::BadOffload => {
+            "the sender is to say where its frame's headers end, or nothing: with offload off (`ethtool -K`) it says nothing".to_owned()
+        }
         DropReason::Oversized
         | DropReason::ExceedsMtu
         | DropReason::NotSegmentable

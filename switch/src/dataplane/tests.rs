@@ -75,6 +75,20 @@ fn counts_a_frame_that_goes_nowhere() {
 }
 
 #[test]
+fn an_offload_header_that_can_not_be_true_is_counted_for_its_port_and_goes_no_further() {
+    let mut plane = plane(3);
+    let lie = VnetHeader { flags: 1, gso_type: 1, hdr_len: 0, gso_size: 0, csum_start: 34, csum_offset: 16 };
+    let told = plane.forward(PortId(0), &Arc::new(Buffer::holding(&frame(ALL, A), lie)), NOW);
+    plane.flush();
+    assert_eq!(told, Some(Verdict::Drop(DropReason::BadOffload)));
+    assert_eq!((sent(&plane, 1), sent(&plane, 2)), (0, 0));
+    let rx = counters(&plane, 0).rx.clone();
+    assert_eq!((rx.packets, rx.dropped, rx.bytes, rx.super_frames, rx.wire_frames), (1, 1, 60, 0, 1));
+    assert_eq!(rx.drops.of(DropReason::BadOffload), 1);
+    assert_eq!(plane.switch(BRIDGE).unwrap().fdb().len(), 0, "nor is anything learned of it");
+}
+
+#[test]
 fn finds_counters_that_do_not_add_up_also_those_of_ports_that_have_gone() {
     let mut plane = plane(2);
     arrive(&mut plane, 1, &[frame(ALL, B)]);

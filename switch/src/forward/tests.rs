@@ -237,12 +237,15 @@ fn a_tag_that_is_put_on_does_not_make_a_frame_too_long() {
 fn a_super_frame_must_fit_segment_by_segment() {
     let switch = hub(2);
     let mut bytes = long(frame(B, A), 60_000);
+    bytes[12..15].copy_from_slice(&[0x08, 0x00, 0x45]);
+    bytes[14 + 9] = 6;
     bytes[34 + 12] = 8 << 4;
     let gso = |gso_size| VnetHeader {
         flags: NEEDS_CSUM,
         gso_type: GSO_TCPV4,
         gso_size,
         csum_start: 34,
+        csum_offset: 16,
         ..VnetHeader::default()
     };
     let egress = |vnet| switch.egress(PortId(1), &Frame::parse(&bytes, vnet).unwrap(), VlanId::NONE);

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
 use switch::buffer::{Buffer, Pool};
+use switch::frame::Frame;
 use switch::link::plain::PlainTap;
 use switch::link::port::PortLink;
 use switch::link::retag::Retagged;
@@ -62,6 +63,7 @@ pub(super) fn carry(
     let mut seen = Vec::new();
     for _ in 0..100_000 {
         for frame in receive(from).0 {
+            Frame::parse(frame.frame(), frame.vnet()).unwrap_or_else(|why| panic!("{why}: {:?}", frame.vnet()));
             seen.push((frame.frame().len(), frame.vnet()));
             assert_eq!(pass(&frame, to, tagged), Transmit::Sent);
         }

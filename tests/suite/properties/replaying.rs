@@ -117,6 +117,15 @@ pub(super) fn a_switch_that_has_changed_is_seen_by_a_replay() -> Result<(), Fail
 /// What a recording is compared with: the file, how the data plane was left, and what it had counted.
 type Recorded = (Vec<u8>, Vec<BridgeStart>, Vec<BridgeStatistics>);
 
+/// Makes a frame one of TCP over IPv4; where the TCP header begins.
+fn tcp_in_ipv4(bytes: &mut [u8]) -> u16 {
+    let at = if bytes[12..14] == [0x81, 0x00] { 18 } else { 14 };
+    bytes[at - 2..at + 1].copy_from_slice(&[0x08, 0x00, 0x45]);
+    bytes[at + 6..at + 10].copy_from_slice(&[0, 0, 64, 6]);
+    bytes[at + 32] = 5 << 4;
+    at as u16 + 20
+}
+
 /// Carries out a plan, and records it from its `pause`th event on.
 fn recorded(plan: &Plan, pause: usize) -> Result<Recorded, TestCaseError> {
     let vlan_filtering = plan.vlan_filtering;
@@ -174,14 +183,18 @@ fn recorded(plan: &Plan, pause: usize) -> Result<Recorded, TestCaseError> {
                     3 => bytes.truncate(count % 17),
                     5 => {
                         bytes.resize(9000, 0x55);
+                        let start = tcp_in_ipv4(&mut bytes);
                         vnet = VnetHeader {
                             flags: NEEDS_CSUM,
                             gso_type: GSO_TCPV4,
                             gso_size: 700,
-                            csum_start: 34,
+                            csum_start: start,
+                            csum_offset: 16,
                             ..vnet
                         };
                     }
+                    // A lie.
+                    8 => vnet.gso_type = GSO_TCPV4,
                     _ => {}
                 }
                 // (One that has nothing has ended, by and by.)
