@@ -44,6 +44,13 @@ impl Tag {
     pub const fn priority_bits(self) -> u16 {
         self.tci & 0xf000
     }
+
+    /// The tag as it stands in a frame.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; Tag::LEN] {
+        let (tpid, tci) = (self.tpid.to_be_bytes(), self.tci.to_be_bytes());
+        [tpid[0], tpid[1], tci[0], tci[1]]
+    }
 }
 
 /// A frame that has a whole Ethernet header and whole tags, and an offload header that can be true.

@@ -7,19 +7,23 @@
 //! * The kernel takes the outer VLAN tag out of a frame and tells it beside the frame: it is put back, with its TPID.
 //! * An interface that is set down comes back; one that is deleted, or moved to another namespace, does not: `watch` tells
 //!   one from the other.
-//! * The queue of received frames is bounded by [`RECEIVE_BUFFER`]; what finds no room is counted ([`PacketPort::missed`]).
+//! * Received frames wait in a ring of slots that the kernel shares with us ([`SLOTS`], [`SLOT_LEN`]), so that short frames cost
+//!   no call. One that is too long for a slot, a super-frame above all, waits in the socket's queue ([`RECEIVE_BUFFER`]) and is
+//!   copied once, by a call, in its turn. What finds no room is counted ([`PacketPort::missed`]). Where the kernel has no
+//!   ring to give, all wait in the queue.
 //!
 //! What the kernel (Linux 6.18) answers to a transmission, found by trying: ENETDOWN, it is set down; ENXIO, it is gone;
 //! ENOBUFS, no room, no carrier, or a super-frame that the interface can not take; EMSGSIZE, longer than its MTU; EINVAL, a
 //! bad offload header, or one that an older kernel does not know.
 
 mod auxdata;
+mod slot;
 mod watch;
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 
 use linux_raw_sys::if_packet::{PACKET_MR_PROMISC, packet_mreq};
 use nix::errno::Errno;
@@ -30,23 +34,43 @@ use nix::sys::uio::writev;
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
 use self::auxdata::Auxdata;
+use self::slot::Content;
 use self::watch::{Presence, Watch};
 use crate::buffer::{Buffer, Pool};
 use crate::link::retag::Retagged;
+use crate::link::sys::ring::Ring;
 use crate::link::sys::{self, packet};
+use crate::link::tap::errno_of;
 use crate::link::{Link, Received, Transmit, finish};
 use crate::offload::segment::Segmenter;
 use crate::vlan::Retag;
 use crate::vnet::VnetHeader;
 
-/// How much memory frames that wait to be received may take, as the kernel counts it, in bytes: some hundred super-frames,
-/// or ten thousand small frames. (The kernel allows itself twice what it is told.)
+/// How much memory frames that wait in the socket's queue may take, as the kernel counts it, in bytes: some hundred
+/// super-frames, or ten thousand small frames where there is no ring. (The kernel allows itself twice what it is told.) Nothing
+/// of it is taken before a frame waits.
 pub const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// Length of a slot of the ring, in bytes: a frame of the ordinary MTU, and what the kernel tells of it.
+pub const SLOT_LEN: usize = 2 << 10;
+/// How many slots a ring has. Its memory is taken as long as the port is open.
+pub const SLOTS: usize = 128;
+
+/// How frames are received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// By a ring, and long frames by calls.
+    Ring,
+    /// Each by a call.
+    Calls,
+}
 
 /// A packet socket that is bound to one interface.
 #[derive(Debug)]
 pub struct PacketPort {
     socket: OwnedFd,
+    /// `None`: every frame waits in the socket's queue.
+    ring: Option<Ring>,
     name: String,
     watch: Watch,
     segmenter: Segmenter,
@@ -77,6 +101,14 @@ pub enum PacketError {
         /// Why.
         errno: Errno,
     },
+    /// The kernel gives no ring for received frames.
+    #[error("make a receive ring for interface `{name}`: {}", errno.desc())]
+    Ring {
+        /// The name.
+        name: String,
+        /// Why.
+        errno: Errno,
+    },
     /// An option of the socket can not be set, or it can not be bound.
     #[error("set up a packet socket on interface `{name}`: {}", errno.desc())]
     SetUp {
@@ -89,8 +121,22 @@ pub enum PacketError {
 
 impl PacketPort {
     /// Opens the interface of this name in the current network namespace. It may be down; it is not changed, but for its
-    /// being promiscuous as long as the socket is open.
+    /// being promiscuous as long as the socket is open. Frames are received by a ring, if the kernel gives one.
     pub fn open(interface: &str) -> Result<PacketPort, PacketError> {
+        match PacketPort::open_by(interface, Reading::Ring) {
+            Err(PacketError::Ring { errno, .. }) => {
+                static TOLD: Once = Once::new();
+                TOLD.call_once(|| {
+                    tracing::info!(interface, "no ring for received frames, each takes a call: {}", errno.desc());
+                });
+                PacketPort::open_by(interface, Reading::Calls)
+            }
+            opened => opened,
+        }
+    }
+
+    /// The same, with frames received as `reading` says and in no other way.
+    pub fn open_by(interface: &str, reading: Reading) -> Result<PacketPort, PacketError> {
         let name = interface.to_owned();
         let Ok(index) = if_nametoindex(interface) else { return Err(PacketError::NoInterface { name }) };
         // Without a protocol it receives nothing before it is bound.
@@ -99,19 +145,20 @@ impl PacketPort {
             Ok(socket) => socket,
             Err(errno) => return Err(PacketError::Open { name, errno }),
         };
-        let hatype = match set_up(&socket, index as libc::c_int) {
-            Ok(hatype) => hatype,
-            Err(Errno::ENODEV) => return Err(PacketError::NoInterface { name }),
-            Err(errno) => return Err(PacketError::SetUp { name, errno }),
+        let failed = |errno| match errno {
+            Errno::ENODEV => PacketError::NoInterface { name: name.clone() },
+            errno => PacketError::SetUp { name: name.clone(), errno },
         };
-        if hatype != libc::ARPHRD_ETHER {
+        set_up(&socket, index as libc::c_int).map_err(failed)?;
+        let ring = match reading {
+            Reading::Ring => Some(ring(&socket).map_err(|errno| PacketError::Ring { name: name.clone(), errno })?),
+            Reading::Calls => None,
+        };
+        if bind(&socket, index as libc::c_int).map_err(failed)? != libc::ARPHRD_ETHER {
             return Err(PacketError::NotEthernet { name });
         }
-        let watch = match Watch::new(socket.as_fd()) {
-            Ok(watch) => watch,
-            Err(errno) => return Err(PacketError::SetUp { name, errno }),
-        };
-        Ok(PacketPort { socket, name, watch, segmenter: Segmenter::new(), missed: AtomicU64::new(0) })
+        let watch = Watch::new(socket.as_fd()).map_err(failed)?;
+        Ok(PacketPort { socket, ring, name, watch, segmenter: Segmenter::new(), missed: AtomicU64::new(0) })
     }
 
     /// Another fd of the same socket. It does not keep the interface alive.
@@ -125,8 +172,14 @@ impl PacketPort {
         &self.name
     }
 
-    /// How many frames were lost before they could be read: the queue was full, or the kernel had no offload header for what
-    /// it is left to finish (a super-frame within a tunnel).
+    /// How frames are received.
+    #[must_use]
+    pub fn reading(&self) -> Reading {
+        if self.ring.is_some() { Reading::Ring } else { Reading::Calls }
+    }
+
+    /// How many frames were lost before they could be read: ring or queue were full, or the kernel had no offload header for
+    /// what it is left to finish (a super-frame within a tunnel).
     #[must_use]
     pub fn missed(&self) -> u64 {
         // It answers, and begins again at zero.
@@ -134,8 +187,22 @@ impl PacketPort {
         self.missed.fetch_add(since, Ordering::Relaxed) + since
     }
 
-    /// Reads one frame.
-    fn read(&self, buffer: &mut Buffer) -> nix::Result<()> {
+    /// Takes one frame.
+    #[inline]
+    fn read(&mut self, buffer: &mut Buffer) -> nix::Result<()> {
+        let Some(ring) = &mut self.ring else { return self.read_by_call(buffer) };
+        let Some(slot) = ring.filled() else { return Err(Errno::EAGAIN) };
+        let content = slot::take(slot, buffer);
+        ring.give_back();
+        match content {
+            Content::Frame => Ok(()),
+            Content::Elsewhere => self.read_elsewhere(buffer),
+            Content::CutOff => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Reads one frame by a call.
+    fn read_by_call(&self, buffer: &mut Buffer) -> nix::Result<()> {
         let room = buffer.room_with_header();
         let mut beside = Auxdata::new_zeroed();
         let mut pieces = [IoSliceMut::new(room)];
@@ -146,6 +213,27 @@ impl PacketPort {
             auxdata::put_back(buffer, tag);
         }
         Ok(())
+    }
+
+    /// Reads the frame that a slot had no room for: it waits, since the kernel puts it there before it says that the slot is
+    /// filled. What a call would tell instead is another matter, and comes first.
+    fn read_elsewhere(&mut self, buffer: &mut Buffer) -> nix::Result<()> {
+        loop {
+            match self.read_by_call(buffer) {
+                Err(Errno::EINTR) => {}
+                Err(Errno::ENETDOWN) => self.watch.went_down(),
+                // It is not there after all.
+                Err(Errno::EAGAIN) => return Err(Errno::EINVAL),
+                result => return result,
+            }
+        }
+    }
+
+    /// What a call would have told, had there been one: with a ring nobody makes one while nothing comes.
+    fn look_for_news(&mut self) {
+        if self.ring.is_some() && getsockopt(&self.socket, sockopt::SocketError) == Ok(Errno::ENETDOWN as i32) {
+            self.watch.went_down();
+        }
     }
 
     /// Writes one frame and the offload header before it.
@@ -207,22 +295,28 @@ impl PacketPort {
 
 impl Link for PacketPort {
     fn receive(&mut self, pool: &mut Pool, into: &mut Vec<Arc<Buffer>>, limit: usize) -> Received {
+        let mut nothing_came = true;
         for _ in 0..limit {
             let Some(mut shared) = pool.take() else { return Received::More };
             let buffer = Arc::get_mut(&mut shared).expect("a buffer from the pool is nobody else's");
             let read = self.read(buffer);
             if read.is_ok() {
+                nothing_came = false;
                 into.push(shared);
                 continue;
             }
             pool.give(shared);
             match read {
                 Ok(()) | Err(Errno::EINTR) => {}
-                // A frame that no offload header can tell of. It is gone.
+                // A frame that no offload header can tell of, or whose end found no room. It is gone.
                 Err(Errno::EINVAL) => drop(self.missed.fetch_add(1, Ordering::Relaxed)),
                 // Told once. What arrived before may still wait.
                 Err(Errno::ENETDOWN) => self.watch.went_down(),
                 Err(Errno::EAGAIN) => {
+                    // It was no frame that woke us.
+                    if nothing_came {
+                        self.look_for_news();
+                    }
                     return match self.watch.presence(self.socket.as_fd()) {
                         Presence::There => Received::WouldBlock,
                         Presence::Gone => Received::Down,
@@ -263,8 +357,8 @@ impl AsFd for PacketPort {
     }
 }
 
-/// Makes a socket what this module says, and binds it. Returns what kind of hardware the interface is.
-fn set_up(socket: &OwnedFd, index: libc::c_int) -> nix::Result<u16> {
+/// Makes a socket what this module says, as far as it can be before it is bound.
+fn set_up(socket: &OwnedFd, index: libc::c_int) -> nix::Result<()> {
     setsockopt(socket, packet::VnetHdr, &true)?;
     setsockopt(socket, packet::Auxdata, &true)?;
     setsockopt(socket, packet::IgnoreOutgoing, &true)?;
@@ -274,7 +368,17 @@ fn set_up(socket: &OwnedFd, index: libc::c_int) -> nix::Result<u16> {
         .or_else(|_| setsockopt(socket, sockopt::RcvBuf, &RECEIVE_BUFFER))?;
     let promiscuous =
         packet_mreq { mr_ifindex: index, mr_type: PACKET_MR_PROMISC as u16, mr_alen: 0, mr_address: [0; 8] };
-    setsockopt(socket, packet::AddMembership, &promiscuous)?;
+    setsockopt(socket, packet::AddMembership, &promiscuous)
+}
+
+/// Gives a socket a ring; what is too long for its slots is kept as well, in the queue.
+fn ring(socket: &OwnedFd) -> nix::Result<Ring> {
+    setsockopt(socket, packet::CopyThreshold, &1)?;
+    Ring::new(socket, SLOT_LEN, SLOTS).map_err(|error| errno_of(&error))
+}
+
+/// Binds a socket: from now on it receives. Returns what kind of hardware the interface is.
+fn bind(socket: &OwnedFd, index: libc::c_int) -> nix::Result<u16> {
     sys::bind_packet(socket.as_fd(), index)?;
     sys::packet_name(socket.as_fd()).map(|name| name.sll_hatype)
 }

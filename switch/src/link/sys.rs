@@ -1,9 +1,11 @@
 //! The ioctls of tun devices and the calls of packet sockets that no safe crate has, the one fd that a crate gives away
-//! raw, and the memory that counters share with a file.
+//! raw, the memory that counters share with a file, and, in [`ring`], that which a packet socket shares with the kernel.
 //!
-//! The only module of the crate with unsafe code. Each function here is safe for any fd: on one of another kind the kernel
+//! The only module of the crate with unsafe code, with [`ring`] below it. Each function here is safe for any fd: on one of another kind the kernel
 //! answers ENOTTY, EBADFD, ENOTSOCK or ENOPROTOOPT.
 #![allow(unsafe_code)]
+
+pub(super) mod ring;
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
@@ -98,6 +100,9 @@ pub(super) mod packet {
     const IGNORE_OUTGOING: libc::c_int = if_packet::PACKET_IGNORE_OUTGOING as libc::c_int;
     const ADD_MEMBERSHIP: libc::c_int = if_packet::PACKET_ADD_MEMBERSHIP as libc::c_int;
     const STATISTICS: libc::c_int = if_packet::PACKET_STATISTICS as libc::c_int;
+    const VERSION: libc::c_int = if_packet::PACKET_VERSION as libc::c_int;
+    const RX_RING: libc::c_int = if_packet::PACKET_RX_RING as libc::c_int;
+    const COPY_THRESH: libc::c_int = if_packet::PACKET_COPY_THRESH as libc::c_int;
 
     // SAFETY (of all of them): the macros hand the kernel a pointer to a value of the type named here, and its size. That is
     // the type which packet(7) and the kernel's headers have for the option, and any bytes are a valid `tpacket_stats`.
@@ -107,6 +112,9 @@ pub(super) mod packet {
     sockopt_impl!(IgnoreOutgoing, SetOnly, libc::SOL_PACKET, IGNORE_OUTGOING, bool);
     sockopt_impl!(AddMembership, SetOnly, libc::SOL_PACKET, ADD_MEMBERSHIP, if_packet::packet_mreq);
     sockopt_impl!(Statistics, GetOnly, libc::SOL_PACKET, STATISTICS, if_packet::tpacket_stats);
+    sockopt_impl!(Version, SetOnly, libc::SOL_PACKET, VERSION, libc::c_int);
+    sockopt_impl!(RxRing, SetOnly, libc::SOL_PACKET, RX_RING, if_packet::tpacket_req);
+    sockopt_impl!(CopyThreshold, SetOnly, libc::SOL_PACKET, COPY_THRESH, libc::c_int);
 }
 
 /// bind(2) of a packet socket to the interface with this index, for frames of every EtherType. (nix has no way to make the

@@ -7,12 +7,15 @@
 extern crate pontoon_switch as switch;
 
 mod crossing;
+mod interfaces;
 mod offload_headers;
 mod oracle;
 mod packets;
+mod ring;
 mod scene;
 mod sys;
 mod taps;
+mod veth;
 
 use std::process::ExitCode;
 
@@ -20,7 +23,8 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let tests = [crossing::ALL, offload_headers::ALL, oracle::ALL, packets::ALL, taps::ALL].concat();
+    let tests = [crossing::ALL, interfaces::ALL, offload_headers::ALL, oracle::ALL, packets::ALL, ring::ALL, taps::ALL]
+        .concat();
     let can_run = scene::can_run();
     let is_required = std::env::var("PONTOON_REQUIRE_LINUX").is_ok_and(|value| value == "1");
     let is_skipped = can_run.is_err() && !is_required;

@@ -26,6 +26,9 @@ pub(super) struct Auxdata {
     padding: [u8; PADDING],
 }
 
+/// What stands before the outer tag of a frame.
+pub(super) const ADDRESSES: usize = 12;
+
 const CONTENT: usize = size_of::<usize>() + 7 * size_of::<u32>();
 /// What lacks to whole words.
 const PADDING: usize = CONTENT.next_multiple_of(size_of::<usize>()) - CONTENT;
@@ -34,18 +37,23 @@ impl Auxdata {
     /// The tag that the kernel took out of the frame.
     pub(super) fn tag(&self) -> Option<Tag> {
         let is_ours = self.level == libc::SOL_PACKET as u32 && self.kind == PACKET_AUXDATA;
-        if !is_ours || self.status & TP_STATUS_VLAN_VALID == 0 {
-            return None;
-        }
-        let tpid = if self.status & TP_STATUS_VLAN_TPID_VALID == 0 { Tag::CUSTOMER } else { self.tpid };
-        Some(Tag { tpid, tci: self.tci })
+        if is_ours { tag(self.status, self.tpid, self.tci) } else { None }
     }
+}
+
+/// The tag that the kernel took out of a frame, by what it tells beside it, here or in a slot of the ring.
+pub(super) fn tag(status: u32, tpid: u16, tci: u16) -> Option<Tag> {
+    if status & TP_STATUS_VLAN_VALID == 0 {
+        return None;
+    }
+    // (Linux before 3.14 did not tell the TPID.)
+    let tpid = if status & TP_STATUS_VLAN_TPID_VALID == 0 { Tag::CUSTOMER } else { tpid };
+    Some(Tag { tpid, tci })
 }
 
 /// Puts a tag into the frame again, behind the addresses. Where there is no room for it, the frame fills its buffer, as one
 /// that did not fit.
 pub(super) fn put_back(buffer: &mut Buffer, tag: Tag) {
-    const ADDRESSES: usize = 12;
     let len = buffer.frame().len();
     let vnet = buffer.vnet().shifted(Tag::LEN as i16);
     let room = buffer.room();
@@ -54,8 +62,7 @@ pub(super) fn put_back(buffer: &mut Buffer, tag: Tag) {
         return buffer.set_len(all);
     };
     longer.copy_within(ADDRESSES..len, ADDRESSES + Tag::LEN);
-    longer[ADDRESSES..ADDRESSES + 2].copy_from_slice(&tag.tpid.to_be_bytes());
-    longer[ADDRESSES + 2..ADDRESSES + 4].copy_from_slice(&tag.tci.to_be_bytes());
+    longer[ADDRESSES..ADDRESSES + Tag::LEN].copy_from_slice(&tag.to_bytes());
     buffer.set_len(len + Tag::LEN);
     buffer.set_vnet(vnet);
 }
