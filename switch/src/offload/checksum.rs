@@ -34,8 +34,8 @@ impl Sum {
         u16::from_be_bytes((!folded).to_ne_bytes())
     }
 
-    /// The checksum for TCP or UDP, where 0 is written as 0xFFFF, the other zero of ones' complement: UDP takes 0 for
-    /// "there is none" (RFC 768).
+    /// The checksum for a protocol that takes 0 for "there is none", as UDP does (RFC 768), or for whichever it is: 0 is written
+    /// as 0xFFFF, the other zero of ones' complement.
     #[must_use]
     pub fn finish_transport(self) -> u16 {
         match self.finish() {

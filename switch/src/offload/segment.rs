@@ -2,8 +2,8 @@
 //!
 //! * TCP over IPv4 and IPv6 (TSO), UDP over both (USO), behind at most two VLAN tags; anything else is an error.
 //! * A segment is a header, made anew in a scratch buffer, and a piece of the payload, which is not copied.
-//! * As the kernel does it: IPv4 identification counts up, FIN and PSH stay with the last segment, CWR with the first
-//!   (RFC 3168, 6.1.2), and checksums are made from nothing, whatever the super-frame's said.
+//! * As the kernel does it, byte for byte: IPv4 identification counts up, FIN and PSH stay with the last segment, CWR with
+//!   the first (RFC 3168, 6.1.2). Checksums are made from nothing, whatever the super-frame's said.
 //! * Offload headers come from a container and may lie: the headers are parsed, and a header that disagrees is an error.
 //! * One super-frame gives at most [`MAX_SEGMENTS`].
 //!
@@ -219,7 +219,12 @@ impl Cut {
             .word(len as u16)
             .bytes(&header[transport_start..])
             .bytes(payload);
-        put_u16(header, field, sum.finish_transport());
+        // Zero is a checksum like any other to TCP, and the kernel writes it in a segment; to UDP it would mean that there is none.
+        let sum = match transport {
+            Transport::Tcp => sum.finish(),
+            Transport::Udp => sum.finish_transport(),
+        };
+        put_u16(header, field, sum);
     }
 }
 

@@ -13,6 +13,7 @@ mod oracle;
 mod packets;
 mod ring;
 mod scene;
+mod segments;
 mod sys;
 mod taps;
 mod veth;
@@ -23,8 +24,17 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let tests = [crossing::ALL, interfaces::ALL, offload_headers::ALL, oracle::ALL, packets::ALL, ring::ALL, taps::ALL]
-        .concat();
+    let tests = [
+        crossing::ALL,
+        interfaces::ALL,
+        offload_headers::ALL,
+        oracle::ALL,
+        packets::ALL,
+        ring::ALL,
+        segments::ALL,
+        taps::ALL,
+    ]
+    .concat();
     let can_run = scene::can_run();
     let is_required = std::env::var("PONTOON_REQUIRE_LINUX").is_ok_and(|value| value == "1");
     let is_skipped = can_run.is_err() && !is_required;

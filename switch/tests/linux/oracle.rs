@@ -104,7 +104,7 @@ fn in_scenes(scenes: &'static [Scene]) {
     in_namespace(|| {
         let mut number = 0;
         let kernels: Vec<_> = scenes.iter().map(|scene| RefCell::new(ByVlan::new(&mut number, *scene))).collect();
-        holds(&Plan::any(scenes.len()), |plan| {
+        holds(PLANS, &Plan::any(scenes.len()), |plan| {
             let (scene, mut kernel) = (scenes[plan.scene], kernels[plan.scene].borrow_mut());
             let mut ours = Ours::new(scene);
             kernel.reset();
@@ -157,10 +157,10 @@ fn agrees(step: &Step, scene: Scene, ours: &mut Ours, kernel: &mut impl Bridge) 
     Ok(())
 }
 
-/// Whether something holds for so many plans.
-fn holds<S: Strategy>(strategy: &S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
+/// Whether something holds for so many plans, or as many as `PROPTEST_CASES` says.
+pub(super) fn holds<S: Strategy>(plans: u32, strategy: &S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
     let Config { cases, rng_seed, .. } = Config::default();
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { cases } else { PLANS };
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { cases } else { plans };
     let seed = match rng_seed {
         RngSeed::Fixed(seed) => seed,
         RngSeed::Random => u64::from_ne_bytes(*b"oracle!!") ^ u64::from(std::process::id()),
