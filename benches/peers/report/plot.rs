@@ -20,6 +20,13 @@ const WRAP: usize = 150;
 /// A bar that is longer than this many times the base ends here; its number says the rest.
 const LONGEST: f64 = 4.0;
 
+/// Words have a white rim, so that they can be read across the line of the base.
+const STYLE: &str = "\
+text { font: 12px sans-serif; fill: #222; paint-order: stroke; stroke: white; stroke-width: 3px } \
+.title { font-weight: bold } .small { font-size: 11px; fill: #555 } \
+.ours, .theirs { fill-opacity: 0.8 } .ours { fill: #1f77b4 } .theirs { fill: #b9bec4 } \
+.range { stroke: #222 } .one { stroke: #888; stroke-dasharray: 3 3 }";
+
 /// The whole picture.
 pub fn svg(report: &Report) -> String {
     let (mut body, mut top) = (String::new(), 52.0);
@@ -40,9 +47,7 @@ pub fn svg(report: &Report) -> String {
     }
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\">\n\
-         <style>text {{ font: 12px sans-serif; fill: #222 }} .title {{ font-weight: bold }} .small {{ font-size: 11px; fill: #555 }} \
-         .ours {{ fill: #1f77b4 }} .theirs {{ fill: #b9bec4 }} .range {{ stroke: #222; stroke-width: 1 }} \
-         .one {{ stroke: #888; stroke-dasharray: 3 3 }}</style>\n\
+         <style>{STYLE}</style>\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
          <text class=\"title\" x=\"{MARGIN}\" y=\"22\">{}</text>\n<text class=\"small\" x=\"{MARGIN}\" y=\"38\">{}</text>\n{body}</svg>\n",
         escaped(&title),
@@ -56,23 +61,25 @@ fn panel(body: &mut String, row: &Row, left: f64, top: f64, width: f64) {
     let longest = row.results.iter().filter_map(|cell| cell.ratio).fold(1.0, f64::max).min(LONGEST);
     let scale = (width - LABELS - NUMBERS) / longest;
     let (zero, first) = (left + LABELS, top + 20.0);
-    for (index, cell) in row.results.iter().enumerate() {
-        bar(body, cell, left, zero, first + STEP * index as f64, scale);
-    }
+    // Behind the bars, which let it shine through.
     let (one, bottom) = (zero + scale, first + STEP * row.results.len() as f64);
     let _ = writeln!(body, "<line class=\"one\" x1=\"{one:.1}\" y1=\"{first}\" x2=\"{one:.1}\" y2=\"{bottom}\"/>");
+    for (index, cell) in row.results.iter().enumerate() {
+        // (Where there are ratios the base is the first.)
+        bar(body, cell, row.results[0].spread.median, left, zero, first + STEP * index as f64, scale);
+    }
 }
 
-fn bar(body: &mut String, cell: &Cell, left: f64, zero: f64, top: f64, scale: f64) {
+fn bar(body: &mut String, cell: &Cell, base: f64, left: f64, zero: f64, top: f64, scale: f64) {
     let text = top + BAR - 2.0;
     let _ = writeln!(body, "<text x=\"{left}\" y=\"{text}\">{}</text>", escaped(cell.label));
     let Some(ratio) = cell.ratio else { return };
     let class = if cell.peer.is_pontoon() { "ours" } else { "theirs" };
     let length = ratio.min(LONGEST) * scale;
     let _ = writeln!(body, "<rect class=\"{class}\" x=\"{zero}\" y=\"{top}\" width=\"{length:.1}\" height=\"{BAR}\"/>");
-    // What the base itself was in each round is its range; a ratio's range is that of its own values to the base's median.
-    let ratio_of = |value: f64| zero + (value / cell.spread.median * ratio).min(LONGEST) * scale;
-    let (low, high, middle) = (ratio_of(cell.spread.low), ratio_of(cell.spread.high), top + BAR / 2.0);
+    // A ratio's range is that of its own values, to the base's median.
+    let at = |value: f64| zero + (value / base).min(LONGEST) * scale;
+    let (low, high, middle) = (at(cell.spread.low), at(cell.spread.high), top + BAR / 2.0);
     let _ = writeln!(body, "<line class=\"range\" x1=\"{low:.1}\" y1=\"{middle}\" x2=\"{high:.1}\" y2=\"{middle}\"/>");
     let _ = writeln!(
         body,

@@ -52,21 +52,30 @@ impl Pontoon {
     }
 
     fn up(peer: Peer, options: &[&str]) -> Result<Self, String> {
-        let engine: &[&str] = match peer {
-            Peer::PontoonEpoll => &["--io", "epoll"],
-            Peer::PontoonUring => &["--io", "uring"],
-            _ => &[],
-        };
         let dir = (0..).map(|number| PathBuf::from(cage::DIR).join(format!("{}-{number}", peer.key())));
         let dir = dir.into_iter().find(|dir| !dir.exists()).expect("numbers do not end");
         std::fs::create_dir(&dir).map_err(|why| format!("make {}: {why}", dir.display()))?;
         let host = Keeper::of_host()?;
         let pontoon = Pontoon { dir, containers: Vec::new(), outside: None, capture: None, host };
-        if !engine.is_empty() && !String::from_utf8_lossy(&pontoon.command(&["up", "--help"])?).contains("--io ") {
-            return Err("this Pontoon has no `up --io`".to_owned());
-        }
-        pontoon.command(&[&["up", "--detach", "--bip", GATEWAY], engine, options].concat())?;
+        let engine = pontoon.engine(peer)?;
+        pontoon.command(&[["up", "--detach", "--bip", GATEWAY].as_slice(), engine.as_slice(), options].concat())?;
         Ok(pontoon)
+    }
+
+    /// The options with which it runs as `peer`.
+    fn engine(&self, peer: Peer) -> Result<Vec<&'static str>, String> {
+        let name = match peer {
+            Peer::PontoonEpoll => "epoll",
+            Peer::PontoonUring => "uring",
+            _ => return Ok(Vec::new()),
+        };
+        let has_a_choice = String::from_utf8_lossy(&self.command(&["up", "--help"])?).contains("--io ");
+        match (has_a_choice, peer) {
+            (true, _) => Ok(vec!["--io", name]),
+            // Where there is no choice it is epoll.
+            (false, Peer::PontoonEpoll) => Ok(Vec::new()),
+            (false, _) => Err("this Pontoon has no `up --io`".to_owned()),
+        }
     }
 
     fn populate(mut self) -> Result<Self, String> {
