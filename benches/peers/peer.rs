@@ -17,6 +17,8 @@ pub enum Peer {
     PontoonEpoll,
     /// Pontoon with `--io uring`
     PontoonUring,
+    /// Pontoon with veth pairs in place of TAPs (`-o endpoint=veth`)
+    PontoonVeth,
     /// vde_switch (Debian's package vde2), on TAPs
     Vde,
     /// Open vSwitch's userspace datapath (Debian's package openvswitch-switch), on TAPs
@@ -44,6 +46,7 @@ impl Peer {
             Peer::Pontoon => "pontoon",
             Peer::PontoonEpoll => "pontoon-epoll",
             Peer::PontoonUring => "pontoon-uring",
+            Peer::PontoonVeth => "pontoon-veth",
             Peer::Vde => "vde",
             Peer::Ovs => "ovs",
             Peer::Capturing => "capturing",
@@ -59,6 +62,7 @@ impl Peer {
             Peer::Pontoon => "Pontoon",
             Peer::PontoonEpoll => "Pontoon, epoll",
             Peer::PontoonUring => "Pontoon, io_uring",
+            Peer::PontoonVeth => "Pontoon, veth",
             Peer::Vde => "vde_switch",
             Peer::Ovs => "Open vSwitch",
             Peer::Capturing => "capturing",
@@ -70,7 +74,12 @@ impl Peer {
     pub fn is_pontoon(self) -> bool {
         match self {
             Peer::Kernel | Peer::Docker0 | Peer::Vde | Peer::Ovs => false,
-            Peer::Pontoon | Peer::PontoonEpoll | Peer::PontoonUring | Peer::Capturing | Peer::Recording => true,
+            Peer::Pontoon
+            | Peer::PontoonEpoll
+            | Peer::PontoonUring
+            | Peer::PontoonVeth
+            | Peer::Capturing
+            | Peer::Recording => true,
         }
     }
 }

@@ -52,7 +52,9 @@ pub fn start(peer: Peer) -> Result<Box<dyn System>, String> {
         Peer::Ovs => Box::new(ovs::OpenVSwitch::new()?),
         Peer::Capturing => Box::new(Pontoon::capturing()?),
         Peer::Recording => Box::new(Pontoon::recording()?),
-        Peer::Pontoon | Peer::PontoonEpoll | Peer::PontoonUring => Box::new(Pontoon::with_outside(peer)?),
+        Peer::Pontoon | Peer::PontoonEpoll | Peer::PontoonUring | Peer::PontoonVeth => {
+            Box::new(Pontoon::with_outside(peer)?)
+        }
     };
     let reach = |from: usize, to: End| {
         let failed = |why| format!("container {from} does not reach {}: {why}", to.address);

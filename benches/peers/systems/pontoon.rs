@@ -9,9 +9,14 @@ use super::{CONTAINERS, End, GATEWAY, Outside, System};
 use crate::cage;
 use crate::peer::Peer;
 
+/// A network of veth pairs; the default one has TAPs. (It has addresses of its own, as no two networks share theirs.)
+const VETH_NETWORK: &str = "veths";
+
 /// A daemon on a host of its own, and what it has.
 pub struct Pontoon {
     dir: PathBuf,
+    /// Which its containers are on.
+    network: &'static str,
     containers: Vec<End>,
     outside: Option<Outside>,
     /// Who watches it meanwhile.
@@ -56,9 +61,13 @@ impl Pontoon {
         let dir = dir.into_iter().find(|dir| !dir.exists()).expect("numbers do not end");
         std::fs::create_dir(&dir).map_err(|why| format!("make {}: {why}", dir.display()))?;
         let host = Keeper::of_host()?;
-        let pontoon = Pontoon { dir, containers: Vec::new(), outside: None, capture: None, host };
+        let network = if peer == Peer::PontoonVeth { VETH_NETWORK } else { "bridge" };
+        let pontoon = Pontoon { dir, network, containers: Vec::new(), outside: None, capture: None, host };
         let engine = pontoon.engine(peer)?;
         pontoon.command(&[["up", "--detach", "--bip", GATEWAY].as_slice(), engine.as_slice(), options].concat())?;
+        if network == VETH_NETWORK {
+            pontoon.command(&["network", "create", "-o", "endpoint=veth", network])?;
+        }
         Ok(pontoon)
     }
 
@@ -81,10 +90,11 @@ impl Pontoon {
     fn populate(mut self) -> Result<Self, String> {
         for number in 0..CONTAINERS {
             let name = format!("c{number}");
-            self.command(&["run", "-d", "--name", &name, "--", "sleep", "infinity"])?;
+            self.command(&["run", "-d", "--network", self.network, "--name", &name, "--", "sleep", "infinity"])?;
             let inspected = self.command(&["inspect", &name])?;
-            self.containers
-                .push(end(&inspected).ok_or_else(|| format!("pontoon inspect {name}: no pid or no address"))?);
+            self.containers.push(
+                end(&inspected, self.network).ok_or_else(|| format!("pontoon inspect {name}: no pid or no address"))?,
+            );
         }
         Ok(self)
     }
@@ -108,10 +118,10 @@ impl Pontoon {
 }
 
 /// Who a container is, by what `inspect` says.
-fn end(inspected: &[u8]) -> Option<End> {
+fn end(inspected: &[u8], network: &str) -> Option<End> {
     let views: serde_json::Value = serde_json::from_slice(inspected).ok()?;
     let pid = u32::try_from(views[0]["pid"].as_u64()?).ok()?;
-    let address = views[0]["networks"]["bridge"]["ip"].as_str()?.split('/').next()?.parse().ok()?;
+    let address = views[0]["networks"][network]["ip"].as_str()?.split('/').next()?.parse().ok()?;
     Some(End { pid, address })
 }
 
