@@ -234,6 +234,31 @@ fn bytes_are_counted_as_they_leave() {
 }
 
 #[test]
+fn a_flood_gives_every_link_the_one_buffer_that_the_frame_came_in() {
+    let mut plane: Dataplane<Fake> = Dataplane::new(Settings { batch: 4, buffers: 4 });
+    let config = Config { vlan_filtering: true, ..Config::default() };
+    plane.control(Control::AddBridge { bridge: BRIDGE, name: "vlans".to_owned(), config }, NOW).unwrap();
+    // Also to those that change its tag.
+    for port in 0..100 {
+        let vlans = match port % 2 {
+            0 => PortVlans::default(),
+            _ => PortVlans::Trunk { native: None, tagged: vec![VlanId::DEFAULT] },
+        };
+        plug(&mut plane, port, PortConfig { vlans, ..PortConfig::default() });
+    }
+    for _ in 0..10 {
+        arrive(&mut plane, 0, &vec![frame(ALL, A); 4]);
+        plane.service(PortId(0), NOW);
+    }
+    let first = plane.link(PortId(1)).unwrap().sent_from.clone();
+    assert_eq!(first.len(), 40);
+    for port in 2..100 {
+        assert_eq!(plane.link(PortId(port)).unwrap().sent_from, first, "port {port}");
+    }
+    assert_eq!(plane.link(PortId(0)).unwrap().new_buffers, 4, "and they are used again");
+}
+
+#[test]
 fn bridges_do_not_mix() {
     let mut plane = plane(2);
     let other = BridgeId(7);
@@ -360,6 +385,8 @@ struct Fake {
     arriving: VecDeque<Vec<u8>>,
     is_down: bool,
     sent: Vec<(Vec<u8>, Retag)>,
+    /// Where in memory those frames were.
+    sent_from: Vec<usize>,
     /// Answers to the next frames; `Sent` when there are none left.
     answers: VecDeque<Transmit>,
     /// Results for the next flush.
@@ -391,6 +418,7 @@ impl Link for Fake {
         let answer = self.answers.pop_front().unwrap_or(Transmit::Sent);
         if answer == Transmit::Sent {
             self.sent.push((frame.frame().to_vec(), retag));
+            self.sent_from.push(frame.frame().as_ptr().addr());
         }
         answer
     }

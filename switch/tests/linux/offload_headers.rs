@@ -2,12 +2,13 @@
 //! says of its frames is believed, and what a liar's own kernel lets out harms no neighbour.
 
 use std::io::{IoSlice, Read as _, Write as _};
-use std::net::{SocketAddrV4, TcpListener, TcpStream};
+use std::net::{SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
 use nix::sys::uio::writev;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -27,13 +28,14 @@ use switch::vlan::Retag;
 use switch::vnet::{GSO_ECN, GSO_TCPV4, GSO_TCPV6, GSO_UDP, GSO_UDP_L4, NEEDS_CSUM, VnetHeader};
 use zerocopy::IntoBytes as _;
 
-use super::scene::{Kind, carry, in_namespace, ip, namespaced, receive, up};
+use super::scene::{Kind, carry, in_namespace, ip, namespaced, receive, up, waited_for};
 
 crate::trials![
     whatever_the_kernel_refuses_of_a_tap_was_refused_before,
     whatever_the_kernel_refuses_of_a_packet_socket_was_refused_before,
     what_a_real_stack_says_of_its_frames_is_believed,
     what_a_liar_writes_into_a_packet_socket_harms_no_neighbour,
+    a_super_frame_is_judged_by_its_segments_where_the_mtu_is_smaller,
 ];
 
 /// How many frames there are, if `PROPTEST_CASES` says nothing else.
@@ -288,6 +290,41 @@ fn what_a_liar_writes_into_a_packet_socket_harms_no_neighbour() {
             let drops: Vec<_> = port.counters.tx.drops.iter().collect();
             assert_eq!(drops, [], "{}: what was believed was taken", port.port.0);
         }
+    });
+}
+
+/// A container with jumbo frames sends datagrams of 4,000 and of 1,000 bytes, each five to a super-frame.
+fn a_super_frame_is_judged_by_its_segments_where_the_mtu_is_smaller() {
+    in_namespace(|| {
+        let jumbo = namespaced("10.77.0.1", Kind::Tap);
+        let socket = jumbo.run(|| {
+            ip("link set t0 mtu 9000");
+            ip("neighbour add 10.77.0.2 lladdr 02:00:00:00:00:02 dev t0");
+            UdpSocket::bind("10.77.0.1:0").unwrap()
+        });
+        let mut plane = Dataplane::new(Settings::default());
+        let bridge = BridgeId(0);
+        let add = Control::AddBridge { bridge, name: "net".to_owned(), config: forward::Config::default() };
+        plane.control(add, Instant::ZERO).unwrap();
+        let plain = namespaced("10.77.0.2", Kind::Tap);
+        for (port, mtu, link) in [(0, 9_000, jumbo.link), (1, 1_500, plain.link)] {
+            let config = PortConfig { mtu, ..PortConfig::default() };
+            plane.control(Control::Plug { bridge, port: PortId(port), config, link }, Instant::ZERO).unwrap();
+        }
+        for size in [4_000, 1_000] {
+            setsockopt(&socket, UdpGsoSegment, &size).unwrap();
+            socket.send_to(&vec![7; 5 * size as usize], "10.77.0.2:7").unwrap();
+        }
+        waited_for(|| {
+            plane.service(PortId(0), Instant::ZERO);
+            (plane.statistics()[0].ports[0].counters.rx.super_frames == 2).then_some(())
+        });
+        let ports = &plane.statistics()[0].ports;
+        assert_eq!(ports[0].counters.rx.drops.total(), 0);
+        let tx = &ports[1].counters.tx;
+        let drops: Vec<_> = tx.drops.iter().collect();
+        assert_eq!(drops, [(DropReason::ExceedsMtu, 1)]);
+        assert_eq!((tx.super_frames, tx.wire_frames - tx.packets), (1, 4), "{tx:?}");
     });
 }
 
