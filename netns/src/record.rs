@@ -158,5 +158,14 @@ impl Record {
     }
 }
 
+/// The container whose port is called so, `web` of `web.eth0`; `None` if no container's is. (An interface of the host can be no
+/// port under such a name.)
+#[must_use]
+pub fn container_of(port: &str) -> Option<&str> {
+    let (container, number) = port.rsplit_once(".eth")?;
+    let is_number = !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit());
+    (is_number && container.parse::<Name>().is_ok()).then_some(container)
+}
+
 /// How many networks a container may be on: their descriptors go in one message.
 pub const MAX_ENDPOINTS: usize = 15;

@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 
 use capture::filter::{Filter, is_word};
 use control::{Bridge, CaptureOrder, Captured, Capturing, Request};
+use netns::record::container_of;
 use nix::libc::{SIGHUP, SIGINT, SIGTERM};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -150,7 +151,7 @@ fn ports_of(bridges: &[Bridge], word: &str) -> Vec<String> {
         return vec![word.to_owned()];
     }
     let ports = bridges.iter().flat_map(|bridge| &bridge.interfaces);
-    let is_of = |port: &&String| port.rsplit_once('.').is_some_and(|(container, _)| container == word);
+    let is_of = |port: &&String| container_of(port) == Some(word);
     if is_word(word) { Vec::new() } else { ports.filter(is_of).cloned().collect() }
 }
 

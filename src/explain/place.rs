@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use control::{Bridge, Shown};
+use netns::record::container_of;
 use switch::frame::Tag;
 use switch::mac::MacAddr;
 
@@ -19,7 +20,7 @@ pub fn port(bridges: &[Bridge], wanted: &str) -> Result<String, Failure> {
     if bridge_of(bridges, wanted).is_some() {
         return Ok(wanted.to_owned());
     }
-    let is_of = |port: &&String| port.rsplit_once('.').is_some_and(|(container, _)| container == wanted);
+    let is_of = |port: &&String| container_of(port) == Some(wanted);
     let of_container: Vec<&String> = bridges.iter().flat_map(|bridge| &bridge.interfaces).filter(is_of).collect();
     match of_container[..] {
         [only] => Ok(only.clone()),
@@ -126,7 +127,7 @@ fn nearest<'a>(bridges: &'a [Bridge], wanted: &str) -> Option<&'a str> {
     let names = bridges.iter().flat_map(|bridge| bridge.interfaces.iter().chain([&bridge.name]));
     // A container's port is also meant by the container's name.
     let distance = |name: &str| {
-        let container = name.rsplit_once('.').map_or(name, |(container, _)| container);
+        let container = container_of(name).unwrap_or(name);
         strsim::damerau_levenshtein(name, wanted).min(strsim::damerau_levenshtein(container, wanted))
     };
     let near = names.map(|name| (distance(name), name.as_str())).min()?;

@@ -1,5 +1,6 @@
 //! Which networks and ports are shown, and in which order.
 
+use netns::record::container_of;
 use switch::dataplane::PortStatistics;
 
 use super::Bridge;
@@ -71,12 +72,7 @@ fn names_bridge(pattern: &str, bridge: &Bridge) -> bool {
 
 /// A port is named by its own name, or by that of its container.
 fn names_port(pattern: &str, port: &PortStatistics) -> bool {
-    matches(pattern, &port.name) || container(&port.name).is_some_and(|container| matches(pattern, container))
-}
-
-/// `web` of `web.eth0`. (A container's name may have dots, an interface's of ours has none.)
-fn container(port: &str) -> Option<&str> {
-    port.rsplit_once('.').map(|(container, _)| container)
+    matches(pattern, &port.name) || container_of(&port.name).is_some_and(|container| matches(pattern, container))
 }
 
 /// Whether a text is as a pattern says: `*` is anything, `?` is one character, all else is itself.
@@ -108,7 +104,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 /// What the user may have meant.
 fn nearest(name: &str, bridges: &[Bridge]) -> Option<String> {
     let ports = bridges.iter().flat_map(|bridge| &bridge.bridge.ports).map(|port| port.name.as_str());
-    let containers = ports.clone().filter_map(container);
+    let containers = ports.clone().filter_map(container_of);
     let networks = bridges.iter().flat_map(|bridge| [bridge.network.as_str(), bridge.bridge.name.as_str()]);
     let known = networks.chain(containers).chain(ports);
     let distances = known.map(|known| (strsim::damerau_levenshtein(name, known), known));
