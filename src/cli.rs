@@ -3,6 +3,7 @@
 mod capture;
 mod explain;
 mod monitor;
+mod port;
 pub mod stats;
 mod up;
 
@@ -25,6 +26,7 @@ use switch::mac::MacAddr;
 pub use self::capture::CaptureArgs;
 pub use self::explain::ExplainArgs;
 pub use self::monitor::MonitorArgs;
+pub use self::port::{PortAddArgs, PortCommand, PortDelArgs};
 pub use self::up::UpArgs;
 use crate::log;
 
@@ -98,6 +100,9 @@ pub enum Command {
     /// Look into the switch
     #[command(subcommand)]
     Bridge(BridgeCommand),
+    /// Interfaces of the host as ports of a bridge
+    #[command(subcommand)]
+    Port(PortCommand),
     /// What the switch has counted, by port
     Stats(stats::StatsArgs),
     /// Frames as they come, with what the switch decides: in words, or as pcapng for Wireshark
@@ -111,7 +116,7 @@ pub enum Command {
     Sim(SimCommand),
     /// Start the daemon
     Up(UpArgs),
-    /// Stop all containers and the daemon
+    /// Stop all containers, give interfaces of the host back, and stop the daemon
     Down,
     /// Show the daemon
     Status(Json),

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::cli::{
     BridgeCommand, Cli, Command, FdbArgs, Json, LogsArgs, NetworkCommand, NetworkConnectArgs, NetworkCreateArgs,
-    NetworkOption, ShowArgs, SimCommand, UpArgs,
+    NetworkOption, PortAddArgs, PortCommand, PortDelArgs, ShowArgs, SimCommand, UpArgs,
 };
 use crate::client::{Client, is_left_to_root};
 use crate::daemon::{self, Options, Outcome};
@@ -59,6 +59,12 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         Command::Show(args) => show_bridges(&dirs, &args)?,
         Command::Bridge(BridgeCommand::Fdb(args)) => fdb(&dirs, args)?,
         Command::Bridge(BridgeCommand::Monitor(args)) => monitor::monitor(&dirs, &args)?,
+        Command::Port(PortCommand::Add(PortAddArgs { bridge, interface })) => {
+            insist::<()>(&dirs, &Request::AddPort { bridge, interface })?;
+        }
+        Command::Port(PortCommand::Del(PortDelArgs { bridge, port })) => {
+            insist::<()>(&dirs, &Request::RemovePort { bridge, port })?;
+        }
         Command::Stats(args) => stats::stats(&dirs, &args)?,
         Command::Explain(args) => explain::explain(&dirs, &args)?,
         Command::Capture(args) => capture::capture(&dirs, &args)?,

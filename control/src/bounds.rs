@@ -125,6 +125,11 @@ pub fn check(request: &Request) -> Result<(), Refused> {
             target(container)?;
             few_aliases(aliases)
         }
+        Request::AddPort { bridge, interface: _ } => target(bridge),
+        Request::RemovePort { bridge, port } => {
+            target(bridge)?;
+            short("a port's name", port.len(), MAX_PORT_NAME)
+        }
         Request::Capture(order) => capture(order),
         Request::Disconnect { network, container } => target(network).and_then(|()| target(container)),
         Request::Explain { port, frame } => {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use netns::ifname::IfName;
 use netns::linux::Process;
 use netns::manager::{NetworkRequest, RunRequest};
 use netns::mode::NetworkMode;
@@ -94,6 +95,20 @@ pub enum Request {
         network: String,
         /// The container.
         container: String,
+    },
+    /// Make an interface of the host a port of a bridge.
+    AddPort {
+        /// The bridge.
+        bridge: String,
+        /// The interface.
+        interface: IfName,
+    },
+    /// Take such a port away, and give its interface back.
+    RemovePort {
+        /// The bridge.
+        bridge: String,
+        /// The port.
+        port: String,
     },
     /// Answer: an array of bridges' statistics.
     Statistics,

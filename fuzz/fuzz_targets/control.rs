@@ -107,6 +107,8 @@ fn carry_out(world: &mut World, request: Request) {
             let aliases = aliases.into_iter().map(String::from).collect();
             drop(world.connect_network(&network, &container, ConnectRequest { ip, mac, aliases }));
         }
+        Request::AddPort { bridge, interface } => drop(world.add_port(&bridge, &interface)),
+        Request::RemovePort { bridge, port } => drop(world.remove_port(&bridge, &port)),
         Request::Explain { port, frame } => drop(world.explain(&port, &frame.0)),
         Request::Disconnect { network, container } => drop(world.disconnect_network(&network, &container)),
     }

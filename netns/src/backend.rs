@@ -8,11 +8,12 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use switch::account::{Account, Counters};
 use switch::link::Link;
 use switch::mac::MacAddr;
 
+use crate::borrowed::Unfit;
 use crate::files::Files;
 use crate::firewall::Policy;
 use crate::lease::Lease;
@@ -56,6 +57,30 @@ pub trait Backend {
     /// # Errors
     /// If it stays.
     fn close_gateway(&mut self, name: &str) -> Result<(), BackendError>;
+
+    /// An interface of the host, and what speaks against borrowing it; `None` if there is none.
+    ///
+    /// # Errors
+    /// If the host's interfaces can not be read.
+    fn interface(&mut self, which: Which<'_>) -> Result<Option<HostInterface>, BackendError>;
+
+    /// Makes an interface of the host a link, and lets the host itself hear nothing by it from now on. Again for one that is
+    /// borrowed and has another name now, or another MTU. Nothing else of it changes.
+    ///
+    /// # Errors
+    /// The step that failed; what was done is to be undone by [`Backend::return_interface`].
+    fn borrow_interface(&mut self, interface: &HostInterface) -> Result<Self::Link, BackendError>;
+
+    /// Lets the host hear again what comes in by an interface, whoever borrowed it: this daemon or an earlier one. Does
+    /// nothing if it is not there.
+    ///
+    /// # Errors
+    /// If the host may still not hear it.
+    fn return_interface(&mut self, identity: &str) -> Result<(), BackendError>;
+
+    /// Whether interfaces of the host may be others than they were since this was last asked, while any is borrowed. Never
+    /// waits.
+    fn have_interfaces_changed(&mut self) -> bool;
 
     /// Which life of the machine this is: another after each reboot, when no process of an earlier one lives.
     ///
@@ -260,6 +285,34 @@ pub trait Backend {
     /// # Errors
     /// If it can not be moved.
     fn set_aside(&mut self, key: &str) -> Result<String, BackendError>;
+}
+
+/// Which interface of the host is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which<'a> {
+    /// The one that has this name now.
+    Named(&'a str),
+    /// The one with this identity, whatever it is called.
+    Known(&'a str),
+}
+
+/// An interface of the host that is to be a port of ours, or is one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostInterface {
+    /// Which it is, whatever it is called: no other interface has this in the same life of the machine. Letters, digits, `_`.
+    pub identity: String,
+    /// What it is called.
+    pub name: String,
+    /// The longest IP packet that it takes, in bytes.
+    pub mtu: u32,
+    /// Whether it is switched on.
+    pub up: bool,
+    /// The host's addresses on it, but for those of the link only (`fe80::/10`).
+    pub addresses: Vec<IpNet>,
+    /// Interfaces that are made upon it, which hear by it: VLANs, macvlans.
+    pub upper: Vec<String>,
+    /// What speaks against borrowing it.
+    pub unfit: Option<Unfit>,
 }
 
 /// The host's interface in a bridge network.

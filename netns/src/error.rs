@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use crate::backend::{BackendError, StartError};
+use crate::borrowed::Unfit;
 use crate::lease::{MAX_MTU, MIN_MTU};
 use crate::mode::NetworkMode;
 use crate::network::LeaseError;
@@ -189,6 +190,58 @@ pub enum Error {
     /// An interface that should be there is not.
     #[error("no such interface: {0}")]
     NoSuchInterface(String),
+    /// No bridge is called so.
+    #[error("no such bridge: {bridge}")]
+    NoSuchBridge {
+        /// What was given.
+        bridge: String,
+        /// The bridge of the network that is called so.
+        meant: Option<String>,
+    },
+    /// The host has no interface of this name.
+    #[error("no such interface: {0}")]
+    NoHostInterface(String),
+    /// An interface of the host can not be a port.
+    #[error("interface {name} can not be a port: {why}")]
+    Unfit {
+        /// Its name.
+        name: String,
+        /// Why not.
+        why: Unfit,
+    },
+    /// The bridge has no such port.
+    #[error("bridge {bridge} has no port {port}")]
+    NoSuchPort {
+        /// The bridge's name.
+        bridge: String,
+        /// What was given.
+        port: String,
+        /// The bridge that has it.
+        elsewhere: Option<String>,
+    },
+    /// A port that goes with its container.
+    #[error("port {port} is that of container {container}")]
+    PortOfContainer {
+        /// The port's name.
+        port: String,
+        /// The container's.
+        container: String,
+        /// The network's.
+        network: String,
+    },
+    /// The bridge's own port.
+    #[error("port {0} is the bridge's own: it goes with the network")]
+    PortOfBridge(String),
+    /// Interfaces of the host are ports of its bridge.
+    #[error("network {network} is in use: interfaces of the host are ports of its bridge: {ports}")]
+    NetworkHasPorts {
+        /// Its name.
+        network: String,
+        /// Its bridge.
+        bridge: String,
+        /// The interfaces' names.
+        ports: String,
+    },
     /// The host's interface in a network belongs to containers that can not be asked for it.
     #[error("take over the interface {bridge}: it is held by containers that do not answer: {containers}")]
     GatewayHeld {
@@ -229,6 +282,18 @@ impl Error {
         match self {
             Error::GatewayHeld { .. } => {
                 Some("let them go on, or end their shims (`ps` shows them as `pontoon __shim`)".into())
+            }
+            Error::NoSuchBridge { meant: Some(bridge), .. } => Some(format!("the bridge of that network is {bridge}")),
+            Error::NoSuchBridge { meant: None, .. } => Some("`pontoon show` lists bridges and ports".into()),
+            Error::NoHostInterface(_) => Some("`ip link` lists the host's interfaces".into()),
+            Error::Unfit { name, why } => why.hint(name),
+            Error::NoSuchPort { port, elsewhere: Some(bridge), .. } => Some(format!("{port} is a port of {bridge}")),
+            Error::NoSuchPort { elsewhere: None, .. } => Some("`pontoon show` lists bridges and ports".into()),
+            Error::PortOfContainer { container, network, .. } => {
+                Some(format!("`pontoon network disconnect {network} {container}` takes it off"))
+            }
+            Error::NetworkHasPorts { bridge, .. } => {
+                Some(format!("`pontoon port del {bridge} INTERFACE` gives one back"))
             }
             Error::NoSuchContainer(_) => Some("`pontoon ps -a` lists all containers".into()),
             Error::Ambiguous { .. } => Some("give more digits of the id, or the name".into()),
@@ -284,6 +349,7 @@ impl Error {
             | Error::NotConnectable { .. }
             | Error::NotDisconnectable { .. }
             | Error::NoSuchInterface(_)
+            | Error::PortOfBridge(_)
             | Error::Port(_)
             | Error::Start(StartError::NotFound(_) | StartError::NotExecutable(..)) => None,
         }

@@ -13,8 +13,8 @@ use std::fmt::Write;
 
 use ipnet::Ipv4Net;
 
-/// The longest name of an interface, in bytes: the kernel's `IFNAMSIZ` without its NUL.
-const MAX_NAME: usize = 15;
+use crate::ifname::is_ifname;
+
 /// The longest name of an instance, in bytes.
 const MAX_INSTANCE: usize = 32;
 
@@ -46,8 +46,8 @@ pub struct Policy {
     /// With `guards`: how the host forwarded before us, in the backend's words, for other instances to find. Nothing is noted
     /// if it is empty, as by an instance that is about to leave.
     pub journal: String,
-    /// The host's ends of veth endpoints. They are read through packet sockets, which see a frame first; the host's own
-    /// stack must not hear it. Each must be there when the script is applied.
+    /// The host's ends of veth endpoints, and interfaces of the host that are ports of ours. They are read through packet
+    /// sockets, which see a frame first; the host's own stack must not hear it. Each must be there when the script is applied.
     pub silenced: Vec<String>,
 }
 
@@ -234,13 +234,7 @@ fn quoted<'a>(names: impl IntoIterator<Item = &'a String>) -> Result<BTreeSet<St
 /// An interface's name between quotes, where nothing is special to nft but the quote itself, for which there is no escape,
 /// and a `*` at the end, which would stand for any ending.
 pub(crate) fn quote(name: &str) -> Result<String, PolicyError> {
-    // What the kernel takes: `dev_valid_name` in net/core/dev.c.
-    let is_blank = |byte: u8| byte.is_ascii_whitespace() || byte == b'\x0b' || byte == 0xa0;
-    let is_illegal = |byte: u8| matches!(byte, 0 | b'/' | b':' | b'"') || is_blank(byte);
-    let is_speakable = (1..=MAX_NAME).contains(&name.len())
-        && !matches!(name, "." | "..")
-        && !name.bytes().any(is_illegal)
-        && !name.ends_with('*');
+    let is_speakable = is_ifname(name) && !name.contains('"') && !name.ends_with('*');
     if is_speakable { Ok(format!("\"{name}\"")) } else { Err(PolicyError::Interface(name.to_owned())) }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! The map:
 //!
-//! * [`mode`], [`name`], [`publish`]: what a user types; [`pools`], [`network`], [`lease`]: who gets which address;
+//! * [`mode`], [`name`], [`ifname`], [`publish`]: what a user types; [`pools`], [`network`], [`lease`]: who gets which address;
 //! * [`record`]: what is known of a container, which is also the journal; [`files`]: what stands in its own
 //!   files below `/etc`;
+//! * [`borrowed`]: an interface of the host that is a port of ours for a while;
 //! * [`event`]: what happens, as people are told of it;
 //! * [`firewall`]: what the host may forward to and from our bridges;
 //! * [`manager`]: what is done, in order, and undone;
@@ -14,10 +15,12 @@
 //! [`switch::dataplane::Control`]s, one way.
 
 pub mod backend;
+pub mod borrowed;
 pub mod error;
 pub mod event;
 pub mod files;
 pub mod firewall;
+pub mod ifname;
 pub mod interface;
 pub mod lease;
 pub mod linux;

@@ -7,7 +7,8 @@ use std::rc::Rc;
 
 use ipnet::Ipv4Net;
 use netns::backend::{
-    Adopted, Backend, BackendError, Created, FirewallNews, Gateway, Interface, Noted, Spec, StartError,
+    Adopted, Backend, BackendError, Created, FirewallNews, Gateway, HostInterface, Interface, Noted, Spec, StartError,
+    Which,
 };
 use netns::files::Files;
 use netns::firewall::Policy;
@@ -91,6 +92,22 @@ impl Backend for SimBackend {
 
     fn close_gateway(&mut self, name: &str) -> Result<(), BackendError> {
         self.change(&Change::Other, |machine| machine.close_gateway(name))
+    }
+
+    fn interface(&mut self, which: Which<'_>) -> Result<Option<HostInterface>, BackendError> {
+        Ok(self.machine()?.look_at_interface(which))
+    }
+
+    fn borrow_interface(&mut self, interface: &HostInterface) -> Result<CableEnd, BackendError> {
+        self.change(&Change::Other, |machine| machine.borrow_interface(interface))?
+    }
+
+    fn return_interface(&mut self, identity: &str) -> Result<(), BackendError> {
+        self.change(&Change::Other, |machine| machine.return_interface(identity))?
+    }
+
+    fn have_interfaces_changed(&mut self) -> bool {
+        self.machine().is_ok_and(|mut machine| machine.have_interfaces_changed())
     }
 
     fn boot(&mut self) -> Result<String, BackendError> {

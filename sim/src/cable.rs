@@ -12,6 +12,9 @@
 //!   rule that may look at them: then they are cut and finished, as on a real wire. (Linux' `netem` does so before it corrupts
 //!   a frame.)
 //!
+//! The machine's interface of a cable between two hosts may have packet sockets open ([`Jack::tap`]): then the switch takes what
+//! comes, and the interface hears the same behind it.
+//!
 //! `shape` says what a cable is like, `line` what that does to the frames in one direction, `body` how they get in and out,
 //! `statistics` what is counted; `handle` is what tests hold of it. A cable may also join two switches ([`trunk`]),
 //! or two hosts ([`wire`]): then the machine that the daemon runs on is where the switch is otherwise.
@@ -63,7 +66,13 @@ pub struct CableEnd {
     body: Rc<Body>,
     /// What this end takes; the other way it sends.
     takes: Direction,
+    /// Of an end that is a packet socket on the machine's interface.
+    tap: Option<Tap>,
 }
+
+/// A packet socket on the machine's interface of a cable between two hosts, for as long as it is there.
+#[derive(Debug)]
+struct Tap(Rc<Body>);
 
 /// What is told of the decisions about the frames that came out of an end.
 #[derive(Debug)]
@@ -120,7 +129,7 @@ impl Counters {
 
 impl CableEnd {
     fn new(body: &Rc<Body>, takes: Direction) -> Self {
-        CableEnd { body: Rc::clone(body), takes }
+        CableEnd { body: Rc::clone(body), takes, tap: None }
     }
 
     pub(crate) fn id(&self) -> CableId {
@@ -166,6 +175,9 @@ impl Link for CableEnd {
             return Received::Down;
         }
         body.plant.hops.begin();
+        if self.tap.is_some() && !state.up[self.takes.back() as usize] {
+            state.counters(self.takes.back()).rx_dropped += body.discard(state, self.takes, CableDrop::Off);
+        }
         for _ in 0..limit {
             // Copied, not shared: the pool gets back what it gave, and its buffers are all of full size.
             let Some(mut shared) = pool.take() else { return Received::More };
@@ -183,6 +195,10 @@ impl Link for CableEnd {
             if !flight.is_copy {
                 state.counters(self.takes).count_tx(frame.len());
             }
+            if self.tap.is_some() {
+                state.counters(self.takes.back()).count_rx(frame.len());
+                body.let_hear(state, &flight.frame);
+            }
             body.plant.hops.take(flight.hops);
             into.push(shared);
         }
@@ -191,7 +207,7 @@ impl Link for CableEnd {
 
     fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit {
         let (body, sends) = (&*self.body, self.takes.back());
-        let (gone, up) = (body.state.borrow().gone, body.state.borrow().up[self.takes as usize]);
+        let (gone, up) = (body.state.borrow().gone, body.state.borrow().up == [true; 2]);
         if gone {
             return Transmit::Down;
         }
@@ -227,6 +243,11 @@ impl Jack {
         // What piled up while nobody looked is seen by whoever looks now.
         self.body.plant.clock.wake_now(Wake::Port(self.body.id));
         CableEnd::new(&self.body, Direction::ToSwitch)
+    }
+
+    /// A packet socket on it.
+    pub(crate) fn tap(&self) -> CableEnd {
+        CableEnd { tap: Some(Tap::open(&self.body)), ..CableEnd::new(&self.body, self.sends.back()) }
     }
 
     /// Whether it leads to a switch.
@@ -277,6 +298,13 @@ impl Jack {
         let (body, state, takes) = (&*self.body, &mut *self.body.state.borrow_mut(), self.sends.back());
         if !state.up[self.sends as usize] {
             state.counters(self.sends).rx_dropped += body.discard(state, takes, CableDrop::Off);
+            state.tapped.clear();
+        }
+        if takes == Direction::ToSwitch && !self.leads_to_switch() {
+            let heard = state.tapped.pop_front();
+            if heard.is_some() || state.taps > 0 {
+                return heard;
+            }
         }
         let flight = body.take(state, takes)?;
         let len = flight.frame.bytes.len();
@@ -298,6 +326,26 @@ impl Jack {
     /// A frame came that nothing on this machine understands.
     pub(crate) fn count_unknown(&self) {
         self.body.state.borrow_mut().counters(self.sends).rx_dropped += 1;
+    }
+}
+
+impl Tap {
+    fn open(body: &Rc<Body>) -> Self {
+        Tap::count(body, |taps| taps + 1);
+        Tap(Rc::clone(body))
+    }
+
+    /// What is on its way comes to whoever takes it now.
+    fn count(body: &Body, change: impl FnOnce(usize) -> usize) {
+        let state = &mut *body.state.borrow_mut();
+        state.taps = change(state.taps);
+        body.wake(state, Direction::ToSwitch);
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        Tap::count(&self.0, |taps| taps - 1);
     }
 }
 

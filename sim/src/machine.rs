@@ -3,6 +3,7 @@
 //! On Linux the shims keep most of it. Here nothing has to be kept, it simply stays: but what a shim would not keep goes,
 //! such as a gateway interface once neither a daemon nor a container of its network is left.
 
+mod borrow;
 mod container;
 mod counters;
 mod guard;
@@ -20,6 +21,7 @@ use netns::name::Id;
 use switch::account::Home;
 use switch::mac::MacAddr;
 
+use self::borrow::Borrowed;
 pub(crate) use self::container::{Container, State};
 use self::guard::Guard;
 use self::names::Responder;
@@ -60,6 +62,8 @@ pub(crate) struct Machine {
     pub(crate) outside: BTreeMap<String, NamespaceId>,
     /// The host's interfaces that are gateways of ours.
     gateways: Vec<String>,
+    /// The host's interfaces that are ports, by identity.
+    borrowed: BTreeMap<String, Borrowed>,
     pub(crate) disk: BTreeMap<String, String>,
     /// Counters of the switch, by the manager's keys.
     pub(crate) accounts: BTreeMap<String, Home>,
@@ -122,6 +126,7 @@ impl Machine {
             containers: BTreeMap::new(),
             outside: BTreeMap::new(),
             gateways: Vec::new(),
+            borrowed: BTreeMap::new(),
             disk: BTreeMap::new(),
             accounts: BTreeMap::new(),
             responders: BTreeMap::new(),
@@ -190,6 +195,7 @@ impl Machine {
         self.daemon = Daemon::None;
         self.crash = None;
         self.boots += 1;
+        self.borrowed.clear();
         self.accounts.clear();
         let all: Vec<Id> = self.containers.keys().cloned().collect();
         all.iter().for_each(|id| self.end(id, None));
@@ -206,6 +212,7 @@ impl Machine {
     pub(crate) fn daemon_starts(&mut self) {
         self.daemon = Daemon::Alive;
         self.guard = Guard::default();
+        self.borrowed.clear();
         self.ended.clear();
         self.unpublished.clear();
     }
@@ -214,6 +221,7 @@ impl Machine {
     pub(crate) fn daemon_ends(&mut self) {
         self.daemon = Daemon::None;
         self.crash = None;
+        self.borrowed.clear();
         let waiting: Vec<Id> = self
             .containers
             .iter()

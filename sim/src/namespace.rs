@@ -183,6 +183,21 @@ impl Namespace {
         self.defaults = route.map(|(interface, next_hop)| (next_hop, interface.to_owned())).into_iter().collect();
     }
 
+    /// Whether a default route leads out of an interface.
+    pub(crate) fn has_default_route_by(&self, name: &str) -> bool {
+        self.defaults.iter().any(|(_, via)| via == name) || self.defaults6.iter().any(|(_, via)| via == name)
+    }
+
+    /// Gives an interface another name, as `ip link set NAME name OTHER` does.
+    pub(crate) fn rename(&mut self, name: &str, other: &str) {
+        let defaults =
+            self.defaults.iter_mut().map(|(_, via)| via).chain(self.defaults6.iter_mut().map(|(_, via)| via));
+        defaults.filter(|via| *via == name).for_each(|via| other.clone_into(via));
+        if let Some(interface) = self.interface(name) {
+            other.clone_into(&mut interface.name);
+        }
+    }
+
     pub(crate) fn default_route(&self) -> Option<Ipv4Addr> {
         self.defaults.first().map(|(next_hop, _)| *next_hop)
     }
@@ -291,7 +306,11 @@ impl Namespace {
             self.next_wake = None;
         }
         for index in 0..self.interfaces.len() {
+            let is_silenced = self.router.firewall.silences(&self.interfaces[index].name);
             while let Some(frame) = self.interfaces[index].receive() {
+                if is_silenced {
+                    continue;
+                }
                 self.take_frame(index, frame, now);
             }
         }

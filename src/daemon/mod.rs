@@ -300,7 +300,9 @@ impl Daemon {
     fn begin(&self, request: &Request) -> Option<(Busy<'_>, MutexGuard<'_, State>)> {
         let mut state = self.state();
         let comes_to_stay = match request {
-            Request::Enter | Request::Stay | Request::Run(_) | Request::CreateNetwork(_) => true,
+            Request::Enter | Request::Stay | Request::Run(_) | Request::CreateNetwork(_) | Request::AddPort { .. } => {
+                true
+            }
             Request::Hello
             | Request::Status
             | Request::Down
@@ -317,6 +319,7 @@ impl Daemon {
             | Request::InspectNetwork(_)
             | Request::Connect { .. }
             | Request::Disconnect { .. }
+            | Request::RemovePort { .. }
             | Request::Statistics
             | Request::Bridges
             | Request::Stations

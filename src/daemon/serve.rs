@@ -207,6 +207,26 @@ fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request
             disconnected?;
             value(())
         }
+        Request::AddPort { bridge, interface } => {
+            let added = state.manager.add_port(&bridge, &interface, now);
+            let plugged = state.pump();
+            let about = added?;
+            if let Err(why) = plugged {
+                let _ = state.manager.remove_port(&bridge, interface.as_str(), now);
+                let _ = state.pump();
+                return Err(Failure::new(format_args!("plug interface {interface} into the switch: {why}")));
+            }
+            daemon.poke();
+            warnings.extend(about);
+            value(())
+        }
+        Request::RemovePort { bridge, port } => {
+            let removed = state.manager.remove_port(&bridge, &port, now);
+            let _ = state.pump();
+            daemon.poke();
+            removed?;
+            value(())
+        }
         Request::Statistics => value(statistics::by_network(&state)?),
         Request::Bridges => bridges(&state),
         Request::Stations => stations(&state),
@@ -267,7 +287,7 @@ fn understand(order: RunOrder, fds: Vec<OwnedFd>) -> Result<(RunRequest, Command
     Ok((request, Command { process, streams }))
 }
 
-/// Asks every container to end, sees to it, and then lets the daemon end.
+/// Asks every container to end, sees to it, gives interfaces of the host back, and then lets the daemon end.
 fn down(daemon: &Daemon, mut state: MutexGuard<'_, State>) -> Result<Value, Failure> {
     let mut errors = Vec::new();
     // From now on none comes that would be left behind.
@@ -285,6 +305,8 @@ fn down(daemon: &Daemon, mut state: MutexGuard<'_, State>) -> Result<Value, Fail
     drop(state);
     daemon.poke();
     let mut state = daemon.wait_until(|state| living.iter().all(|id| state.manager.has_ended(id)));
+    errors.extend(state.manager.remove_ports(daemon.now()));
+    let _ = state.pump();
     state.ending = true;
     drop(state);
     daemon.poke();

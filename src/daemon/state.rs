@@ -92,7 +92,7 @@ impl State {
             };
             self.narrator.tell_of_the_end(port).iter().for_each(journal::log);
             if let Err(failed) = self.manager.port_down(port) {
-                tracing::warn!("the host's interface in a network was deleted: {failed}");
+                tracing::warn!("an interface of the host is gone: {failed}");
             }
         }
     }

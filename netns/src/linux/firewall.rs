@@ -4,7 +4,7 @@
 //!
 //! `foreign` looks for chains of others that drop what is ours: `nft` and `legacy` read them into a `ruleset`, which is then
 //! asked what becomes of a packet; `remedy` is what a person may do. `journal` reads what instances of ours note for each
-//! other. `watch` hears what becomes of our tables. `tool` runs the programs.
+//! other, `silence` whether one of them has an interface for its own. `watch` hears what becomes of our tables. `tool` runs the programs.
 
 mod foreign;
 mod journal;
@@ -12,11 +12,13 @@ mod legacy;
 mod nft;
 mod remedy;
 mod ruleset;
+mod silence;
 mod tool;
 mod watch;
 
 pub use self::foreign::{Foreign, ForeignDrop, foreign_drops};
 pub(super) use self::journal::journals;
+pub(super) use self::silence::silenced_by_others;
 pub(super) use self::watch::Watch;
 
 use super::failure::{Failure, Step};

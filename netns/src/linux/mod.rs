@@ -6,6 +6,7 @@
 //!   eyes;
 //! * `shim`: the process that makes a container and stands for it; `setup` is what it makes, `netlink` how;
 //! * `endpoint`: a veth pair instead of a TAP, the host's side of it; `ethtool`: what its other side may leave unfinished;
+//! * `borrow`: an interface of the host that is a port for a while: what there is to know of it, and whether it changes;
 //! * `init`: PID 1 of a container; `mounts` is its view, `etc` its own files in that; `exec`: how other commands get in; `program`: which file a command is;
 //! * [`publish`]: the process that serves a container's published ports;
 //! * [`session`]: the outer end of a command; `process`, [`text`]: what is started;
@@ -18,6 +19,7 @@
 //! Shim, init, trampoline and publisher are this same program: [`dispatch`] must be the first thing in its `main`. They are executed,
 //! never forked: a fork of a process with threads may do next to nothing.
 
+mod borrow;
 mod endpoint;
 mod etc;
 mod ethtool;

@@ -128,8 +128,13 @@ impl Netlink {
 
     /// All IPv4 routes, of all tables.
     pub(super) fn routes(&mut self) -> io::Result<Vec<RouteMessage>> {
+        self.routes_of(AddressFamily::Inet)
+    }
+
+    /// All routes of a family, of all tables.
+    pub(super) fn routes_of(&mut self, family: AddressFamily) -> io::Result<Vec<RouteMessage>> {
         let mut question = RouteMessage::default();
-        question.header.address_family = AddressFamily::Inet;
+        question.header.address_family = family;
         let answers = self.dump(RouteNetlinkMessage::GetRoute(question))?;
         let routes = answers.into_iter().filter_map(|answer| match answer {
             RouteNetlinkMessage::NewRoute(route) => Some(route),

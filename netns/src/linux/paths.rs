@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::manager::borrow::KEY as BORROWED;
 use crate::manager::guard::FORWARDING;
 use crate::name::Id;
 
@@ -38,7 +39,9 @@ impl Paths {
     pub fn are_in_use(&self) -> bool {
         let containers = fs::read_dir(self.containers()).into_iter().flatten().flatten();
         let may_one_live = containers.into_iter().any(|entry| entry.path().join("shim.sock").exists());
-        may_one_live || self.records().join(format!("{FORWARDING}.json")).exists()
+        let mut records = fs::read_dir(self.records()).into_iter().flatten().flatten();
+        let is_borrowed = records.any(|entry| entry.file_name().to_string_lossy().starts_with(BORROWED));
+        may_one_live || is_borrowed || self.records().join(format!("{FORWARDING}.json")).exists()
     }
 
     /// Where its shim listens.

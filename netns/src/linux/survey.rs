@@ -123,7 +123,8 @@ fn prefix_of(route: &RouteMessage) -> Option<Ipv4Net> {
     (length > 0).then_some(prefix)
 }
 
-fn oif(route: &RouteMessage) -> Option<u32> {
+/// The interface that a route leads out of.
+pub(super) fn oif(route: &RouteMessage) -> Option<u32> {
     route.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Oif(index) => Some(*index),
         _ => None,

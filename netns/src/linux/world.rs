@@ -4,6 +4,7 @@
 //! its shim, and what is held of a shim is a channel and pidfds.
 
 mod accounts;
+mod borrow;
 mod verbs;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -15,6 +16,7 @@ use std::time::Duration;
 use rustix::event::epoll;
 use rustix::process::Rlimit;
 
+use super::borrow::Watch as LinkWatch;
 use super::failure::{Failure, Step};
 use super::firewall;
 use super::handle::{Handle, KILLED, PATIENCE, is_over_within, status_left};
@@ -31,6 +33,8 @@ use crate::name::Id;
 
 /// Which number of what is watched is the firewall's.
 const RULES: u64 = u64::MAX;
+/// Which is that of the host's interfaces.
+const LINKS: u64 = u64::MAX - 1;
 
 /// Containers in namespaces of the kernel, TAPs as links. It acts in the network and mount namespace of the thread that
 /// calls it, which is the host as far as it knows.
@@ -49,6 +53,11 @@ pub struct Linux {
     ended: VecDeque<(Id, i32)>,
     /// The host's ends of veth pairs, whose ingress the host's own stack must not hear.
     veths: BTreeSet<String>,
+    /// The indices of interfaces of the host that are ports, by identity: the host's own stack must not hear them either.
+    borrowed: BTreeMap<String, u32>,
+    /// What becomes of the host's interfaces, while one of them is borrowed; and whether anything did.
+    links: Option<LinkWatch>,
+    have_links_changed: bool,
     /// The firewall's policy, once there is one, and how the host forwarded before us.
     policy: Option<(Policy, Option<String>)>,
     /// The tables that stand for it, unless somebody has taken them away.
@@ -107,6 +116,9 @@ impl Linux {
             gateways: BTreeMap::new(),
             ended: VecDeque::new(),
             veths: BTreeSet::new(),
+            borrowed: BTreeMap::new(),
+            links: None,
+            have_links_changed: false,
             policy: None,
             tables: Tables::default(),
             rules,
@@ -214,6 +226,10 @@ impl Linux {
     fn observe(&mut self, number: u64) {
         if number == RULES {
             self.is_firewall_broken();
+            return;
+        }
+        if number == LINKS {
+            self.hear_of_links();
             return;
         }
         if let Some(id) = self.watched.get(&number).cloned() {

@@ -1,7 +1,8 @@
 //! Where ports and bridges count: accounts that outlive the daemon, and whose they are.
 //!
 //! * A port is that of one container on one network, whatever its interface is called there. It counts on when it comes back:
-//!   after a daemon, a broken link, or `network disconnect` and `connect`. It ends with its container.
+//!   after a daemon, a broken link, or `network disconnect` and `connect`. It ends with its container. That of an interface
+//!   of the host ends when the interface is given back.
 //! * What a port that is gone has counted is among the departed of its bridge, and ends with the network.
 //! * An account that can not be had costs the counters their memory, and nobody the network.
 
@@ -41,17 +42,17 @@ impl<B: Backend> Manager<B> {
         self.controls.push_back(Control::CountBridge { bridge, departed, fdb });
     }
 
-    /// A port that was just plugged in counts for a container, or for the host.
-    pub(super) fn count_port(&mut self, network: &Id, container: Option<&Id>, port: PortId) {
-        let key = port_key(network, container);
+    /// A port that was just plugged in counts for its owner, or for the host.
+    pub(super) fn count_port(&mut self, network: &Id, owner: Option<&str>, port: PortId) {
+        let key = port_key(network, owner);
         self.accounts.counted.insert(key.clone());
         let account = self.account(key);
         self.controls.push_back(Control::CountPort { port, account });
     }
 
-    /// A container has ended: its ports do not come back.
-    pub(super) fn close_accounts_of(&mut self, container: &Id) {
-        let is_its = |key: &str| key.starts_with(PORT) && key.ends_with(container.as_str());
+    /// A container has ended, or an interface was given back: its ports do not come back.
+    pub(super) fn close_accounts_of(&mut self, owner: &str) {
+        let is_its = |key: &str| key.starts_with(PORT) && key.rsplit('-').next() == Some(owner);
         self.depart(is_its);
         self.spend(is_its);
     }
@@ -65,12 +66,13 @@ impl<B: Backend> Manager<B> {
     /// networks that have gone.
     pub(super) fn settle_accounts(&mut self) {
         self.depart(|key| key.starts_with(PORT));
-        let (networks, records) = (&self.networks, &self.records);
+        let (networks, records, borrowed) = (&self.networks, &self.records, &self.borrowed);
         let is_wanted = |key: &str| {
             let Some((_, owners)) = key.split_once('-') else { return false };
-            let (network, container) = owners.split_once('-').unwrap_or((owners, ""));
-            let lives = |container| records.values().any(|record| record.id.as_str() == container && record.is_live());
-            networks.keys().any(|id| id.as_str() == network) && (container.is_empty() || lives(container))
+            let (network, owner) = owners.split_once('-').unwrap_or((owners, ""));
+            let lives = |owner| records.values().any(|record| record.id.as_str() == owner && record.is_live());
+            let is_held = |owner| borrowed.keys().any(|identity| interface_owner(identity) == owner);
+            networks.keys().any(|id| id.as_str() == network) && (owner.is_empty() || lives(owner) || is_held(owner))
         };
         let unwanted: Vec<String> = self.accounts.known.iter().filter(|key| !is_wanted(key)).cloned().collect();
         self.spend(|key| unwanted.iter().any(|unwanted| unwanted == key));
@@ -143,11 +145,16 @@ impl<B: Backend> Manager<B> {
 /// What the keys of ports begin with.
 const PORT: &str = "port-";
 
-fn port_key(network: &Id, container: Option<&Id>) -> String {
-    match container {
-        Some(container) => format!("{PORT}{network}-{container}"),
+fn port_key(network: &Id, owner: Option<&str>) -> String {
+    match owner {
+        Some(owner) => format!("{PORT}{network}-{owner}"),
         None => format!("{PORT}{network}"),
     }
+}
+
+/// Whose the account of an interface of the host is. (A container's is its id.)
+pub(super) fn interface_owner(identity: &str) -> String {
+    format!("interface_{identity}")
 }
 
 fn departed_key(network: &Id) -> String {

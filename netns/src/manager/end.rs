@@ -24,7 +24,8 @@ pub(super) const STATUS_UNKNOWN: i32 = 128 + SIGKILL;
 
 impl<B: Backend> Manager<B> {
     /// Notes the containers that have ended since the last call: their ports, stations, addresses and names are free. Gives
-    /// published ports that somebody has taken from a container back to it, and puts back what somebody has taken of the firewall.
+    /// published ports that somebody has taken from a container back to it, puts back what somebody has taken of the firewall,
+    /// and follows what has become of interfaces that are ports.
     pub fn reap(&mut self, now: Now) -> Vec<Ended> {
         self.present = now.unix;
         let mut ended = Vec::new();
@@ -39,6 +40,7 @@ impl<B: Backend> Manager<B> {
             self.publish_lost(&id, now);
         }
         self.look_after_the_firewall();
+        self.look_after_interfaces();
         ended
     }
 
@@ -147,7 +149,7 @@ impl<B: Backend> Manager<B> {
     /// for it. Returns what went wrong, all of it.
     pub(super) fn settle(&mut self, id: &Id, status: i32, now: Now) -> Vec<Error> {
         self.unplug_all(id);
-        self.close_accounts_of(id);
+        self.close_accounts_of(id.as_str());
         let mut errors: Vec<Error> = self.unpublish(id).err().into_iter().collect();
         self.deadlines.remove(id);
         self.silent.remove(id);
@@ -172,7 +174,7 @@ impl<B: Backend> Manager<B> {
             return Error::Undo { first: Box::new(failed), also: vec![stuck.to_string()] };
         }
         self.unplug_all(id);
-        self.close_accounts_of(id);
+        self.close_accounts_of(id.as_str());
         self.deadlines.remove(id);
         let mut errors = vec![failed];
         errors.extend(self.unpublish(id).err());

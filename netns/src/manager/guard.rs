@@ -73,10 +73,10 @@ impl<B: Backend> Manager<B> {
         failed.into_iter().chain(self.foreign_drops(network)).collect()
     }
 
-    /// Leaves the host's firewall and forwarding as they were before us, if no container lives. To be called by a daemon that
-    /// ends. Returns what failed.
+    /// Leaves the host's firewall and forwarding as they were before us, if no container lives and no interface of the host is a
+    /// port. To be called by a daemon that ends. Returns what failed.
     pub fn close(&mut self) -> Vec<Error> {
-        if !self.living().is_empty() {
+        if !self.living().is_empty() || !self.borrowed.is_empty() {
             return Vec::new();
         }
         let mut errors = Vec::new();

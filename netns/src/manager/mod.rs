@@ -13,6 +13,7 @@
 //! data plane, in order.
 
 mod accounts;
+pub(crate) mod borrow;
 mod connect;
 mod end;
 mod events;
@@ -40,6 +41,7 @@ use switch::time::Instant;
 use switch::verdict::PortId;
 
 use self::accounts::Accounts;
+use self::borrow::Held;
 pub use self::connect::ConnectRequest;
 use self::networks::Net;
 pub use self::networks::NetworkRequest;
@@ -97,6 +99,8 @@ pub struct Manager<B: Backend> {
     records: BTreeMap<Id, Record>,
     /// The ports of containers' interfaces, by container and name inside.
     ports: BTreeMap<(Id, String), PortId>,
+    /// Interfaces of the host that are ports of ours, by their identities.
+    borrowed: BTreeMap<String, Held>,
     last_port: PortId,
     deadlines: BTreeMap<Id, Instant>,
     /// How the host forwarded before us, if we have switched it on.
@@ -163,10 +167,10 @@ impl<B: Backend> Manager<B> {
         failures
     }
 
-    /// Whether any container is listed, running or not.
+    /// Whether no container is listed, running or not, and no interface of the host is a port.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.records.is_empty()
+        self.records.is_empty() && self.borrowed.is_empty()
     }
 
     /// The backend, for what only it knows.
@@ -206,7 +210,8 @@ impl<B: Backend> Manager<B> {
     /// next one.
     fn free_port(&mut self) -> Result<PortId, Error> {
         let gateways = self.networks.values().filter_map(|net| net.gateway);
-        let used: BTreeSet<PortId> = self.ports.values().copied().chain(gateways).collect();
+        let borrowed = self.borrowed.values().filter_map(|held| held.port);
+        let used: BTreeSet<PortId> = self.ports.values().copied().chain(gateways).chain(borrowed).collect();
         let after_last = (self.last_port.0 + 1..PORTS).chain(0..=self.last_port.0).map(PortId);
         self.last_port = after_last.into_iter().find(|port| !used.contains(port)).ok_or(Error::NoPort)?;
         Ok(self.last_port)
@@ -223,7 +228,7 @@ impl<B: Backend> Manager<B> {
         let bridge = self.bridge_of(&network)?;
         let config = switch::port::PortConfig { name, mtu, ..Default::default() };
         self.controls.push_back(Control::Plug { bridge, port, config, link });
-        self.count_port(&network, Some(id), port);
+        self.count_port(&network, Some(id.as_str()), port);
         self.ports.insert((id.clone(), ifname.to_owned()), port);
         Ok(())
     }

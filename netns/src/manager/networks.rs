@@ -147,7 +147,7 @@ impl<B: Backend> Manager<B> {
     /// Removes a network that nobody is on. Returns its id.
     ///
     /// # Errors
-    /// If there is no such network, it is one that stays, or it is in use; or something of it could not be removed.
+    /// If there is no such network, it is one that stays, or it is in use by a container or an interface of the host; or something of it could not be removed.
     pub fn remove_network(&mut self, text: &str, now: Now) -> Result<Id, Error> {
         self.reap(now);
         if let Some(name) = self.predefined_name(text) {
@@ -158,6 +158,11 @@ impl<B: Backend> Manager<B> {
         if !members.is_empty() {
             let containers = members.iter().map(|record| record.name.as_str()).collect::<Vec<_>>().join(", ");
             return Err(Error::NetworkInUse { network: network.name.to_string(), containers });
+        }
+        let ports = self.interfaces_on(&network.id);
+        if !ports.is_empty() {
+            let (network, bridge) = (network.name.to_string(), network.bridge);
+            return Err(Error::NetworkHasPorts { network, bridge, ports: ports.join(", ") });
         }
         save_network(&mut self.backend, &Network { is_leaving: true, ..network.clone() })?;
         self.take_bridge_away(&network.id);
@@ -176,6 +181,7 @@ impl<B: Backend> Manager<B> {
         self.reap(now);
         let unused = self.networks.values().filter(|net| net.network.id != self.default);
         let unused = unused.filter(|net| self.members(&net.network.id).is_empty());
+        let unused = unused.filter(|net| self.interfaces_on(&net.network.id).is_empty());
         let mut unused: Vec<Name> = unused.map(|net| net.network.name.clone()).collect();
         unused.sort();
         let mut failures = Vec::new();

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use switch::verdict::PortId;
 
 use super::accounts::Accounts;
+use super::borrow::{self, Retaken, retake_all};
 use super::end::all_of;
 use super::guard::{Before, FORWARDING};
 use super::networks::{Net, network_key, open_gateway, save_network};
@@ -15,6 +16,7 @@ use super::run::spec_of;
 use super::salvage::salvage;
 use super::{Manager, Now, Settings, chance_from, save_as, view};
 use crate::backend::{Adopted, Backend, BackendError, Gateway, Links};
+use crate::borrowed::Borrowed;
 use crate::error::Error;
 use crate::name::{Id, Name};
 use crate::network::Network;
@@ -60,7 +62,7 @@ fn take_over<B: Backend>(
     now: Now,
     warnings: &mut Vec<String>,
 ) -> Result<Manager<B>, Error> {
-    let Saved { mut records, mut networks, predefined, forwarding } = saved;
+    let Saved { mut records, mut networks, borrowed, predefined, forwarding } = saved;
     salvage(&mut backend, &mut records, &mut networks, warnings)?;
     let predefined = match predefined {
         Some(predefined) => predefined,
@@ -73,6 +75,8 @@ fn take_over<B: Backend>(
 
     // The living first: their shims kept the gateways' interfaces, and the subnets that they use are the networks'.
     let adopted = adopt_all(&mut backend, &records, &networks, &boot);
+    // Before the firewall is written anew: the host is not to hear by them in between.
+    let retaken = retake_all(&mut backend, borrowed, &boot);
     let default = networks.iter().position(Network::is_default);
     let known = default.map(|at| networks.remove(at));
     let (network, gateway) = open_default(&mut backend, &mut chance, known, &records, &adopted, settings)?;
@@ -87,6 +91,7 @@ fn take_over<B: Backend>(
         predefined,
         records,
         ports: BTreeMap::new(),
+        borrowed: BTreeMap::new(),
         last_port: PortId(PORT_BEFORE_FIRST),
         deadlines: BTreeMap::new(),
         // After a reboot the host forwards as its administrator has it.
@@ -120,6 +125,7 @@ fn take_over<B: Backend>(
         }
     }
     finish(&mut manager, now, warnings);
+    retaken.into_iter().for_each(|Retaken { record, found }| warnings.extend(manager.resume_port(record, found)));
     manager.settle_accounts();
     warnings.extend(manager.serve_names(now));
     Ok(manager)
@@ -148,15 +154,24 @@ impl<B: Backend> Manager<B> {
 struct Saved {
     records: BTreeMap<Id, Record>,
     networks: Vec<Network>,
+    borrowed: Vec<Borrowed>,
     predefined: Option<view::Predefined>,
     forwarding: Option<Before>,
 }
 
 fn load<B: Backend>(backend: &mut B, warnings: &mut Vec<String>) -> Result<Saved, Error> {
-    let mut saved = Saved { records: BTreeMap::new(), networks: Vec::new(), predefined: None, forwarding: None };
+    let mut saved = Saved {
+        records: BTreeMap::new(),
+        networks: Vec::new(),
+        borrowed: Vec::new(),
+        predefined: None,
+        forwarding: None,
+    };
     for (key, text) in backend.load()? {
         if key.starts_with(NETWORK) {
             saved.networks.extend(read_or_set_aside::<B, Network>(backend, &key, &text, warnings)?);
+        } else if key.starts_with(borrow::KEY) {
+            saved.borrowed.extend(read_or_set_aside::<B, Borrowed>(backend, &key, &text, warnings)?);
         } else if key == PREDEFINED {
             saved.predefined = read_or_set_aside(backend, &key, &text, warnings)?;
         } else if key == FORWARDING {

@@ -266,9 +266,12 @@ impl<B: Backend> Manager<B> {
     /// interface in a network is made again.
     ///
     /// # Errors
-    /// If that can not be: the network is down then.
+    /// If that can not be: the network is down then. Or if something of an interface of the host is left.
     pub fn port_down(&mut self, port: PortId) -> Result<(), Error> {
         self.ports.retain(|_, own| *own != port);
+        if let Some(identity) = self.interface_at(port) {
+            return self.interface_is_gone(&identity);
+        }
         let Some(net) = self.networks.values().find(|net| net.gateway == Some(port)) else { return Ok(()) };
         let network = net.network.clone();
         let reopened = self.reopen_gateway(&network);

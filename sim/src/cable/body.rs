@@ -1,13 +1,14 @@
 //! [`Body`]: what the ends of a cable hold together: its two lines, and how a frame gets into one and wakes its receiver.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use switch::offload::segment::SegmentError;
 use switch::time::Instant;
 
 use super::line::{Flight, Line};
-use super::{Cable, CableDrop, CableId, Counters, Direction};
+use super::{Cable, CableDrop, CableId, Counters, Direction, QUEUE};
 use crate::clock::Wake;
 use crate::namespace::NamespaceId;
 use crate::offload::Frame;
@@ -56,6 +57,10 @@ pub(super) struct State {
     pub(super) offloads: bool,
     /// What the interface counts that sends in a direction, if one does.
     pub(super) counters: [Counters; 2],
+    /// How many packet sockets are open on the machine's interface of a cable between two hosts, and what they have taken of
+    /// what the interface itself has not heard yet.
+    pub(super) taps: usize,
+    pub(super) tapped: VecDeque<Frame>,
 }
 
 /// A line, and when its receiver is to look.
@@ -71,7 +76,8 @@ impl Body {
         let (to_switch, from_switch, counters) = (path(), path(), [Counters::default(); 2]);
         // A port is as the interface behind it.
         let up = Direction::ALL.map(|sends| sends == Direction::FromSwitch && near == Near::Port);
-        let state = State { to_switch, from_switch, up, gone: false, offloads: false, counters };
+        let (taps, tapped) = (0, VecDeque::new());
+        let state = State { to_switch, from_switch, up, gone: false, offloads: false, counters, taps, tapped };
         Rc::new(Body { id, plant: Rc::clone(plant), near, far, ports: RefCell::default(), state: RefCell::new(state) })
     }
 
@@ -156,7 +162,7 @@ impl Body {
         // A wake-up of the past came when nobody was there to look.
         if path.wake.is_none_or(|wake| at < wake || wake < now) {
             path.wake = Some(at);
-            self.plant.clock.wake_at(at, self.receiver(direction));
+            self.plant.clock.wake_at(at, self.receiver(direction, state.taps > 0));
         }
     }
 
@@ -194,12 +200,22 @@ impl Body {
     }
 
     /// Who takes what comes in a direction.
-    fn receiver(&self, direction: Direction) -> Wake {
+    fn receiver(&self, direction: Direction, is_tapped: bool) -> Wake {
         match (direction, self.near, self.far) {
             (Direction::ToSwitch, Near::Port, _) => Wake::Port(self.id),
+            (Direction::ToSwitch, Near::Interface(_), _) if is_tapped => Wake::Port(self.id),
             (Direction::ToSwitch, Near::Interface(namespace), _)
             | (Direction::FromSwitch, _, Far::Interface(namespace)) => Wake::Namespace(namespace),
             (Direction::FromSwitch, _, Far::Port(port)) => Wake::Port(port),
+        }
+    }
+
+    /// What a packet socket has taken of what came to the machine's interface, that hears it as well.
+    pub(super) fn let_hear(&self, state: &mut State, frame: &Frame) {
+        let Near::Interface(namespace) = self.near else { return };
+        if state.tapped.len() < QUEUE {
+            state.tapped.push_back(frame.clone());
+            self.plant.clock.wake_now(Wake::Namespace(namespace));
         }
     }
 

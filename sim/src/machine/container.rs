@@ -236,7 +236,7 @@ impl Machine {
 
     /// Whether there is something that the daemon sees without being asked.
     pub(crate) fn has_ended(&self) -> bool {
-        !self.ended.is_empty() || !self.unpublished.is_empty() || self.has_firewall_news()
+        !self.ended.is_empty() || !self.unpublished.is_empty() || self.has_firewall_news() || self.has_interface_news()
     }
 
     /// Other ends of the cables of a living container, of those interfaces that it still has.

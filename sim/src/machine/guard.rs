@@ -59,8 +59,11 @@ impl Machine {
         self.apply_policy()
     }
 
-    fn apply_policy(&mut self) -> Result<(), BackendError> {
-        let Some((policy, before)) = self.guard.policy.clone() else { return Ok(()) };
+    pub(super) fn apply_policy(&mut self) -> Result<(), BackendError> {
+        let Some((mut policy, before)) = self.guard.policy.clone() else { return Ok(()) };
+        if !policy.networks.is_empty() {
+            policy.silenced = self.borrowed_names();
+        }
         let policy = match before {
             None => policy,
             Some(before) => {

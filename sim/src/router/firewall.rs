@@ -56,6 +56,11 @@ impl Firewall {
         (self.tables, self.foreign) = Default::default();
     }
 
+    /// Whether a rule at an interface's ingress drops all that comes in.
+    pub(crate) fn silences(&self, interface: &str) -> bool {
+        self.tables.values().any(|policy| policy.silenced.iter().any(|name| name == interface))
+    }
+
     /// What instances have noted of how the host forwarded before any of them, by instance.
     pub(crate) fn journals(&self) -> impl Iterator<Item = (&str, &str)> {
         let noted = self.tables.values().filter(|policy| !policy.journal.is_empty());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use netns::error::Error;
+use netns::ifname::IfName;
 use netns::manager::{ConnectRequest, ContainerView, NetworkDetails, NetworkRequest, NetworkView, RunRequest, Started};
 use netns::name::{Id, Name};
 use netns::network::Network;
@@ -144,6 +145,23 @@ impl World {
         self.ask(|manager, now| manager.disconnect(network, container, now))
     }
 
+    /// Makes an interface of the host a port of a bridge: of a cable to a host outside ([`World::add_outside`]), or one with
+    /// nothing behind it. What the user is warned of.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn add_port(&mut self, bridge: &str, interface: &IfName) -> Result<Vec<String>, Error> {
+        self.ask(|manager, now| manager.add_port(bridge, interface, now))
+    }
+
+    /// Takes such a port away, and gives its interface back.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn remove_port(&mut self, bridge: &str, port: &str) -> Result<(), Error> {
+        self.ask(|manager, now| manager.remove_port(bridge, port, now))
+    }
+
     /// What a container printed.
     ///
     /// # Errors
@@ -154,7 +172,7 @@ impl World {
         log.ok_or_else(|| Error::NoSuchContainer(name.to_owned()))
     }
 
-    /// Ends all containers and the daemon. Ended containers stay listed, for the next daemon to know.
+    /// Ends all containers, gives interfaces of the host back, and ends the daemon. Ended containers stay listed, for the next daemon to know.
     ///
     /// # Errors
     /// If no daemon runs, or a container does not end.
@@ -163,11 +181,12 @@ impl World {
         for id in living {
             self.stop(id.as_str(), grace)?;
         }
+        let stuck = self.ask(|manager, now| Ok(manager.remove_ports(now)))?;
         if let Some(daemon) = &mut self.daemon {
             let _ = daemon.manager.close();
         }
         self.kill_daemon();
-        Ok(())
+        stuck.into_iter().next().map_or(Ok(()), Err)
     }
 
     pub(super) fn id_of(&mut self, name: &str) -> Result<Id, Error> {

@@ -90,7 +90,29 @@ impl World {
     /// # Errors
     /// If the place or the interface is not there.
     pub fn set_mtu(&mut self, place: &Place, interface: &str, mtu: u32) -> Result<(), SocketError> {
-        self.within(place, |namespace, _| namespace.set_mtu(interface, mtu))?.ok_or(SocketError::NoSuchDevice)
+        self.within(place, |namespace, _| namespace.set_mtu(interface, mtu))?.ok_or(SocketError::NoSuchDevice)?;
+        self.settle_ends();
+        Ok(())
+    }
+
+    /// Gives an interface another name, as `ip link set NAME name OTHER` does.
+    ///
+    /// # Errors
+    /// If the place or the interface is not there, or another interface has the name.
+    pub fn rename_interface(&mut self, place: &Place, interface: &str, name: &str) -> Result<(), SocketError> {
+        self.within(place, |namespace, _| {
+            let is_there = |name: &str| namespace.interfaces.iter().any(|each| each.name == name);
+            match (is_there(interface), is_there(name)) {
+                (false, _) => Err(SocketError::NoSuchDevice),
+                (true, true) => Err(SocketError::AddressInUse),
+                (true, false) => {
+                    namespace.rename(interface, name);
+                    Ok(())
+                }
+            }
+        })??;
+        self.settle_ends();
+        Ok(())
     }
 
     /// Adds an interface with an address by hand. Nothing is behind it.
@@ -120,7 +142,7 @@ impl World {
                 Ok(())
             }
         })??;
-        self.settle();
+        self.settle_ends();
         Ok(())
     }
 

@@ -18,8 +18,8 @@ use switch::mac::MacAddr;
 use super::accounts::transmit_drops;
 use super::{Linux, interface_plan};
 use crate::backend::{
-    Adopted, Backend, BackendError, Created, FirewallNews, Gateway, Interface, Links, Namespace, Noted, Spec,
-    StartError,
+    Adopted, Backend, BackendError, Created, FirewallNews, Gateway, HostInterface, Interface, Links, Namespace, Noted,
+    Spec, StartError, Which,
 };
 use crate::files::Files;
 use crate::firewall::{GROUP, Policy};
@@ -86,6 +86,23 @@ impl Backend for Linux {
         let Some(index) = index_of(name) else { return Ok(()) };
         let gone = Netlink::open().and_then(|mut netlink| netlink.delete_link(index));
         if index_of(name).is_none() { Ok(()) } else { Ok(gone.map_err(Step::DeleteInterface.on(name))?) }
+    }
+
+    fn interface(&mut self, which: Which<'_>) -> Result<Option<HostInterface>, BackendError> {
+        self.look_at_interface(which)
+    }
+
+    fn borrow_interface(&mut self, interface: &HostInterface) -> Result<PortLink, BackendError> {
+        Linux::borrow_interface(self, interface)
+    }
+
+    fn return_interface(&mut self, identity: &str) -> Result<(), BackendError> {
+        Linux::return_interface(self, identity)
+    }
+
+    fn have_interfaces_changed(&mut self) -> bool {
+        self.hear_of_links();
+        std::mem::take(&mut self.have_links_changed)
     }
 
     fn boot(&mut self) -> Result<String, BackendError> {
@@ -503,14 +520,15 @@ fn end_unknown(paths: &Paths, id: &Id) -> io::Result<()> {
 }
 
 impl Linux {
-    /// The firewall as it was asked for last, and the veths that there are now.
-    fn apply_policy(&mut self) -> Result<(), BackendError> {
+    /// The firewall as it was asked for last, and what there is now that the host must not hear.
+    pub(super) fn apply_policy(&mut self) -> Result<(), BackendError> {
         // Those of containers that have ended went with them.
         self.veths.retain(|veth| index_of(veth).is_some());
         let Some((policy, before)) = &self.policy else { return Ok(()) };
         // Who leaves nothing behind silences nothing: a pair may be there a moment longer than its container.
         let is_over = policy.networks.is_empty();
-        let silenced: Vec<String> = self.veths.iter().filter(|_| !is_over).cloned().collect();
+        let silent = self.veths.iter().cloned().chain(self.borrowed_names());
+        let silenced: Vec<String> = silent.filter(|_| !is_over).collect();
         let policy = match before {
             None => Policy { silenced, ..policy.clone() },
             Some(before) => {

@@ -1,6 +1,7 @@
 //! The manager on [`paper`]: what it asks of a host that has a firewall, rivals and containers that do not answer. What is
 //! seen by containers is in the scenarios, which are played in both worlds.
 
+mod borrowing;
 mod guarding;
 mod joining;
 mod listing;

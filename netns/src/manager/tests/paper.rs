@@ -18,7 +18,8 @@ use switch::mac::MacAddr;
 use switch::vlan::Retag;
 
 use crate::backend::{
-    Adopted, Backend, BackendError, Created, FirewallNews, Gateway, Interface, Links, Noted, Spec, StartError,
+    Adopted, Backend, BackendError, Created, FirewallNews, Gateway, HostInterface, Interface, Links, Noted, Spec,
+    StartError, Which,
 };
 use crate::files::Files;
 use crate::firewall::Policy;
@@ -37,6 +38,11 @@ pub(super) struct Host {
     pub(super) rivals: VecDeque<Ipv4Net>,
     /// Interfaces that are not ours.
     pub(super) interfaces: BTreeSet<String>,
+    /// Those that may be ports, by identity.
+    pub(super) ethernet: BTreeMap<String, HostInterface>,
+    /// The identities of those by which the host hears nothing, and what they were called then.
+    pub(super) silenced: BTreeMap<String, String>,
+    pub(super) have_interfaces_changed: bool,
     pub(super) gateways: BTreeMap<String, (Ipv4Net, MacAddr)>,
     /// Counters of the switch, by key.
     pub(super) accounts: BTreeMap<String, Home>,
@@ -181,6 +187,35 @@ impl Backend for Paper {
         host.does("close_gateway")?;
         host.gateways.remove(name);
         Ok(())
+    }
+
+    fn interface(&mut self, which: Which<'_>) -> Result<Option<HostInterface>, BackendError> {
+        let host = self.0.borrow();
+        host.may("interface")?;
+        let found = match which {
+            Which::Named(name) => host.ethernet.values().find(|interface| interface.name == name),
+            Which::Known(identity) => host.ethernet.get(identity),
+        };
+        Ok(found.cloned())
+    }
+
+    fn borrow_interface(&mut self, interface: &HostInterface) -> Result<Wire, BackendError> {
+        let mut host = self.0.borrow_mut();
+        // Half of it is done before it fails.
+        host.silenced.insert(interface.identity.clone(), interface.name.clone());
+        host.does("borrow_interface")?;
+        Ok(Wire(interface.name.clone()))
+    }
+
+    fn return_interface(&mut self, identity: &str) -> Result<(), BackendError> {
+        let mut host = self.0.borrow_mut();
+        host.does("return_interface")?;
+        host.silenced.remove(identity);
+        Ok(())
+    }
+
+    fn have_interfaces_changed(&mut self) -> bool {
+        std::mem::take(&mut self.0.borrow_mut().have_interfaces_changed)
     }
 
     fn boot(&mut self) -> Result<String, BackendError> {
