@@ -16,6 +16,7 @@ mod monitor;
 mod nonsense;
 mod output;
 mod outside;
+mod ports;
 mod privileges;
 mod published;
 mod refusals;
@@ -57,6 +58,7 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
         nonsense::ALL,
         output::ALL,
         outside::ALL,
+        ports::ALL,
         published::ALL,
         privileges::ALL,
         refusals::ALL,

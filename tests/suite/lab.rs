@@ -358,6 +358,11 @@ pub trait Lab {
     fn connect_network(&mut self, network: &str, container: &str, ip: Option<Ipv4Addr>) -> Result<(), Refusal>;
     fn disconnect_network(&mut self, network: &str, container: &str) -> Result<(), Refusal>;
 
+    /// `port add`; what the user is warned of.
+    fn add_port(&mut self, bridge: &str, interface: &str) -> Result<Vec<String>, Refusal>;
+    /// `port del`.
+    fn remove_port(&mut self, bridge: &str, port: &str) -> Result<(), Refusal>;
+
     fn ps(&mut self, all: bool) -> Vec<ContainerView>;
     fn inspect(&mut self, container: &str) -> Result<ContainerView, Refusal>;
     fn networks(&mut self) -> Vec<NetworkView>;
@@ -382,6 +387,9 @@ pub trait Lab {
     /// What a detached container has written.
     fn logs(&mut self, container: &str) -> Result<String, Refusal>;
     fn set_link(&mut self, place: Place<'_>, interface: &str, up: bool);
+    /// Gives an interface that is switched off another name.
+    fn rename_link(&mut self, place: Place<'_>, interface: &str, name: &str);
+    fn set_mtu(&mut self, place: Place<'_>, interface: &str, mtu: u32);
     fn delete_link(&mut self, place: Place<'_>, interface: &str);
     /// Configures an interface by hand.
     fn add_address(&mut self, place: Place<'_>, interface: &str, address: IpNet);

@@ -13,6 +13,7 @@ mod modes;
 mod names;
 mod networks;
 mod outside;
+mod ports;
 mod published;
 mod recordings;
 mod recovery;
@@ -66,6 +67,7 @@ pub fn in_both_worlds() -> impl Iterator<Item = &'static Scenario> {
         ipv6::ALL,
         explain::ALL,
         outside::ALL,
+        ports::ALL,
         published::ALL,
         recordings::ALL,
         recovery::ALL,

@@ -499,6 +499,15 @@ impl Lab for Linux {
         self.attempt(&["network", "disconnect", network, container]).map(drop)
     }
 
+    fn add_port(&mut self, bridge: &str, interface: &str) -> Result<Vec<String>, Refusal> {
+        let output = self.pontoon(&["port", "add", bridge, interface]);
+        if output.status.success() { Ok(warnings_in(&output)) } else { Err(refusal_of(&output)) }
+    }
+
+    fn remove_port(&mut self, bridge: &str, port: &str) -> Result<(), Refusal> {
+        self.attempt(&["port", "del", bridge, port]).map(drop)
+    }
+
     fn ps(&mut self, all: bool) -> Vec<ContainerView> {
         self.json(if all { &["ps", "-a"] } else { &["ps"] })
     }
@@ -601,6 +610,14 @@ impl Lab for Linux {
 
     fn set_link(&mut self, place: Place<'_>, interface: &str, up: bool) {
         self.inside(place).ip(&["link", "set", "dev", interface, if up { "up" } else { "down" }]);
+    }
+
+    fn rename_link(&mut self, place: Place<'_>, interface: &str, name: &str) {
+        self.inside(place).ip(&["link", "set", "dev", interface, "name", name]);
+    }
+
+    fn set_mtu(&mut self, place: Place<'_>, interface: &str, mtu: u32) {
+        self.inside(place).ip(&["link", "set", "dev", interface, "mtu", &mtu.to_string()]);
     }
 
     fn delete_link(&mut self, place: Place<'_>, interface: &str) {

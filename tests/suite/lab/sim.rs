@@ -283,6 +283,17 @@ impl Lab for Sim {
         self.world.disconnect_network(network, container).map_err(|error| refusal(&error))
     }
 
+    fn add_port(&mut self, bridge: &str, interface: &str) -> Result<Vec<String>, Refusal> {
+        let interface = interface.parse().expect("a name");
+        let added = self.world.add_port(bridge, &interface).map_err(|error| refusal(&error));
+        self.world.advance(Duration::ZERO);
+        added
+    }
+
+    fn remove_port(&mut self, bridge: &str, port: &str) -> Result<(), Refusal> {
+        self.world.remove_port(bridge, port).map_err(|error| refusal(&error))
+    }
+
     fn ps(&mut self, all: bool) -> Vec<ContainerView> {
         self.world.containers(all).expect("a daemon answers")
     }
@@ -374,6 +385,14 @@ impl Lab for Sim {
 
     fn set_link(&mut self, place: Place<'_>, interface: &str, up: bool) {
         self.world.set_link(&there(place), interface, up).expect("the interface is there");
+    }
+
+    fn rename_link(&mut self, place: Place<'_>, interface: &str, name: &str) {
+        self.world.rename_interface(&there(place), interface, name).expect("the name is free");
+    }
+
+    fn set_mtu(&mut self, place: Place<'_>, interface: &str, mtu: u32) {
+        self.world.set_mtu(&there(place), interface, mtu).expect("the interface is there");
     }
 
     fn delete_link(&mut self, place: Place<'_>, interface: &str) {
