@@ -9,6 +9,7 @@ mod round_trips;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+pub use cpu::busy_percent;
 pub use integrity::check;
 pub use iperf::{bulk, flood};
 pub use round_trips::reach;

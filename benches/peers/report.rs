@@ -20,6 +20,9 @@ pub struct Results {
     pub integrity: BTreeMap<Peer, Integrity>,
     pub failures: Vec<Failure>,
     pub left_out: Vec<LeftOut>,
+    /// What share of the cores others used, before there was a system and when they had gone.
+    pub busy_percent_before: f64,
+    pub busy_percent_after: f64,
 }
 
 /// A peer that was not measured.
@@ -115,6 +118,9 @@ pub struct Named {
 pub struct Machine {
     pub cores: usize,
     pub kernel: String,
+    /// What share of the cores others used, in percent, before the first round and after the last.
+    pub busy_percent_before: f64,
+    pub busy_percent_after: f64,
 }
 
 /// One figure of all the peers that have it.
@@ -189,7 +195,7 @@ impl Report {
         Report {
             rounds,
             seconds,
-            machine: Machine::this(),
+            machine: Machine::with(results.busy_percent_before, results.busy_percent_after),
             peers: peers.iter().map(|peer| Named { peer: *peer, label: peer.label() }).collect(),
             left_out: results.left_out,
             failures: results.failures,
@@ -206,7 +212,7 @@ impl Report {
 
     /// How it was measured, in a few words.
     fn method(&self) -> String {
-        let Machine { cores, kernel } = &self.machine;
+        let Machine { cores, kernel, .. } = &self.machine;
         let rounds =
             if self.rounds == 1 { "1 round".to_owned() } else { format!("{} interleaved rounds", self.rounds) };
         format!("{cores} cores, kernel {kernel}, {rounds} of {} s", self.seconds)
@@ -218,6 +224,9 @@ impl Report {
             && self.integrity.iter().all(|sound| sound.integrity.is_sound())
     }
 }
+
+/// As much of the cores, in percent, a quiet machine uses.
+const QUIET: f64 = 10.0;
 
 impl Row {
     fn title(&self) -> String {
@@ -238,11 +247,22 @@ impl fmt::Display for LeftOut {
 }
 
 impl Machine {
-    fn this() -> Self {
+    fn with(busy_percent_before: f64, busy_percent_after: f64) -> Self {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         Machine {
             cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             kernel: kernel.trim().to_owned(),
+            busy_percent_before,
+            busy_percent_after,
         }
+    }
+
+    /// A warning, if others have worked as well: they decide where the scheduler puts what is measured, and a round trip within a
+    /// core takes a third of one between cores.
+    fn warning(&self) -> Option<String> {
+        let (before, after) = (self.busy_percent_before, self.busy_percent_after);
+        (before.max(after) > QUIET).then(|| {
+            format!("DO NOT KEEP THESE FIGURES: others used {before:.0} % of the cores before the first round, {after:.0} % after the last")
+        })
     }
 }

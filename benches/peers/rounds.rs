@@ -17,7 +17,7 @@ use super::systems::{self, System};
 /// If none of them can be measured.
 pub fn run(options: &Options) -> Result<Report, String> {
     let (measures, length) = (options.measures(), options.length());
-    let mut results = Results::default();
+    let mut results = Results { busy_percent_before: load::busy_percent()?, ..Results::default() };
     let systems = start_all(&options.peers(), &mut results.left_out);
     if systems.is_empty() {
         let causes: Vec<String> = results.left_out.iter().map(|out| format!("{}: {}", out.label, out.cause)).collect();
@@ -61,6 +61,7 @@ pub fn run(options: &Options) -> Result<Report, String> {
     }
     let peers: Vec<Peer> = systems.iter().map(|(peer, _)| *peer).collect();
     drop(systems);
+    results.busy_percent_after = load::busy_percent()?;
     if measures.contains(&Measure::Start) {
         start::measure(&peers, &mut results);
     }

@@ -161,7 +161,8 @@ fn report() -> Report {
     results.failures.push(Failure::new(Peer::PontoonEpoll, Measure::PingPong, 2, "a round trip: timed out"));
     results.left_out.push(LeftOut::new(Peer::Vde, "vde_switch is not installed <Debian's package vde2>"));
     let mut report = Report::new(&[Peer::Kernel, Peer::PontoonEpoll], 3, 2, results);
-    report.machine = Machine { cores: 2, kernel: "6.18".to_owned() };
+    report.machine =
+        Machine { cores: 2, kernel: "6.18".to_owned(), busy_percent_before: 1.5, busy_percent_after: 10.0 };
     report.does_not_show = &["That there is no wire."];
     report
 }
@@ -202,7 +203,10 @@ fn json_has_medians_ranges_ratios_and_who_is_missing() {
         json["left_out"],
         json!([{ "peer": "vde", "label": "vde_switch", "cause": "vde_switch is not installed <Debian's package vde2>" }])
     );
-    assert_eq!(json["machine"], json!({ "cores": 2, "kernel": "6.18" }));
+    assert_eq!(
+        json["machine"],
+        json!({ "cores": 2, "kernel": "6.18", "busy_percent_before": 1.5, "busy_percent_after": 10.0 })
+    );
     assert_eq!(json["does_not_show"], json!(["That there is no wire."]));
 }
 
@@ -260,6 +264,15 @@ fn the_plot_has_a_bar_for_each_ratio_and_names_who_is_missing() {
     assert!(svg.contains("left out: vde_switch: vde_switch is not installed &lt;Debian's package vde2&gt;"), "{svg}");
     assert!(svg.contains("failed: Pontoon, epoll, ping-pong, round 2: a round trip: timed out"), "{svg}");
     assert!(svg.contains("That there is no wire."), "{svg}");
+}
+
+#[test]
+fn figures_of_a_machine_that_others_used_come_with_a_warning() {
+    let mut report = report();
+    let warning = "DO NOT KEEP THESE FIGURES: others used 55 % of the cores before the first round, 2 % after the last";
+    assert!(!table::text(&report).contains("DO NOT KEEP") && !plot::svg(&report).contains("DO NOT KEEP"));
+    (report.machine.busy_percent_before, report.machine.busy_percent_after) = (55.0, 2.0);
+    assert!(table::text(&report).contains(warning) && plot::svg(&report).contains(warning));
 }
 
 #[test]

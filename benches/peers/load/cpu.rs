@@ -1,5 +1,7 @@
 //! How busy the machine was.
 
+use std::time::{Duration, Instant};
+
 /// Seconds that all cores together have worked since the machine started: not idle, not waiting for I/O, not taken by a hypervisor.
 pub fn busy_seconds() -> Result<f64, String> {
     let stat = std::fs::read_to_string("/proc/stat").map_err(|why| format!("read /proc/stat: {why}"))?;
@@ -10,4 +12,12 @@ pub fn busy_seconds() -> Result<f64, String> {
         return Err("read /proc/stat: its first line is not what proc(5) says".to_owned());
     };
     Ok((user + nice + system + irq + softirq) / 100.0)
+}
+
+/// What share of all cores works now, in percent, by a look that lasts a second.
+pub fn busy_percent() -> Result<f64, String> {
+    let cores = std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64);
+    let (before, started) = (busy_seconds()?, Instant::now());
+    std::thread::sleep(Duration::from_secs(1));
+    Ok(100.0 * (busy_seconds()? - before) / started.elapsed().as_secs_f64() / cores)
 }

@@ -91,10 +91,11 @@ fn bar(body: &mut String, cell: &Cell, base: f64, left: f64, zero: f64, top: f64
 
 /// Who is missing and why, and what is not shown.
 fn remarks(report: &Report) -> Vec<String> {
+    let warning = report.machine.warning();
     let out = report.left_out.iter().map(ToString::to_string);
     let failed = report.failures.iter().map(ToString::to_string);
     let limits = report.does_not_show.iter().map(|limit| (*limit).to_owned());
-    let all = out.chain(failed).chain(["What this does not show:".to_owned()]).chain(limits);
+    let all = warning.into_iter().chain(out).chain(failed).chain(["What this does not show:".to_owned()]).chain(limits);
     all.flat_map(|text| wrapped(&text)).collect()
 }
 

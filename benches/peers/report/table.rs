@@ -9,6 +9,9 @@ pub fn text(report: &Report) -> String {
     let mut text = String::new();
     let (method, base) = (report.method(), report.peers[0].label);
     let _ = writeln!(text, "\n{method}. Medians, ranges in brackets, ratios of the medians to: {base}.\n");
+    if let Some(warning) = report.machine.warning() {
+        let _ = writeln!(text, "{warning}\n");
+    }
     report.figures.iter().for_each(|row| figure(&mut text, row));
     at_a_glance(&mut text, report);
     remarks(&mut text, report);
