@@ -9,6 +9,7 @@ mod explain;
 mod foreground;
 mod growth;
 mod handover;
+mod hostile;
 mod interrupted_demo;
 mod logs;
 mod metrics;
@@ -51,6 +52,7 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
         foreground::ALL,
         growth::ALL,
         handover::ALL,
+        hostile::ALL,
         interrupted_demo::ALL,
         logs::ALL,
         metrics::ALL,

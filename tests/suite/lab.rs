@@ -435,6 +435,8 @@ pub trait Lab {
 
     /// Sends a frame as it is out of an interface.
     fn inject(&mut self, place: Place<'_>, interface: &str, frame: &[u8]);
+    /// The same with many, one after the other, as fast as it goes. Some may be lost where they are sent.
+    fn inject_all(&mut self, place: Place<'_>, interface: &str, frames: &mut dyn Iterator<Item = Vec<u8>>);
     /// From now on, hears what comes in by an interface.
     fn sniff(&mut self, place: Place<'_>, interface: &str) -> Sniffer;
     /// What has come in, up to and with the frame `last`, which is waited for.

@@ -7,6 +7,7 @@ mod data_plane;
 mod etc;
 mod events;
 mod explain;
+mod fairness;
 mod ipv6;
 mod lifecycle;
 mod modes;
@@ -66,6 +67,7 @@ pub fn in_both_worlds() -> impl Iterator<Item = &'static Scenario> {
         events::ALL,
         ipv6::ALL,
         explain::ALL,
+        fairness::ALL,
         outside::ALL,
         ports::ALL,
         published::ALL,

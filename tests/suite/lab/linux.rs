@@ -728,6 +728,10 @@ impl Lab for Linux {
         self.inside(place).inject(interface, frame);
     }
 
+    fn inject_all(&mut self, place: Place<'_>, interface: &str, frames: &mut dyn Iterator<Item = Vec<u8>>) {
+        self.inside(place).inject_all(interface, frames);
+    }
+
     fn sniff(&mut self, place: Place<'_>, interface: &str) -> Sniffer {
         let ear = self.inside(place).sniff(interface);
         self.ears.push(ear);

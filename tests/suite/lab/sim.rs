@@ -526,6 +526,12 @@ impl Lab for Sim {
         self.world.inject(&there(place), interface, frame).expect("the interface takes the frame");
     }
 
+    fn inject_all(&mut self, place: Place<'_>, interface: &str, frames: &mut dyn Iterator<Item = Vec<u8>>) {
+        for frame in frames {
+            self.inject(place, interface, &frame);
+        }
+    }
+
     fn sniff(&mut self, place: Place<'_>, interface: &str) -> Sniffer {
         // What an earlier ear has left is not for this one.
         self.world.sniff(&there(place), interface).expect("the interface is there");

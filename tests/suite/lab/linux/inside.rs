@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use etherparse::{IcmpEchoHeader, Icmpv4Header, Icmpv4Slice, Icmpv4Type};
 use netns::interface::InterfaceInfo;
+use nix::errno::Errno;
 use nix::libc;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::sockopt::{ReceiveTimeout, SetBool};
@@ -183,6 +184,31 @@ impl Inside {
         });
     }
 
+    /// Sends frames as they are out of an interface. What it has no room for is lost, as it is to any sender.
+    pub fn inject_all(&self, interface: &str, frames: &mut dyn Iterator<Item = Vec<u8>>) {
+        let socket = self.enter(|| {
+            let socket = packet_socket(None);
+            bind(socket.as_raw_fd(), &link_address(interface)).expect("bind a packet socket");
+            socket
+        });
+        for frame in frames {
+            match send(socket.as_raw_fd(), &frame, MsgFlags::empty()) {
+                Ok(_) | Err(Errno::ENOBUFS) => {}
+                Err(why) => panic!("send a frame out of {interface}: {why}"),
+            }
+        }
+    }
+
+    /// Sends a frame by a packet socket that has an offload header before it, whatever that says.
+    pub fn inject_with_header(&self, interface: &str, header: &[u8], frame: &[u8]) -> nix::Result<()> {
+        self.enter(|| {
+            let socket = packet_socket(None);
+            setsockopt(&socket, PacketVnetHdr, &true).expect("ask for offload headers");
+            bind(socket.as_raw_fd(), &link_address(interface)).expect("bind a packet socket");
+            send(socket.as_raw_fd(), &[header, frame].concat(), MsgFlags::empty()).map(drop)
+        })
+    }
+
     pub fn sniff(&self, interface: &str) -> Ear {
         self.enter(|| {
             let socket = packet_socket(Some(SockProtocol::EthAll));
@@ -191,6 +217,11 @@ impl Inside {
         })
     }
 }
+
+nix::setsockopt_impl!(PacketVnetHdr, libc::SOL_PACKET, libc::PACKET_VNET_HDR, bool, SetBool);
+
+#[derive(Clone, Copy)]
+struct PacketVnetHdr;
 
 nix::setsockopt_impl!(PacketAuxdata, libc::SOL_PACKET, libc::PACKET_AUXDATA, bool, SetBool);
 
