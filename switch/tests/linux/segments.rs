@@ -30,7 +30,7 @@ crate::trials![
 ];
 
 /// How many super-frames, if `PROPTEST_CASES` says nothing else.
-const PLANS: u32 = 3_000;
+const PLANS: u32 = 1_000;
 
 fn super_frames_are_cut_as_the_kernel_cuts_them() {
     with_both(|both| holds(PLANS, &SuperFrame::any(), |sent| both(&sent.frame(), sent.vnet())));
