@@ -12,10 +12,10 @@
 //! * With an ageing time of zero nothing is learned, and the switch floods like a hub.
 //! * Every change is an event, in a bounded queue.
 //!
-//! Nothing depends on the hash map's order, and its seed is given.
+//! Nothing depends on the table's order, and its seed is given.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
@@ -33,6 +33,7 @@ mod event;
 mod excerpt;
 mod snapshot;
 mod sweep;
+mod table;
 
 pub use entry::{EntryKind, FdbCounters, FdbEntry};
 pub use event::FdbEvent;
@@ -40,11 +41,12 @@ pub use snapshot::FdbSnapshot;
 
 use entry::{Entry, Share, pack, unpack};
 use event::EventQueue;
+use table::Table;
 
 /// The filtering database of one switch.
 #[derive(Debug)]
 pub struct Fdb {
-    entries: HashMap<u64, Entry, FixedState>,
+    entries: Table,
     checks: BinaryHeap<Reverse<(Instant, u64)>>,
     shares: Slots<Share>,
     ageing: Duration,
@@ -96,7 +98,7 @@ impl Fdb {
     #[must_use]
     pub fn new(ageing: Duration, max_stations: usize, hash_seed: u64) -> Self {
         Fdb {
-            entries: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
+            entries: Table::new(FixedState::with_seed(hash_seed)),
             checks: BinaryHeap::new(),
             shares: Slots::new(),
             ageing: ageing.min(Fdb::MAX_AGEING),
@@ -112,15 +114,12 @@ impl Fdb {
     pub fn learn(&mut self, vlan: VlanId, station: MacAddr, port: PortId, now: Instant) -> Learned {
         let key = pack(vlan, station);
         let expires = now + self.ageing;
-        match self.entries.get_mut(&key) {
-            Some(entry) if entry.port == port && entry.is_alive(now) => {
-                entry.expires = entry.expires.max(expires);
+        match self.entries.find(key) {
+            Some(place) if self.entries.port(place) == port && self.entries.is_alive(place, now) => {
+                self.entries.refresh(place, expires);
                 Learned::Refreshed
             }
-            Some(entry) => {
-                let known = *entry;
-                self.learn_known(key, known, port, now)
-            }
+            Some(place) => self.learn_known(key, self.entries.entry(place), port, now),
             None => self.learn_new(key, port, now),
         }
     }
@@ -129,16 +128,17 @@ impl Fdb {
     #[inline]
     #[must_use]
     pub fn lookup(&self, vlan: VlanId, station: MacAddr, now: Instant) -> Option<PortId> {
-        self.entries.get(&pack(vlan, station)).filter(|entry| entry.is_alive(now)).map(|entry| entry.port)
+        let place = self.entries.find(pack(vlan, station))?;
+        self.entries.is_alive(place, now).then(|| self.entries.port(place))
     }
 
     /// Takes note that `station` is in use, as seen by someone else (a fast path that frames take past this table).
     /// Whether there is such an entry; one that has expired does not come back.
     pub fn touch(&mut self, vlan: VlanId, station: MacAddr, now: Instant) -> bool {
         let expires = now + self.ageing;
-        match self.entries.get_mut(&pack(vlan, station)).filter(|entry| entry.is_alive(now)) {
-            Some(entry) => {
-                entry.expires = entry.expires.max(expires);
+        match self.entries.find(pack(vlan, station)).filter(|place| self.entries.is_alive(*place, now)) {
+            Some(place) => {
+                self.entries.refresh(place, expires);
                 true
             }
             None => false,
@@ -161,7 +161,7 @@ impl Fdb {
             return Err(Refusal::NotKept);
         }
         let key = pack(vlan, station);
-        let replaces_its_like = self.entries.get(&key).is_some_and(|old| old.kind.ages() == kind.ages());
+        let replaces_its_like = self.entries.get(key).is_some_and(|old| old.kind.ages() == kind.ages());
         if !replaces_its_like && !self.has_room(kind) {
             return Err(Refusal::TableFull);
         }
@@ -243,7 +243,7 @@ impl Fdb {
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 
     /// How many stations `port` has towards its quota.
@@ -301,9 +301,9 @@ impl Fdb {
             return self.refuse(Refusal::Quota);
         }
         let expires = now + self.ageing;
-        if let Some(entry) = self.entries.get_mut(&key) {
-            entry.port = to;
-            entry.expires = entry.expires.max(expires);
+        if let Some(place) = self.entries.find(key) {
+            self.entries.set_port(place, to);
+            self.entries.refresh(place, expires);
         }
         self.shares.or_default(from.0).used -= 1;
         self.shares.or_default(to.0).used += 1;
@@ -341,7 +341,7 @@ impl Fdb {
 
     /// Takes an entry out, wherever it is counted. Its check stays behind and is found to be void when it comes.
     fn take_out(&mut self, key: u64) -> Option<Entry> {
-        let entry = self.entries.remove(&key)?;
+        let entry = self.entries.remove(key)?;
         if entry.kind.ages() {
             self.ageing_entries -= 1;
             self.shares.or_default(entry.port.0).used -= 1;
@@ -358,9 +358,8 @@ impl Fdb {
     }
 
     /// Evicts in the order of the keys, not of the map.
-    #[expect(clippy::disallowed_methods, reason = "sorted before anything is done")]
     fn evict_where(&mut self, leaves: impl Fn(&Entry) -> bool) {
-        let mut keys: Vec<u64> = self.entries.iter().filter(|(_, entry)| leaves(entry)).map(|(key, _)| *key).collect();
+        let mut keys: Vec<u64> = self.entries.iter().filter(|(_, entry)| leaves(entry)).map(|(key, _)| key).collect();
         keys.sort_unstable();
         for key in keys {
             self.evict(key);

@@ -58,8 +58,10 @@ impl Tag {
 pub struct Frame<'a> {
     bytes: &'a [u8],
     vnet: VnetHeader,
-    destination: MacAddr,
-    source: MacAddr,
+    /// The addresses are read where they are. A copy would be written in one width and read in another a moment later, and
+    /// a processor can not give that before all that came earlier is done: not one cache miss of a frame would overlap
+    /// with those of the next.
+    header: &'a [u8; Frame::HEADER],
     outer: Option<Tag>,
     inner: Option<Tag>,
     ethertype: u16,
@@ -82,7 +84,7 @@ impl<'a> Frame<'a> {
         if bytes.len() > MAX_FRAME {
             return Err(DropReason::Oversized);
         }
-        let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1] = *header;
+        let [.., t0, t1] = *header;
         let mut ethertype = u16::from_be_bytes([t0, t1]);
         let mut tags = [None; 2];
         for tag in &mut tags {
@@ -100,31 +102,23 @@ impl<'a> Frame<'a> {
         } else {
             claim::examine(&vnet, bytes, payload, ethertype).map_err(|_| DropReason::BadOffload)?
         };
-        Ok(Frame {
-            bytes,
-            vnet,
-            destination: MacAddr([d0, d1, d2, d3, d4, d5]),
-            source: MacAddr([s0, s1, s2, s3, s4, s5]),
-            outer: tags[0],
-            inner: tags[1],
-            ethertype,
-            payload,
-            segment_headers,
-        })
+        Ok(Frame { bytes, vnet, header, outer: tags[0], inner: tags[1], ethertype, payload, segment_headers })
     }
 
     /// Whom it is for.
     #[inline]
     #[must_use]
     pub const fn destination(&self) -> MacAddr {
-        self.destination
+        let [a, b, c, d, e, f, ..] = *self.header;
+        MacAddr([a, b, c, d, e, f])
     }
 
     /// Whom it is from.
     #[inline]
     #[must_use]
     pub const fn source(&self) -> MacAddr {
-        self.source
+        let [_, _, _, _, _, _, a, b, c, d, e, f, ..] = *self.header;
+        MacAddr([a, b, c, d, e, f])
     }
 
     /// The first tag.

@@ -105,7 +105,7 @@ impl Counters for FdbCounters {
 }
 
 /// An entry as the table keeps it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     /// When it expires, if it ages and nothing is heard.
     pub(super) expires: Instant,

@@ -1,9 +1,10 @@
 //! An excerpt of the table, for a decision that is not to be: what one frame can see of it or change.
 
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 
 use super::entry::pack;
 use super::event::EventQueue;
+use super::table::Table;
 use super::{Fdb, FdbEntry};
 use crate::account::Account;
 use crate::mac::MacAddr;
@@ -16,7 +17,7 @@ impl Fdb {
     /// The entry of a station, whether it has expired or not.
     #[must_use]
     pub fn entry(&self, vlan: VlanId, station: MacAddr, now: Instant) -> Option<FdbEntry> {
-        let entry = self.entries.get(&pack(vlan, station))?;
+        let entry = self.entries.get(pack(vlan, station))?;
         Some(FdbEntry { vlan, station, port: entry.port, kind: entry.kind, age: entry.age(self.ageing, now) })
     }
 
@@ -28,11 +29,13 @@ impl Fdb {
         ingress: PortId,
         stations: impl Iterator<Item = (VlanId, MacAddr)>,
     ) -> (Fdb, Vec<PortId>) {
-        let mut entries = HashMap::with_hasher(self.entries.hasher().clone());
+        let mut entries = Table::like(&self.entries);
         let mut behind = Vec::new();
         for key in stations.map(|(vlan, station)| pack(vlan, station)) {
-            if let Some(entry) = self.entries.get(&key) {
-                entries.insert(key, *entry);
+            if let Some(entry) = self.entries.get(key) {
+                if entries.find(key).is_none() {
+                    entries.insert(key, entry);
+                }
                 behind.push(entry.port);
             }
         }

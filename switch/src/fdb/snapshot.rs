@@ -18,10 +18,8 @@ pub struct FdbSnapshot {
 impl Fdb {
     /// The entries by VLAN and address, without those that have expired.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "sorted before anyone sees it")]
     pub fn entries(&self, now: Instant) -> Vec<FdbEntry> {
-        let mut alive: Vec<(u64, Entry)> =
-            self.entries.iter().filter(|(_, entry)| entry.is_alive(now)).map(|(key, entry)| (*key, *entry)).collect();
+        let mut alive: Vec<(u64, Entry)> = self.entries.iter().filter(|(_, entry)| entry.is_alive(now)).collect();
         alive.sort_unstable_by_key(|(key, _)| *key);
         let row = |(key, entry): (u64, Entry)| {
             let (vlan, station) = unpack(key);
@@ -46,7 +44,7 @@ impl Fdb {
         for row in &snapshot.entries {
             let left = self.ageing.saturating_sub(row.age);
             let key = pack(row.vlan, row.station);
-            let is_new = !self.entries.contains_key(&key);
+            let is_new = self.entries.find(key).is_none();
             if is_new && self.has_room(row.kind) && (!left.is_zero() || !row.kind.ages()) {
                 self.insert(key, row.port, row.kind, now + left);
             }

@@ -17,12 +17,12 @@ const SWEEP: usize = 4096;
 impl Fdb {
     /// Sets the ageing time, for the entries that are there as well. Those that have expired, by the old time or by the new
     /// one, are taken away at once: a longer time does not bring them back.
-    #[expect(clippy::disallowed_methods, reason = "each entry for itself")]
     pub fn set_ageing(&mut self, ageing: Duration, now: Instant) {
         self.expire_all(now);
         let before = std::mem::replace(&mut self.ageing, ageing.min(Fdb::MAX_AGEING));
-        self.entries.values_mut().for_each(|entry| {
-            let left = self.ageing.saturating_sub(entry.age(before, now));
+        let after = self.ageing;
+        self.entries.reschedule(|entry| {
+            let left = after.saturating_sub(entry.age(before, now));
             entry.expires = now + left;
             entry.check = if entry.kind.ages() { entry.expires } else { Instant::FAR_FUTURE };
         });
@@ -50,20 +50,22 @@ impl Fdb {
     }
 
     /// Expires in the order of the keys, not of the map.
-    #[expect(clippy::disallowed_methods, reason = "sorted before anything is done")]
     fn expire_all(&mut self, now: Instant) {
         let expired = self.entries.iter().filter(|(_, entry)| !entry.is_alive(now));
-        let mut keys: Vec<u64> = expired.map(|(key, _)| *key).collect();
+        let mut keys: Vec<u64> = expired.map(|(key, _)| key).collect();
         keys.sort_unstable();
         keys.into_iter().for_each(|key| self.expire(key));
     }
 
     /// Takes away all entries that have expired, and makes the table what [`Fdb::restore`] makes of its snapshot: whatever
     /// comes then, both go the same way.
-    #[expect(clippy::disallowed_methods, reason = "each entry for itself")]
     pub fn tidy(&mut self, now: Instant) {
         self.expire_all(now);
-        self.entries.values_mut().filter(|entry| entry.kind.ages()).for_each(|entry| entry.check = entry.expires);
+        self.entries.reschedule(|entry| {
+            if entry.kind.ages() {
+                entry.check = entry.expires;
+            }
+        });
         self.rebuild_checks();
     }
 
@@ -75,11 +77,14 @@ impl Fdb {
     }
 
     fn check(&mut self, key: u64, check: Instant, now: Instant) {
-        let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.check == check) else { return };
+        let Some(place) = self.entries.find(key) else { return };
+        let entry = self.entries.entry(place);
+        if entry.check != check {
+            return;
+        }
         if entry.is_alive(now) {
-            entry.check = entry.expires;
-            let next = entry.check;
-            self.push_check(next, key);
+            self.entries.set_check(place, entry.expires);
+            self.push_check(entry.expires, key);
         } else {
             self.expire(key);
         }
@@ -95,9 +100,8 @@ impl Fdb {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a heap has an order of its own")]
     fn rebuild_checks(&mut self) {
         let valid = self.entries.iter().filter(|(_, entry)| entry.kind.ages());
-        self.checks = valid.map(|(key, entry)| Reverse((entry.check, *key))).collect();
+        self.checks = valid.map(|(key, entry)| Reverse((entry.check, key))).collect();
     }
 }
