@@ -7,6 +7,8 @@
 //!   a link can not take at once is that link's: it queues, or the copy is dropped and counted.
 //! * One copy's misfortune is no other's: a link that is full, refuses or ends takes nothing from the rest of a flood or
 //!   of a batch. A link that ends is used no more, and its port goes when the batch is over.
+//! * A turn ends after a batch of frames, or sooner where frames become many copies: a broadcast storm on a bridge of a thousand ports
+//!   holds up nobody for longer than another one's batch.
 //! * Results of queued frames come in the order in which the frames were queued.
 //! * Nothing is allocated per frame once the pool and the batch are warm.
 
@@ -41,7 +43,7 @@ pub use start::BridgeStart;
 pub use watch::{Decided, Outcome, Watch};
 
 use change::Changes;
-use port::{Copy, Port};
+use port::{COPIES, Copy, Port};
 
 /// The number of a bridge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -172,7 +174,7 @@ impl<L: Link> Dataplane<L> {
                 }
                 self.gather();
                 self.bridge(bridge)?.switch.plug(port, config, now)?;
-                self.add_port(port, Port::new(bridge, link));
+                self.add_port(port, Port::new(bridge, link, self.batch_limit));
                 // Before the station that a local port brings along.
                 self.push(|it| it.port_up(bridge, port));
             }
@@ -222,10 +224,18 @@ impl<L: Link> Dataplane<L> {
     pub fn service_watched(&mut self, port: PortId, now: Instant, watch: &mut impl Watch) -> Serviced {
         let Some(ingress) = self.ports.get_mut(port.0) else { return Serviced::Gone };
         let mut batch = std::mem::take(&mut self.batch);
-        let received = ingress.link.receive(&mut self.pool, &mut batch, self.batch_limit);
-        for buffer in batch.drain(..) {
-            self.forward_watched(port, &buffer, now, watch);
+        let received = ingress.take(&mut self.pool, &mut batch, self.batch_limit);
+        let mut frames = batch.drain(..);
+        let mut copies = 0;
+        // (What came before a link ended has no other turn.)
+        while copies < COPIES || received == Received::Down {
+            let Some(buffer) = frames.next() else { break };
+            copies += self.forward_watched(port, &buffer, now, watch).map_or(0, |verdict| verdict.copies());
             self.pool.give(buffer);
+        }
+        match self.ports.get_mut(port.0) {
+            Some(ingress) => ingress.end_turn(frames, copies, self.batch_limit),
+            None => drop(frames),
         }
         self.batch = batch;
         if received == Received::Down {
@@ -236,8 +246,8 @@ impl<L: Link> Dataplane<L> {
         match received {
             Received::Down => Serviced::Gone,
             Received::More | Received::WouldBlock if !self.ports.contains(port.0) => Serviced::Gone,
-            Received::More => Serviced::More,
-            Received::WouldBlock => Serviced::Idle,
+            Received::WouldBlock if !self.has_waiting(port) => Serviced::Idle,
+            Received::More | Received::WouldBlock => Serviced::More,
         }
     }
 
@@ -383,6 +393,10 @@ impl<L: Link> Dataplane<L> {
         self.bridges.get_mut(bridge.0).ok_or(ControlError::NoBridge(bridge))
     }
 
+    fn has_waiting(&self, port: PortId) -> bool {
+        self.ports.get(port.0).is_some_and(|it| !it.waiting.is_empty())
+    }
+
     /// Marks a port whose link wants to be flushed.
     fn touch(&mut self, port: PortId) {
         if let Some(it) = self.ports.get_mut(port.0).filter(|it| !it.queued.is_empty()) {
@@ -433,6 +447,8 @@ impl<L: Link> Dataplane<L> {
     fn remove_port(&mut self, port: PortId) -> Option<L> {
         let mut it = self.ports.remove(port.0)?;
         it.queued.drain(..).for_each(|_| it.counters.tx.drop(DropReason::LinkDown));
+        // (As if they had not been taken from the link yet, like those that have not.)
+        it.waiting.drain(..).for_each(|buffer| self.pool.give(buffer));
         if let Some(bridge) = self.bridges.get_mut(it.bridge.0) {
             bridge.switch.unplug(port);
             bridge.departed.join(&mut it.counters);

@@ -176,6 +176,19 @@ impl PortSet {
     }
 }
 
+impl Verdict {
+    /// How many copies leave, at most.
+    #[inline]
+    #[must_use]
+    pub fn copies(&self) -> usize {
+        match self {
+            Verdict::Unicast { .. } | Verdict::Local { .. } => 1,
+            Verdict::Flood { to, .. } => to.members.len(),
+            Verdict::Drop(_) => 0,
+        }
+    }
+}
+
 /// Why a port is not in a [`PortSet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absence {

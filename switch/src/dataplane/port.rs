@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use super::{BridgeId, Outcome, Watch};
 use crate::account::Account;
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Pool};
 use crate::counters::{PortCounters, Traffic};
 use crate::forward::Switch;
 use crate::frame::{Frame, Tag};
-use crate::link::{Link, Transmit};
+use crate::link::{Link, Received, Transmit};
 use crate::slots::Slots;
 use crate::verdict::{DropReason, PortId};
 use crate::vlan::{Retag, VlanId};
+
+/// After how many copies a port's turn ends, in the middle of a batch: as many as those of 64 floods to 16 ports.
+pub(super) const COPIES: usize = 1024;
 
 /// A port: its link, its counters, and the copies whose fate is not known yet.
 #[derive(Debug)]
@@ -22,19 +25,50 @@ pub(super) struct Port<L> {
     pub(super) counters: Account<PortCounters>,
     /// Copies that the link has queued and not answered for. The link's own bound is its bound.
     pub(super) queued: VecDeque<Traffic>,
+    /// Frames that its turn was not long enough for. At most a batch, and only now and then: who has had too many is given fewer.
+    pub(super) waiting: Vec<Arc<Buffer>>,
+    /// How many frames it is given at a time.
+    limit: usize,
     pub(super) is_touched: bool,
     pub(super) has_ended: bool,
 }
 
 impl<L> Port<L> {
-    pub(super) fn new(bridge: BridgeId, link: L) -> Self {
+    pub(super) fn new(bridge: BridgeId, link: L, limit: usize) -> Self {
         Port {
             bridge,
             link,
             counters: Account::default(),
             queued: VecDeque::new(),
+            waiting: Vec::new(),
+            limit,
             is_touched: false,
             has_ended: false,
+        }
+    }
+
+    /// Frames for one turn: those that wait, or what has arrived.
+    #[inline]
+    pub(super) fn take(&mut self, pool: &mut Pool, into: &mut Vec<Arc<Buffer>>, most: usize) -> Received
+    where
+        L: Link,
+    {
+        if self.waiting.is_empty() {
+            return self.link.receive(pool, into, self.limit.min(most));
+        }
+        into.append(&mut self.waiting);
+        Received::More
+    }
+
+    /// What is left of a batch waits. Next time it is half as many frames, if these had more copies than a turn is long, so that few
+    /// wait; twice as many if there is room.
+    #[inline]
+    pub(super) fn end_turn(&mut self, left: impl Iterator<Item = Arc<Buffer>>, copies: usize, most: usize) {
+        self.waiting.extend(left);
+        if copies > COPIES {
+            self.limit = (self.limit / 2).max(1);
+        } else if copies <= COPIES / 2 {
+            self.limit = (self.limit * 2).min(most);
         }
     }
 

@@ -64,7 +64,7 @@ impl<L: Link> Dataplane<L> {
             return Err(ControlError::NoPort(*missing));
         }
         for port in switch.ports() {
-            let mut it = Port::new(*bridge, link(port));
+            let mut it = Port::new(*bridge, link(port), self.batch_limit);
             let count = queued.iter().find(|(other, _)| *other == port).map_or(0, |(_, count)| *count);
             it.queued.extend((0..count).map(|_| Traffic::default()));
             self.add_port(port, it);

@@ -44,6 +44,43 @@ fn takes_no_more_than_a_batch_at_a_time() {
 }
 
 #[test]
+fn a_turn_ends_when_floods_have_become_many_copies() {
+    let mut plane = plane_with(Settings { batch: 64, buffers: 512 }, 500);
+    let number = |number: u8| [&frame(ALL, A)[..], &[number]].concat();
+    arrive(&mut plane, 0, &(0..64).map(number).collect::<Vec<_>>());
+    let mut turns = Vec::new();
+    while plane.service(PortId(0), NOW) == Serviced::More {
+        turns.push(sent(&plane, 1));
+    }
+    // Three floods to 499 others are more than 1,024 copies. The first turn took all 64, and they wait for the others.
+    assert_eq!(turns, (1..=22).map(|turn| (3 * turn).min(64)).collect::<Vec<_>>());
+    let order: Vec<u8> = link(&mut plane, 499).sent.iter().map(|(frame, _)| frame[60]).collect();
+    assert_eq!(order, (0..64).collect::<Vec<_>>());
+    // Who has flooded takes few at a time, so that others find buffers; and more again when there are fewer copies.
+    arrive(&mut plane, 1, &[frame(ALL, B)]);
+    plane.service(PortId(1), NOW);
+    arrive(&mut plane, 0, &vec![frame(B, A); 64]);
+    plane.service(PortId(0), NOW);
+    let few = counters(&plane, 1).tx.packets - 64;
+    assert!(few < 16, "{few} at a time");
+    while plane.service(PortId(0), NOW) == Serviced::More {}
+    assert_eq!(counters(&plane, 1).tx.packets, 128);
+}
+
+#[test]
+fn frames_that_wait_go_with_their_port() {
+    let mut plane = plane_with(Settings { batch: 64, buffers: 64 }, 500);
+    arrive(&mut plane, 0, &vec![frame(ALL, A); 64]);
+    assert_eq!(plane.service(PortId(0), NOW), Serviced::More);
+    plane.control(Control::Unplug { port: PortId(0) }, NOW).unwrap();
+    assert_eq!((plane.service(PortId(0), NOW), sent(&plane, 1)), (Serviced::Gone, 3));
+    // Their buffers are there for others.
+    arrive(&mut plane, 1, &vec![frame(A, B); 2]);
+    assert_eq!(plane.service(PortId(1), NOW), Serviced::Idle);
+    assert_eq!(sent(&plane, 2), 5);
+}
+
+#[test]
 fn goes_on_when_buffers_are_fewer_than_frames() {
     let mut plane = plane_with(Settings { batch: 64, buffers: 2 }, 2);
     arrive(&mut plane, 0, &vec![frame(ALL, A); 5]);
