@@ -13,6 +13,7 @@ use crate::lab::{Lab, Place, ip_of, names, ports, run_all};
 
 tests![
     fifty_containers_start_at_once,
+    a_hundred_containers_take_few_files_of_the_daemon_and_no_thread,
     two_hundred_cycles_leave_nothing_behind,
     floods_leave_the_daemon_as_large_as_it_was,
 ];
@@ -42,6 +43,27 @@ fn fifty_containers_start_at_once() {
     assert_eq!(addresses, expected);
     let last = ip_of(&mut lab, "c49");
     assert!(lab.ping(Place::In("c00"), last, 56));
+    lab.down();
+    lab.assert_nothing_is_left();
+}
+
+/// Two thousand fit into the 20,000 files that a careful host allows, and what they do when they do nothing is nobody's work.
+fn a_hundred_containers_take_few_files_of_the_daemon_and_no_thread() {
+    const FILES: usize = 6;
+    let mut lab = Linux::new();
+    lab.up();
+    let start = |lab: &Linux, number: usize| {
+        prints(lab, &["run", "-d", "--name", &format!("c{number}"), "--", "sleep", "infinity"]);
+    };
+    start(&lab, 0);
+    let daemon = lab.daemon_pid().expect("a daemon");
+    let before = footprint(&mut lab, daemon);
+    (1..=100).for_each(|number| start(&lab, number));
+    let is_as_before = |now: Footprint| (now.0 <= before.0 + 100 * FILES && now.1 <= before.1).then_some(());
+    let settled = waited_for(|| is_as_before(footprint(&mut lab, daemon)));
+    assert!(settled.is_some(), "{:?} became {:?}", before, footprint(&mut lab, daemon));
+    let last = ip_of(&mut lab, "c100");
+    assert!(lab.ping(Place::In("c1"), last, 56) && lab.ping(Place::Host, last, 56));
     lab.down();
     lab.assert_nothing_is_left();
 }
