@@ -307,11 +307,11 @@ pub struct HostInterface {
     pub mtu: u32,
     /// Whether it is switched on.
     pub up: bool,
-    /// The host's addresses on it, but for those of the link only (`fe80::/10`).
+    /// The host's addresses on it, but for those of the link only (`fe80::/10`). Only looked for by name.
     pub addresses: Vec<IpNet>,
-    /// Interfaces that are made upon it, which hear by it: VLANs, macvlans.
+    /// Interfaces that are made upon it, which hear by it: VLANs, macvlans. Only looked for by name.
     pub upper: Vec<String>,
-    /// What speaks against borrowing it.
+    /// What speaks against borrowing it. By identity only what lies in the interface itself.
     pub unfit: Option<Unfit>,
 }
 

@@ -26,31 +26,55 @@ use crate::firewall::GROUP;
 
 /// What there is to know of an interface in the network namespace of the calling thread; `None` if there is none. Who has it
 /// but the kernel and we, is not looked for.
+///
+/// Of one that is known already by its identity it is not asked again what depends on it: addresses, routes, other interfaces.
+/// It is looked at whenever any interface of the host changes, and the host may have thousands.
 pub(super) fn look_at(which: Which<'_>) -> io::Result<Option<HostInterface>> {
-    let here = namespace()?;
     let mut netlink = Netlink::open()?;
-    let links = netlink.links()?;
-    let is_meant = |link: &&LinkMessage| match which {
-        Which::Named(name) => name_of(link) == Some(name),
-        Which::Known(identity) => identity_of(here, link.header.index) == identity,
-    };
-    let Some(link) = links.iter().find(is_meant) else { return Ok(None) };
-    let (index, addresses) = (link.header.index, netlink.addresses(AddressFamily::Unspec)?);
-    let routes = [netlink.routes_of(AddressFamily::Inet)?, netlink.routes_of(AddressFamily::Inet6)?].concat();
-    let own = addresses.iter().filter(|address| address.header.index == index);
+    match which {
+        Which::Known(identity) => {
+            let Some(index) = index_in(identity)? else { return Ok(None) };
+            Ok(netlink.link(index)?.map(|link| described(identity.to_owned(), &link)))
+        }
+        Which::Named(name) => {
+            let links = netlink.links()?;
+            let Some(link) = links.iter().find(|link| name_of(link) == Some(name)) else { return Ok(None) };
+            let index = link.header.index;
+            let mut found = described(identity_of(namespace()?, index), link);
+            let addresses = netlink.addresses(AddressFamily::Unspec)?;
+            let own = addresses.iter().filter(|address| address.header.index == index);
+            found.addresses = own.filter_map(address_of).collect();
+            let upper = links.iter().filter(|other| is_upon(other, index));
+            found.upper = upper.filter_map(name_of).map(str::to_owned).collect();
+            if found.unfit.is_none() {
+                let families = [AddressFamily::Inet, AddressFamily::Inet6];
+                let routes = families.map(|family| netlink.routes_of(family));
+                for route in routes.into_iter().collect::<io::Result<Vec<_>>>()?.concat() {
+                    if is_default_by(&route, index) {
+                        found.unfit = Some(Unfit::HasDefaultRoute);
+                    }
+                }
+            }
+            Ok(Some(found))
+        }
+    }
+}
+
+/// What the kernel says of an interface by itself.
+fn described(identity: String, link: &LinkMessage) -> HostInterface {
     let mtu = link.attributes.iter().find_map(|each| match each {
         LinkAttribute::Mtu(mtu) => Some(*mtu),
         _ => None,
     });
-    Ok(Some(HostInterface {
-        identity: identity_of(here, index),
+    HostInterface {
+        identity,
         name: name_of(link).unwrap_or_default().to_owned(),
         mtu: mtu.unwrap_or_default(),
         up: link.header.flags.contains(LinkFlags::Up),
-        addresses: own.filter_map(address_of).collect(),
-        upper: links.iter().filter(|other| is_upon(other, index)).filter_map(name_of).map(str::to_owned).collect(),
-        unfit: unfit(link, &links, &routes),
-    }))
+        addresses: Vec::new(),
+        upper: Vec::new(),
+        unfit: unfit(link),
+    }
 }
 
 /// The index of the interface with this identity, if it is one of the calling thread's network namespace.
@@ -117,7 +141,7 @@ fn is_upon(link: &LinkMessage, index: u32) -> bool {
     is_on_it && kinds.flatten().any(hears)
 }
 
-fn unfit(link: &LinkMessage, links: &[LinkMessage], routes: &[RouteMessage]) -> Option<Unfit> {
+fn unfit(link: &LinkMessage) -> Option<Unfit> {
     if link.header.flags.contains(LinkFlags::Loopback) {
         return Some(Unfit::Loopback);
     }
@@ -129,21 +153,18 @@ fn unfit(link: &LinkMessage, links: &[LinkMessage], routes: &[RouteMessage]) -> 
         _ => None,
     });
     if let Some(master) = master.filter(|master| *master != 0) {
-        let name = links.iter().find(|other| other.header.index == master).and_then(name_of);
-        return Some(Unfit::HasMaster(name.map_or_else(|| format!("interface {master}"), str::to_owned)));
+        return Some(Unfit::HasMaster(name_at(master).unwrap_or_else(|| format!("interface {master}"))));
     }
-    if link.attributes.contains(&LinkAttribute::Group(GROUP)) {
-        return Some(Unfit::IsOurs);
-    }
-    let index = link.header.index;
-    let is_default = |route: &&RouteMessage| {
-        let header = &route.header;
-        header.destination_prefix_length == 0
-            && header.table == RouteHeader::RT_TABLE_MAIN
-            && header.kind == RouteType::Unicast
-            && oif(route) == Some(index)
-    };
-    routes.iter().find(is_default).map(|_| Unfit::HasDefaultRoute)
+    link.attributes.contains(&LinkAttribute::Group(GROUP)).then_some(Unfit::IsOurs)
+}
+
+/// Whether a route is a default one, and leads out of the interface with this index.
+fn is_default_by(route: &RouteMessage, index: u32) -> bool {
+    let header = &route.header;
+    header.destination_prefix_length == 0
+        && header.table == RouteHeader::RT_TABLE_MAIN
+        && header.kind == RouteType::Unicast
+        && oif(route) == Some(index)
 }
 
 /// The multicast group of news about interfaces: RTNLGRP_LINK in linux/rtnetlink.h.

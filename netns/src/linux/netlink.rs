@@ -104,6 +104,20 @@ impl Netlink {
         self.order(RouteNetlinkMessage::DelLink(message), 0)
     }
 
+    /// The interface with this index, if there is one.
+    pub(super) fn link(&mut self, index: u32) -> io::Result<Option<LinkMessage>> {
+        let mut question = LinkMessage::default();
+        question.header.index = index;
+        let answers = match self.ask(RouteNetlinkMessage::GetLink(question), NLM_F_ACK) {
+            Err(why) if why.raw_os_error() == Some(nix::libc::ENODEV) => return Ok(None),
+            answers => answers?,
+        };
+        Ok(answers.into_iter().find_map(|answer| match answer {
+            RouteNetlinkMessage::NewLink(link) => Some(link),
+            _ => None,
+        }))
+    }
+
     /// All interfaces.
     pub(super) fn links(&mut self) -> io::Result<Vec<LinkMessage>> {
         let answers = self.dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))?;

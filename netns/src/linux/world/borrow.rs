@@ -21,7 +21,7 @@ impl Linux {
         if self.veths.contains(&found.name) || self.gateways.contains_key(&found.name) {
             found.unfit = Some(Unfit::IsOurs);
         }
-        if found.unfit.is_none() {
+        if found.unfit.is_none() && matches!(which, Which::Named(_)) {
             let own = self.policy.as_ref().map_or("", |(policy, _)| policy.instance.as_str());
             let is_others = silenced_by_others(own, &found.name)?;
             found.unfit = is_others.then_some(Unfit::IsOthers);
