@@ -14,6 +14,8 @@ use crate::cli::{
 use crate::client::{Client, is_left_to_root};
 use crate::daemon::{self, Options, Outcome};
 use crate::failure::{Failure, cause_of, io};
+use switch::engine::Io;
+
 use crate::output::{self, forgive, say};
 use crate::paths::Dirs;
 use crate::{capture, demo, doctor, explain, manual, monitor, replay, run, several, show, stats};
@@ -216,8 +218,9 @@ fn parse_fdb(words: &[String]) -> Result<FdbFilter, Failure> {
 }
 
 fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {
-    let UpArgs { detach: _, bip, metrics, flight_recorder } = *args;
-    let options = Options { dirs: dirs.clone(), stays: true, bip, metrics, flight_recorder };
+    let UpArgs { detach: _, bip, metrics, io, flight_recorder } = *args;
+    let options =
+        Options { dirs: dirs.clone(), stays: true, bip, metrics, io: io.unwrap_or_default(), flight_recorder };
     if !args.detach {
         let listens = |warnings: &[String]| {
             for warning in warnings {
@@ -243,11 +246,11 @@ fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {
             return Err(Failure::new(format_args!("a daemon runs already (pid {pid}); {option} has no effect on it"))
                 .with_hint("`pontoon down` first"));
         }
-        if let Some(metrics) = args.metrics {
-            return Err(Failure::new(format_args!(
-                "a daemon runs already (pid {pid}); --metrics {metrics} has no effect on it"
-            ))
-            .with_hint("end it first (SIGTERM): its containers go on, and the next daemon takes them over"));
+        let metrics = args.metrics.map(|metrics| format!("--metrics {metrics}"));
+        let io = args.io.filter(|io| *io != Io::Auto).map(|io| format!("--io {}", io.name()));
+        if let Some(option) = metrics.or(io) {
+            return Err(Failure::new(format_args!("a daemon runs already (pid {pid}); {option} has no effect on it"))
+                .with_hint("end it first (SIGTERM): its containers go on, and the next daemon takes them over"));
         }
         say(format_args!("pontoon: a daemon runs already (pid {pid}); it stays up"));
     }
@@ -285,6 +288,7 @@ fn status_text(status: &Status) -> String {
         runtime_dir,
         state_dir,
         metrics,
+        io,
         flight_recorder,
     } = status;
     let life = if *ends_by_itself { "ends by itself after its last container" } else { "stays until `pontoon down`" };
@@ -296,7 +300,7 @@ fn status_text(status: &Status) -> String {
     });
     format!(
         "pid:          {pid}\nversion:      {version}\nbridges:      {}\ncontainers:   {running} running, {containers} in all\n\
-         life:         {life}\nruntime dir:  {runtime_dir}\nstate dir:    {state_dir}\n{metrics}{recorder}",
+         life:         {life}\nio:           {io}\nruntime dir:  {runtime_dir}\nstate dir:    {state_dir}\n{metrics}{recorder}",
         bridges.join(", ")
     )
 }

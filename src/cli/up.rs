@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use clap::Args;
 use ipnet::Ipv4Net;
+use switch::engine::Io;
 
 /// `up`
 #[derive(Debug, Args)]
@@ -17,9 +18,16 @@ pub struct UpArgs {
     /// Serve metrics for Prometheus over TCP, too: at this address of the loopback interface; port 0 is any that is free
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_metrics)]
     pub metrics: Option<SocketAddr>,
+    /// How frames are read and written: by io_uring, by epoll, or by the first of them that this machine allows (auto)
+    #[arg(long, value_name = "auto|epoll|uring", value_parser = parse_io)]
+    pub io: Option<Io>,
     /// Keep what happened in the last so many seconds (1 to 3600) in memory, for `pontoon capture --last`; at most 64 MiB
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub flight_recorder: Option<u64>,
+}
+
+fn parse_io(text: &str) -> Result<Io, String> {
+    text.parse().map_err(|unknown: switch::engine::UnknownIo| unknown.to_string())
 }
 
 /// A gateway's address leaves room for at least one container beside it.

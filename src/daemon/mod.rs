@@ -39,14 +39,14 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use switch::dataplane::{Dataplane, Settings as PlaneSettings};
-use switch::engine::Engine;
+use switch::engine::{Engine, Io};
 
 use self::capture::FlightRecorder;
 use self::clients::{Busy, CLIENTS, Connected, turn_away};
 use self::monitor::Listeners;
 pub use self::options::{Options, dispatch};
 use self::state::State;
-use crate::failure::{Failure, io};
+use crate::failure::{Failure, cause_of, io};
 use crate::paths::{Dirs, unusable};
 
 /// How long a daemon that ends waits for clients that do not listen.
@@ -162,12 +162,22 @@ impl Daemon {
         let ends = backend.ended_fd().try_clone_to_owned().map_err(io("watch for containers' ends"))?;
         let wake = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .map_err(|why| Failure::new(format_args!("make an eventfd: {why}")))?;
-        let engine = Engine::spawn(Dataplane::new(PlaneSettings::default())).map_err(io("start the data plane"))?;
+        let engine =
+            Engine::spawn(Dataplane::new(PlaneSettings::default()), options.io).map_err(|why| match options.io {
+                Io::Uring => Failure::new(format_args!("start the data plane with io_uring: {}", cause_of(&why)))
+                    .with_hint("without `--io uring` epoll is used where io_uring can not be had"),
+                Io::Auto | Io::Epoll => io("start the data plane")(why),
+            })?;
+        tracing::info!(io = engine.io().name(), "data plane");
+        let no_uring = engine
+            .no_uring()
+            .map(|why| format!("io_uring can not be used here ({}): frames are moved with epoll", cause_of(why)));
         let news = engine.news();
         let started = Instant::now();
         let settings = Settings { seed: seed()?, bip: options.bip };
         tracing::info!(seed = settings.seed, "chance");
-        let (manager, warnings) = Manager::open(backend, &settings, now_since(started))?;
+        let (manager, mut warnings) = Manager::open(backend, &settings, now_since(started))?;
+        warnings.extend(no_uring);
         let mut state = State {
             manager,
             engine: Some(engine),

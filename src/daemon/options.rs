@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use control::Answer;
 use ipnet::Ipv4Net;
+use switch::engine::Io;
 
 use super::{Outcome, run};
 use crate::log;
@@ -27,6 +28,8 @@ pub struct Options {
     pub bip: Option<Ipv4Net>,
     /// Where it serves metrics over TCP, if it does.
     pub metrics: Option<SocketAddr>,
+    /// How frames are read and written.
+    pub io: Io,
     /// How many seconds the flight recorder keeps, if there is to be one.
     pub flight_recorder: Option<u64>,
 }
@@ -35,7 +38,7 @@ impl Options {
     /// A daemon that ends by itself after its last container.
     #[must_use]
     pub fn passing(dirs: &Dirs) -> Self {
-        Options { dirs: dirs.clone(), stays: false, bip: None, metrics: None, flight_recorder: None }
+        Options { dirs: dirs.clone(), stays: false, bip: None, metrics: None, io: Io::Auto, flight_recorder: None }
     }
 
     /// The arguments that [`dispatch`] understands.
@@ -46,17 +49,18 @@ impl Options {
         let metrics = self.metrics.map(|metrics| metrics.to_string()).unwrap_or_default();
         let flight_recorder = self.flight_recorder.map(|seconds| seconds.to_string()).unwrap_or_default();
         let Dirs { runtime, state } = self.dirs.clone();
-        let options = [stays.into(), bip.into(), metrics.into(), flight_recorder.into()];
+        let options = [stays.into(), bip.into(), metrics.into(), self.io.name().into(), flight_recorder.into()];
         [DAEMON.into(), runtime.into(), state.into()].into_iter().chain(options).collect()
     }
 
     fn from_arguments(arguments: &[OsString]) -> Option<Self> {
-        let [_, first, runtime, state, stays, bip, metrics, flight_recorder] = arguments else { return None };
+        let [_, first, runtime, state, stays, bip, metrics, io, flight_recorder] = arguments else { return None };
         (first == DAEMON).then(|| Options {
             dirs: Dirs { runtime: runtime.into(), state: state.into() },
             stays: stays == "stays",
             bip: bip.to_str().and_then(|bip| bip.parse().ok()),
             metrics: metrics.to_str().and_then(|metrics| metrics.parse().ok()),
+            io: io.to_str().and_then(|io| io.parse().ok()).unwrap_or_default(),
             flight_recorder: flight_recorder.to_str().and_then(|seconds| seconds.parse().ok()),
         })
     }

@@ -334,6 +334,7 @@ fn status(daemon: &Daemon, state: &State) -> Status {
         runtime_dir: daemon.dirs.runtime.display().to_string(),
         state_dir: daemon.dirs.state.display().to_string(),
         metrics: daemon.metrics.map(|address| format!("http://{address}/metrics")),
+        io: state.engine.as_ref().map(|engine| engine.io().name().to_owned()).unwrap_or_default(),
         flight_recorder: state.flight_recorder.and_then(|recorder| recorder.status(state)),
     }
 }

@@ -239,13 +239,12 @@ fn kernel(kernel: &Kernel) -> Vec<Finding> {
             warn("UDP offload", "this kernel's TAPs take none of UDP", &hint)
         });
     }
-    // Nothing takes it, so it is no reason to worry.
     findings.push(ok(
         "io_uring",
-        match kernel.io_uring_disabled.as_deref() {
-            None | Some("0") => "the kernel does not forbid it; nothing needs it".to_owned(),
-            Some("1") => "for privileged processes only (kernel.io_uring_disabled is 1); nothing needs it".to_owned(),
-            Some(value) => format!("forbidden (kernel.io_uring_disabled is {value}); nothing needs it"),
+        match &kernel.io_uring {
+            Ok(()) => "frames are moved by it".to_owned(),
+            // Common, and no reason to worry.
+            Err(why) => format!("it can not be used here ({why}): frames are moved with epoll"),
         },
     ));
     findings
@@ -272,7 +271,7 @@ mod tests {
             foreign: Ok(Foreign::default()),
             forwarding: Forwarding { is_on: Ok(false), for_us: false, is_writable: true },
             resolv_conf: Ok("nameserver 192.0.2.1\n".into()),
-            kernel: Kernel { release: Ok("6.18.44".into()), pidfd: Ok(()), io_uring_disabled: Some("0".into()) },
+            kernel: Kernel { release: Ok("6.18.44".into()), pidfd: Ok(()), io_uring: Ok(()) },
         }
     }
 
@@ -424,6 +423,6 @@ mod tests {
         assert_eq!(of("5.13"), std::slice::from_ref(&without));
         assert_eq!(of("5.4.0"), [("kernel".to_owned(), Status::Fail, "5.4.0 is too old".to_owned()), without]);
         assert_eq!(of("odd"), one("kernel", Status::Warn, "its version is not known: odd"));
-        assert_eq!(ill(|facts| facts.kernel.io_uring_disabled = Some("2".into())), []);
+        assert_eq!(ill(|facts| facts.kernel.io_uring = Err("Operation not permitted".into())), []);
     }
 }

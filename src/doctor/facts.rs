@@ -82,6 +82,6 @@ pub struct Forwarding {
 pub struct Kernel {
     pub release: Result<String, String>,
     pub pidfd: Result<(), String>,
-    /// `kernel.io_uring_disabled`, where there is such a thing.
-    pub io_uring_disabled: Option<String>,
+    /// What became of making a ring.
+    pub io_uring: Result<(), String>,
 }

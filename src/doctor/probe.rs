@@ -83,7 +83,7 @@ pub fn look() -> Facts {
             pidfd: rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
                 .map(drop)
                 .map_err(|why| cause_of(&why.into())),
-            io_uring_disabled: read("/proc/sys/kernel/io_uring_disabled").ok().map(|text| text.trim().to_owned()),
+            io_uring: switch::engine::try_uring().map_err(|why| cause_of(&why)),
         },
     }
 }

@@ -38,6 +38,11 @@ impl Buffer {
         Buffer { bytes: [vnet.as_bytes(), frame, &[0]].concat().into_boxed_slice(), len: frame.len() }
     }
 
+    /// Whether the longest frame fits.
+    fn is_full_size(&self) -> bool {
+        self.bytes.len() > HEADER + MAX_FRAME
+    }
+
     /// The frame.
     #[inline]
     #[must_use]
@@ -106,6 +111,12 @@ impl Pool {
         Pool { free: Vec::with_capacity(limit), made: 0, limit }
     }
 
+    /// How many buffers it makes at most.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// A buffer that nobody else holds, or `None` when all are out.
     pub fn take(&mut self) -> Option<Arc<Buffer>> {
         if let Some(buffer) = self.free.pop() {
@@ -116,6 +127,14 @@ impl Pool {
         }
         self.made += 1;
         Some(Arc::new(Buffer::new()))
+    }
+
+    /// Takes a buffer that was given back while somebody still held it, now that perhaps nobody does.
+    pub fn recycle(&mut self, mut buffer: Arc<Buffer>) {
+        if self.made < self.limit && Arc::get_mut(&mut buffer).is_some() && buffer.is_full_size() {
+            self.made += 1;
+            self.free.push(buffer);
+        }
     }
 
     /// Gives a buffer back. One that a link still holds (a write under way) is replaced by a new one when it is needed.
@@ -140,6 +159,22 @@ mod tests {
         pool.give(buffer);
         let again = pool.take().unwrap();
         assert_eq!(again.bytes[HEADER], 7, "no new one, which would be all zeros");
+    }
+
+    #[test]
+    fn a_buffer_that_somebody_held_comes_back_when_nobody_does() {
+        let mut pool = Pool::new(1);
+        let mut buffer = pool.take().unwrap();
+        Arc::get_mut(&mut buffer).unwrap().room()[0] = 7;
+        let held = Arc::clone(&buffer);
+        pool.give(buffer);
+        let other = Arc::clone(&held);
+        pool.recycle(other);
+        pool.recycle(held);
+        assert_eq!(pool.take().unwrap().bytes[HEADER], 7);
+        assert!(pool.take().is_none(), "no more than the limit");
+        pool.recycle(Arc::new(Buffer::holding(&[0; 60], VnetHeader::default())));
+        assert!(pool.take().is_none(), "one that is too small is of no use");
     }
 
     #[test]

@@ -251,6 +251,21 @@ impl<L: Link> Dataplane<L> {
         }
     }
 
+    /// How many buffers there may be.
+    pub(crate) fn buffers(&self) -> usize {
+        self.pool.limit()
+    }
+
+    /// A buffer for a frame that is read for a link by somebody else; `None` when all are out.
+    pub(crate) fn take_buffer(&mut self) -> Option<Arc<Buffer>> {
+        self.pool.take()
+    }
+
+    /// Takes back a buffer that is not needed any more, or no longer by whoever gives it.
+    pub(crate) fn recycle(&mut self, buffer: Arc<Buffer>) {
+        self.pool.recycle(buffer);
+    }
+
     /// Asks the link of `port` for results of frames that it has queued: to be called when it says that there are some.
     pub fn settle(&mut self, port: PortId) {
         self.settle_watched(port, &mut ());

@@ -7,6 +7,7 @@ mod directories;
 mod environment;
 mod explain;
 mod foreground;
+mod frame_io;
 mod growth;
 mod handover;
 mod hostile;
@@ -50,6 +51,7 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
         environment::ALL,
         explain::ALL,
         foreground::ALL,
+        frame_io::ALL,
         growth::ALL,
         handover::ALL,
         hostile::ALL,

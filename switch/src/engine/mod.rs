@@ -24,11 +24,69 @@ use crate::verdict::PortId;
 
 mod epoll;
 mod polling;
+mod reactor;
 #[cfg(test)]
-mod tests;
+#[path = "tests.rs"]
+mod tests_with_epoll;
+#[cfg(test)]
+#[expect(clippy::duplicate_mod, reason = "all that holds with the one holds with the other")]
+#[path = "tests.rs"]
+mod tests_with_uring;
+mod uring;
 mod watchers;
+mod worker;
+
+use self::epoll::Epoll;
+use self::reactor::Reactor;
+use self::uring::Uring;
+use self::worker::Loop;
 
 pub use watchers::{Watcher, WatcherId};
+
+/// What the thread waits with, and who reads and writes frames meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Io {
+    /// io_uring where the kernel has it and lets us, otherwise epoll.
+    #[default]
+    Auto,
+    /// epoll(7): the links read and write.
+    Epoll,
+    /// io_uring(7): the kernel does, in batches. It takes Linux 6.7.
+    Uring,
+}
+
+impl Io {
+    /// Its name, by which it is [parsed](str::parse) as well.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Io::Auto => "auto",
+            Io::Epoll => "epoll",
+            Io::Uring => "uring",
+        }
+    }
+}
+
+impl std::str::FromStr for Io {
+    type Err = UnknownIo;
+
+    fn from_str(name: &str) -> Result<Io, UnknownIo> {
+        [Io::Auto, Io::Epoll, Io::Uring].into_iter().find(|io| io.name() == name).ok_or(UnknownIo)
+    }
+}
+
+/// No [`Io`] is called so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("auto, epoll or uring is expected")]
+pub struct UnknownIo;
+
+/// Whether io_uring can be used here.
+///
+/// # Errors
+/// Why not: in a sandbox EPERM or ENOSYS, as a rule.
+pub fn try_uring() -> io::Result<()> {
+    Uring::new(&Arc::new(worker::wake_fd()?)).map(drop)
+}
 
 /// A data plane at work.
 #[derive(Debug)]
@@ -40,6 +98,8 @@ pub struct Engine<L> {
     news: Arc<EventFd>,
     events: Receiver<Event>,
     thread: Option<JoinHandle<()>>,
+    io: Io,
+    no_uring: Option<io::Error>,
 }
 
 /// Why the engine did not do what it was asked to.
@@ -62,27 +122,41 @@ pub enum EngineError {
 }
 
 impl<L: Link + AsFd + Send + 'static> Engine<L> {
-    /// Starts a thread that drives `dataplane`.
+    /// Starts a thread that drives `dataplane`, and waits as `io` says.
     ///
     /// # Errors
-    /// If there are no fds or threads to be had, or a link can not be waited for.
-    pub fn spawn(dataplane: Dataplane<L>) -> io::Result<Engine<L>> {
-        let wake = Arc::new(epoll::wake_fd()?);
+    /// If there are no fds or threads to be had, a link can not be waited for, or io_uring is asked for and can not be had.
+    pub fn spawn(dataplane: Dataplane<L>, io: Io) -> io::Result<Engine<L>> {
+        let wake = Arc::new(worker::wake_fd()?);
         // Whoever sends a command waits for its answer, so there are never more of them than callers.
         let (commands, received) = unbounded();
         // At most one event for each port that was plugged in: the data plane never waits for who reads them.
         let (sent, events) = unbounded();
-        let news = Arc::new(epoll::wake_fd()?);
-        let worker = epoll::Loop::new(dataplane, received, Arc::clone(&wake), sent, Arc::clone(&news))?;
-        let tells = TellsOfItsEnd(Arc::clone(&news));
-        let run = move || {
-            let _tells = tells;
-            // Dropped before it is told: who hears of the end finds the stream of events ended.
-            let mut worker = worker;
-            worker.run();
+        let news = Arc::new(worker::wake_fd()?);
+        let ends = (received, sent, Arc::clone(&news));
+        let mut no_uring = None;
+        let uring = match io {
+            Io::Epoll => None,
+            Io::Uring => Some(Uring::new(&wake)?),
+            Io::Auto => Uring::new(&wake).map_err(|why| no_uring = Some(why)).ok(),
         };
-        let thread = thread::Builder::new().name("pontoon-data".to_owned()).spawn(run)?;
-        Ok(Engine { commands: Some(commands), wake, news, events, thread: Some(thread) })
+        let (io, thread) = match uring {
+            Some(reactor) => (Io::Uring, start(dataplane, reactor, ends, &wake)?),
+            None => (Io::Epoll, start(dataplane, Epoll::new(&wake)?, ends, &wake)?),
+        };
+        Ok(Engine { commands: Some(commands), wake, news, events, thread: Some(thread), io, no_uring })
+    }
+
+    /// What it waits with, which is never [`Io::Auto`].
+    #[must_use]
+    pub const fn io(&self) -> Io {
+        self.io
+    }
+
+    /// Why it waits with epoll, if that was not asked for.
+    #[must_use]
+    pub const fn no_uring(&self) -> Option<&io::Error> {
+        self.no_uring.as_ref()
     }
 
     /// An eventfd that becomes readable when there are events, or the thread has ended, which only a bug of ours makes it do
@@ -193,6 +267,27 @@ impl<L: Link + AsFd + Send + 'static> Engine<L> {
         commands.send(command).map_err(|_| EngineError::Stopped)?;
         self.wake.write(1).map(drop).map_err(|_| EngineError::Stopped)
     }
+}
+
+/// What a loop is given to be told by, and to tell by.
+type Ends<L> = (Receiver<Command<L>>, Sender<Event>, Arc<EventFd>);
+
+/// Starts the thread.
+fn start<L: Link + Send + 'static, R: Reactor<L> + Send + 'static>(
+    dataplane: Dataplane<L>,
+    reactor: R,
+    (received, sent, news): Ends<L>,
+    wake: &Arc<EventFd>,
+) -> io::Result<JoinHandle<()>> {
+    let worker = Loop::new(dataplane, reactor, received, Arc::clone(wake), sent, Arc::clone(&news))?;
+    let tells = TellsOfItsEnd(news);
+    let run = move || {
+        let _tells = tells;
+        // Dropped before it is told: who hears of the end finds the stream of events ended.
+        let mut worker = worker;
+        worker.run();
+    };
+    thread::Builder::new().name("pontoon-data".to_owned()).spawn(run)
 }
 
 /// Tells of the end of the thread that owns it, whether it returns or panics.

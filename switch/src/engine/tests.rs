@@ -200,7 +200,7 @@ fn is_not_kept_awake_by_the_file_of_a_port_that_has_gone() {
 
 #[test]
 fn forgets_silent_stations_by_itself() {
-    let engine = Engine::spawn(Dataplane::new(Settings::default())).unwrap();
+    let engine = spawn(Dataplane::new(Settings::default()));
     let config = Config { ageing: Duration::from_millis(20), ..Config::default() };
     engine.control(Control::AddBridge { bridge: BridgeId(1), name: "test".to_owned(), config }).unwrap();
     let (link, far) = cable();
@@ -216,7 +216,7 @@ fn forgets_silent_stations_by_itself() {
 
 /// How often the loop wakes up between two questions, with a silence in between.
 fn times_awake_in_silence(engine: &Engine<Wire>) -> u64 {
-    let asked = || engine.inspect(|_, _| epoll::ASKED.get()).unwrap();
+    let asked = || engine.inspect(|_, _| worker::ASKED.get()).unwrap();
     let before = asked();
     let nothing = engine.events().recv_timeout(Duration::from_millis(50));
     assert_eq!(nothing, Err(crossbeam_channel::RecvTimeoutError::Timeout));
@@ -250,7 +250,7 @@ fn drops_all_links_when_it_is_dropped() {
 
 #[test]
 fn several_changes_are_made_together_in_order_and_a_refused_one_holds_up_no_other() {
-    let engine = Engine::spawn(Dataplane::new(Settings { batch: 4, buffers: 16 })).unwrap();
+    let engine = spawn(Dataplane::new(Settings { batch: 4, buffers: 16 }));
     let bridge = Control::AddBridge { bridge: BridgeId(1), name: "test".to_owned(), config: Config::default() };
     let ((one, first), (two, second), (three, _third)) = (cable(), cable(), cable());
     // It waits for the port, and is not to be lost because the other port comes after.
@@ -287,9 +287,23 @@ fn who_hears_of_its_end_finds_the_stream_of_events_ended() {
     assert_eq!(engine.control_all([]), Err(EngineError::Stopped));
 }
 
+/// Starts an engine of the kind that this copy of the module is for. Where io_uring may not be used it is tested with epoll, and
+/// a line says so, unless everything is required.
+fn spawn(dataplane: Dataplane<Wire>) -> Engine<Wire> {
+    let io = if module_path!().ends_with("with_uring") { Io::Uring } else { Io::Epoll };
+    let is_required = std::env::var("PONTOON_REQUIRE_LINUX").is_ok_and(|value| value == "1");
+    match try_uring() {
+        Err(why) if io == Io::Uring && !is_required => {
+            eprintln!("SKIPPED io_uring: {why}; this test runs with epoll");
+            Engine::spawn(dataplane, Io::Epoll).unwrap()
+        }
+        _ => Engine::spawn(dataplane, io).unwrap(),
+    }
+}
+
 /// A bridge with two ports, and the far ends of their cables.
 fn engine_with(ports: [PortId; 2]) -> (Engine<Wire>, [Far; 2]) {
-    let engine = Engine::spawn(Dataplane::new(Settings { batch: 4, buffers: 16 })).unwrap();
+    let engine = spawn(Dataplane::new(Settings { batch: 4, buffers: 16 }));
     let bridge = Control::AddBridge { bridge: BridgeId(1), name: "test".to_owned(), config: Config::default() };
     engine.control(bridge).unwrap();
     let ends = ports.map(|port| {

@@ -8,17 +8,19 @@ pub(crate) mod finish;
 pub mod packet;
 pub mod plain;
 pub mod port;
+pub mod queue;
 pub mod retag;
 pub(crate) mod sys;
 pub mod tap;
 #[cfg(test)]
 mod tests;
-mod tun;
+pub(crate) mod tun;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use self::queue::Queue;
 use crate::buffer::{Buffer, Pool};
 use crate::verdict::DropReason;
 use crate::vlan::Retag;
@@ -50,6 +52,12 @@ pub trait Link {
     /// Ends a batch of transmissions: whatever was queued starts now. Appends the results that have become known, each for
     /// one frame that was `Queued`, in the order in which they were queued.
     fn flush(&mut self, results: &mut Vec<Transmit>);
+
+    /// The queue by which somebody else may read and write its frames, if it lets them. From then on the link itself does
+    /// neither.
+    fn queue(&mut self) -> Option<&mut Queue> {
+        None
+    }
 
     /// How many frames were lost before they could be received, where the link can tell: for want of room, above all.
     fn missed(&self) -> u64 {

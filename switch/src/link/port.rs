@@ -8,6 +8,7 @@ use nix::libc;
 use crate::buffer::{Buffer, Pool};
 use crate::link::packet::{PacketError, PacketPort};
 use crate::link::plain::PlainTap;
+use crate::link::queue::Queue;
 use crate::link::tap::{Tap, TapError, query};
 use crate::link::{Link, Received, Transmit};
 use crate::verdict::DropReason;
@@ -113,6 +114,13 @@ impl Link for PortLink {
             PortLink::Tap(tap) => tap.flush(results),
             PortLink::Plain(tap) => tap.flush(results),
             PortLink::Packet(port) => port.flush(results),
+        }
+    }
+
+    fn queue(&mut self) -> Option<&mut Queue> {
+        match self {
+            PortLink::Tap(tap) => tap.queue(),
+            PortLink::Plain(_) | PortLink::Packet(_) => None,
         }
     }
 

@@ -16,6 +16,7 @@ use nix::libc;
 use zerocopy::IntoBytes;
 
 use crate::buffer::{Buffer, Pool};
+use crate::link::queue::Queue;
 use crate::link::retag::Retagged;
 use crate::link::tun::{self, Read};
 use crate::link::{Link, Received, Transmit, sys};
@@ -27,6 +28,8 @@ use crate::vnet::VnetHeader;
 pub struct Tap {
     fd: OwnedFd,
     name: String,
+    /// `None` while it reads and writes itself.
+    queue: Option<Box<Queue>>,
 }
 
 /// Why there is no TAP: a variant per operation.
@@ -136,7 +139,7 @@ impl Tap {
                 .or_else(|_| sys::set_offload(fd.as_fd(), mask))
         };
         match set_up() {
-            Ok(()) => Ok(Tap { fd, name }),
+            Ok(()) => Ok(Tap { fd, name, queue: None }),
             Err(errno) => Err(TapError::SetUp { name, errno }),
         }
     }
@@ -144,6 +147,9 @@ impl Tap {
 
 impl Link for Tap {
     fn receive(&mut self, pool: &mut Pool, into: &mut Vec<Arc<Buffer>>, limit: usize) -> Received {
+        if let Some(queue) = &mut self.queue {
+            return queue.receive(pool, into, limit);
+        }
         for _ in 0..limit {
             let Some(mut shared) = pool.take() else { return Received::More };
             let buffer = Arc::get_mut(&mut shared).expect("a buffer from the pool is nobody else's");
@@ -164,6 +170,9 @@ impl Link for Tap {
     }
 
     fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit {
+        if let Some(answer) = self.queue.as_mut().and_then(|queue| queue.transmit(frame, retag)) {
+            return answer;
+        }
         if retag == Retag::Keep {
             return tun::write(self.fd.as_fd(), frame.with_header());
         }
@@ -173,7 +182,15 @@ impl Link for Tap {
         tun::write_pieces(self.fd.as_fd(), &[IoSlice::new(vnet.as_bytes()), before, tag, after])
     }
 
-    fn flush(&mut self, _results: &mut Vec<Transmit>) {}
+    fn flush(&mut self, results: &mut Vec<Transmit>) {
+        if let Some(queue) = &mut self.queue {
+            queue.flush(results);
+        }
+    }
+
+    fn queue(&mut self) -> Option<&mut Queue> {
+        Some(self.queue.get_or_insert_default())
+    }
 }
 
 impl AsFd for Tap {
@@ -237,7 +254,7 @@ mod tests {
     #[test]
     fn the_offload_header_that_is_written_fits_the_frame_behind_it() {
         let (fd, device) = pair();
-        let mut tap = Tap { fd, name: "t0".to_owned() };
+        let mut tap = Tap { fd, name: "t0".to_owned(), queue: None };
         let tagged = SUPER_FRAME.shifted(4);
         for (frame, vnet, retag, written_vnet, written) in [
             (UNTAGGED, SUPER_FRAME, Retag::Keep, SUPER_FRAME, UNTAGGED),

@@ -60,7 +60,8 @@ pub(super) fn write_pieces(fd: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> Transm
     }
 }
 
-fn outcome(written: nix::Result<usize>) -> Transmit {
+/// What a write comes to.
+pub(crate) fn outcome(written: nix::Result<usize>) -> Transmit {
     match written {
         Ok(_) => Transmit::Sent,
         // EIO: it is set down.

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use switch::dataplane::{BridgeId, Control, Dataplane, Event, Settings};
-use switch::engine::Engine;
+use switch::engine::{Engine, Io};
 use switch::forward::Config;
 use switch::link::packet::{PacketPort, Reading};
 use switch::link::port::PortLink;
@@ -105,7 +105,7 @@ struct UnderTraffic {
 
 impl UnderTraffic {
     fn new(reading: Reading) -> Self {
-        let engine = Engine::spawn(Dataplane::new(Settings::default())).unwrap();
+        let engine = Engine::spawn(Dataplane::new(Settings::default()), Io::Auto).unwrap();
         let bridge = BridgeId(1);
         engine.control(Control::AddBridge { bridge, name: "test".to_owned(), config: Config::default() }).unwrap();
         for (port, near, far) in [(PortId(1), "v0", "v1"), (PortId(2), "w0", "w1")] {
@@ -245,7 +245,7 @@ fn an_interface_that_is_deleted_while_it_is_down_or_moved_away_is_down() {
 
 fn the_engine_forgets_a_deleted_interface_and_waits_for_one_that_is_down() {
     each_way(|reading| {
-        let engine = Engine::spawn(Dataplane::new(Settings::default())).unwrap();
+        let engine = Engine::spawn(Dataplane::new(Settings::default()), Io::Auto).unwrap();
         let bridge = BridgeId(1);
         engine.control(Control::AddBridge { bridge, name: "test".to_owned(), config: Config::default() }).unwrap();
         ip("link add v0 type veth peer name v1");

@@ -7,6 +7,7 @@
 extern crate pontoon_switch as switch;
 
 mod crossing;
+mod engines;
 mod interfaces;
 mod offload_headers;
 mod oracle;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let tests = [
         crossing::ALL,
+        engines::ALL,
         interfaces::ALL,
         offload_headers::ALL,
         oracle::ALL,

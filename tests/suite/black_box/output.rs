@@ -140,6 +140,7 @@ fn status_tells_of_the_daemon() {
                     bridges:      pontoon0\n\
                     containers:   1 running, 1 in all\n\
                     life:         stays until `pontoon down`\n\
+                    io:           uring\n\
                     runtime dir:  [DIR]/run\n\
                     state dir:    [DIR]/state\n";
     let expected = expected.replace("[PID]", &pid).replace("[VERSION]", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,418 @@
+//! [`Uring`]: has the kernel read and write in the background (io_uring(7)).
+//!
+//! * Each link that lends its [`Queue`](crate::link::queue::Queue) has a read in the kernel that goes on by itself, into buffers
+//!   that all ports share. They are few, so one round takes a bounded number of frames; a port whose read has ended for want of
+//!   one is armed again, and those that got nothing come before those that did. That is what keeps a flood from starving others.
+//! * What is to be written is gathered, and goes to the kernel in one call together with the next wait.
+//! * While somebody watches links write by themselves, so that what became of each copy is told together with its frame.
+//! * Other links are asked when they are ready, as with epoll.
+//! * A port that is forgotten has nothing left in the kernel afterwards: a read that still waits would keep its device alive.
+
+mod courtesy;
+mod ring;
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::eventfd::EventFd;
+use nix::sys::resource::{UsageWho, getrusage};
+
+use self::courtesy::{Courtesy, PAUSE};
+use self::ring::{Done, Ring};
+use super::reactor::Reactor;
+use crate::dataplane::{Dataplane, Decided, Outcome, Serviced, Watch};
+use crate::link::queue::Queue;
+use crate::link::{Link, Transmit, tun};
+use crate::slots::Slots;
+use crate::time::Instant;
+use crate::verdict::PortId;
+
+/// Stands for the command channel among the port numbers, of which it is the last.
+const WAKE: u16 = u16::MAX;
+/// How many frames are being written at most before the kernel is asked what became of them.
+const WRITING: usize = 1024;
+/// How often the kernel is given another tenth of a second to end what is asked of a port that goes.
+const FAREWELLS: usize = 20;
+
+/// An io_uring, and what it is used for.
+pub(super) struct Uring {
+    ring: Ring,
+    wake: Arc<EventFd>,
+    ports: Slots<Port>,
+    /// Ports to be armed: those that got nothing for want of buffers, and the others; each in the order of their turns.
+    starved: VecDeque<PortId>,
+    others: VecDeque<PortId>,
+    /// Ports that something has come for and that have not been told of.
+    ready: Vec<PortId>,
+    /// Ports that were given frames to send since their queues were looked at.
+    touched: Vec<PortId>,
+    /// Ports to be asked for results.
+    answered: Vec<PortId>,
+    courtesy: Courtesy,
+    /// There is, or was, a link that lends its queue.
+    has_queues: bool,
+    /// How many times it has waited.
+    round: u64,
+    is_woken: bool,
+    is_watched: bool,
+}
+
+/// A port that is waited for.
+struct Port {
+    /// An fd of our own: the link's may be closed before the kernel has ended what it does with it.
+    fd: OwnedFd,
+    /// Its frames go by the link's queue.
+    is_queued: bool,
+    /// The kernel reads for it, or waits.
+    is_armed: bool,
+    is_to_be_armed: bool,
+    /// It is among those to be asked for results.
+    is_answered: bool,
+    /// How many frames are being written.
+    writing: usize,
+    /// The round in which frames came last.
+    received_in: u64,
+}
+
+impl Uring {
+    /// Waits for `wake` and nothing else.
+    ///
+    /// # Errors
+    /// If this kernel has no io_uring that will do, or does not let us.
+    pub(super) fn new(wake: &Arc<EventFd>) -> io::Result<Uring> {
+        Ok(Uring {
+            ring: Ring::new()?,
+            wake: Arc::clone(wake),
+            ports: Slots::new(),
+            starved: VecDeque::new(),
+            others: VecDeque::new(),
+            ready: Vec::new(),
+            touched: Vec::new(),
+            answered: Vec::new(),
+            courtesy: Courtesy::default(),
+            has_queues: false,
+            round: 0,
+            is_woken: false,
+            is_watched: false,
+        })
+    }
+
+    fn is_to_be_armed(&mut self, port: PortId) {
+        let Some(it) = self.ports.get_mut(port.0).filter(|it| !it.is_to_be_armed && !it.is_armed) else { return };
+        it.is_to_be_armed = true;
+        let line = if it.is_queued && it.received_in < self.round { &mut self.starved } else { &mut self.others };
+        line.push_back(port);
+    }
+
+    fn arm(&mut self) {
+        while let Some(port) = self.starved.pop_front().or_else(|| self.others.pop_front()) {
+            let Some(it) = self.ports.get_mut(port.0) else { continue };
+            (it.is_to_be_armed, it.is_armed) = (false, true);
+            if it.is_queued {
+                self.ring.read(port.0, it.fd.as_fd());
+            } else {
+                self.ring.wait_for(port.0, it.fd.as_fd());
+            }
+        }
+    }
+
+    /// Takes what is to leave from the queues of links that were given frames.
+    fn collect<L: Link>(&mut self, dataplane: &mut Dataplane<L>) {
+        while let Some(port) = self.touched.pop() {
+            self.write(port, dataplane);
+            if self.ring.writing() >= WRITING {
+                self.ring.enter(Some(Duration::ZERO));
+                self.take_done(dataplane);
+            }
+        }
+    }
+
+    fn write<L: Link>(&mut self, port: PortId, dataplane: &mut Dataplane<L>) {
+        let Some(it) = self.ports.get_mut(port.0) else { return };
+        let mut refused = None;
+        let Some(queue) = dataplane.link_mut(port).and_then(Link::queue) else { return };
+        while let Some((number, frame, retag)) = queue.next_outgoing() {
+            match self.ring.write(port.0, number, it.fd.as_fd(), frame, retag) {
+                Ok(()) => it.writing += 1,
+                Err(frame) => {
+                    queue.answer(number, Transmit::Refused);
+                    refused = Some(frame);
+                }
+            }
+        }
+        if let Some(frame) = refused {
+            dataplane.recycle(frame);
+            self.is_answered(port);
+        }
+    }
+
+    /// Puts what the kernel has done where it belongs.
+    fn take_done<L: Link>(&mut self, dataplane: &mut Dataplane<L>) {
+        while let Some(done) = self.ring.next_done() {
+            match done {
+                Done::Read { key, frame, is_last } => {
+                    self.courtesy.frame(frame.frame().len());
+                    self.arrived(PortId(key), frame, dataplane);
+                    if is_last {
+                        self.disarmed(PortId(key));
+                    }
+                }
+                Done::ReadEnded { key, errno } => self.read_ended(PortId(key), errno, dataplane),
+                Done::Written { key, number, frame, result } => {
+                    dataplane.recycle(frame);
+                    if let Some(it) = self.ports.get_mut(key) {
+                        it.writing -= 1;
+                    }
+                    if let Some(queue) = queue(dataplane, PortId(key)) {
+                        queue.answer(number, tun::outcome(result));
+                        self.is_answered(PortId(key));
+                    }
+                }
+                Done::Ready { key: WAKE } => {
+                    self.is_woken = true;
+                    self.ring.wait_for(WAKE, self.wake.as_fd());
+                }
+                Done::Ready { key } => {
+                    // (Armed again when it has nothing left.)
+                    if let Some(it) = self.ports.get_mut(key) {
+                        it.is_armed = false;
+                        self.ready.push(PortId(key));
+                    }
+                }
+                Done::WaitEnded { key } => {
+                    if let Some(it) = self.ports.get_mut(key) {
+                        it.is_armed = false;
+                    }
+                }
+            }
+        }
+    }
+
+    fn arrived<L: Link>(&mut self, port: PortId, frame: Arc<crate::buffer::Buffer>, dataplane: &mut Dataplane<L>) {
+        let (Some(it), Some(queue)) = (self.ports.get_mut(port.0), queue(dataplane, port)) else {
+            return dataplane.recycle(frame);
+        };
+        it.received_in = self.round;
+        queue.arrived(frame);
+        if self.ready.last() != Some(&port) {
+            self.ready.push(port);
+        }
+    }
+
+    fn read_ended<L: Link>(&mut self, port: PortId, errno: Errno, dataplane: &mut Dataplane<L>) {
+        match errno {
+            Errno::ENOBUFS | Errno::EAGAIN | Errno::EINTR => self.disarmed(port),
+            errno => {
+                if let Some(it) = self.ports.get_mut(port.0) {
+                    it.is_armed = false;
+                }
+                // EBADFD, and whatever else: a device that can not be read is no port. (ECANCELED: it goes anyway.)
+                if let Some(queue) = queue(dataplane, port).filter(|_| errno != Errno::ECANCELED) {
+                    queue.went_down();
+                    self.ready.push(port);
+                }
+            }
+        }
+    }
+
+    /// The kernel does not read for a port any more, and should.
+    fn disarmed(&mut self, port: PortId) {
+        if let Some(it) = self.ports.get_mut(port.0) {
+            it.is_armed = false;
+            self.is_to_be_armed(port);
+        }
+    }
+
+    fn is_answered(&mut self, port: PortId) {
+        if let Some(it) = self.ports.get_mut(port.0).filter(|it| !it.is_answered) {
+            it.is_answered = true;
+            self.answered.push(port);
+        }
+    }
+
+    /// Tells the data plane of results that have become known.
+    fn settle<L: Link>(&mut self, dataplane: &mut Dataplane<L>, watch: &mut impl Watch) {
+        let mut answered = std::mem::take(&mut self.answered);
+        for port in answered.drain(..) {
+            if let Some(it) = self.ports.get_mut(port.0) {
+                it.is_answered = false;
+            }
+            dataplane.settle_watched(port, watch);
+        }
+        self.answered = answered;
+    }
+}
+
+impl<L: Link + AsFd> Reactor<L> for Uring {
+    fn begin(&mut self) {
+        self.ring.enable();
+        self.ring.wait_for(WAKE, self.wake.as_fd());
+    }
+
+    fn watch(&mut self, port: PortId, link: &mut L) -> nix::Result<()> {
+        if port.0 == WAKE {
+            return Err(Errno::ERANGE);
+        }
+        let fd = link.as_fd().try_clone_to_owned();
+        let fd = fd.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default()))?;
+        // The kernel takes a file that can not be waited for as one that is always ready. epoll does not.
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(&fd, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        epoll.delete(&fd)?;
+        let queue = link.queue();
+        let is_queued = queue.is_some();
+        if let Some(queue) = queue {
+            queue.set_for_reading_only(self.is_watched);
+        }
+        let it = Port {
+            fd,
+            is_queued,
+            is_armed: false,
+            is_to_be_armed: false,
+            is_answered: false,
+            writing: 0,
+            received_in: 0,
+        };
+        self.has_queues |= it.is_queued;
+        self.ports.insert(port.0, it);
+        self.is_to_be_armed(port);
+        Ok(())
+    }
+
+    fn forget(&mut self, port: PortId, dataplane: &mut Dataplane<L>) {
+        let is_busy = |it: &Uring| it.ports.get(port.0).is_some_and(|it| it.is_armed || it.writing > 0);
+        if is_busy(self) {
+            self.ring.cancel(port.0);
+        }
+        for _ in 0..FAREWELLS {
+            if !is_busy(self) {
+                break;
+            }
+            self.ring.enter(Some(Duration::from_millis(100)));
+            self.take_done(dataplane);
+        }
+        self.ports.remove(port.0);
+        for line in [&mut self.starved, &mut self.others] {
+            line.retain(|other| *other != port);
+        }
+        self.ready.retain(|other| *other != port);
+    }
+
+    fn watched(&self) -> impl Iterator<Item = PortId> + '_ {
+        self.ports.iter().map(|(port, _)| PortId(port))
+    }
+
+    fn set_watched(&mut self, is_watched: bool, dataplane: &mut Dataplane<L>) {
+        self.is_watched = is_watched;
+        // (Between two batches nothing waits to be written.)
+        for (port, _) in self.ports.iter().filter(|(_, it)| it.is_queued) {
+            if let Some(queue) = queue(dataplane, PortId(port)) {
+                queue.set_for_reading_only(is_watched);
+            }
+        }
+    }
+
+    fn wait(
+        &mut self,
+        patience: Option<Duration>,
+        ready: &mut Vec<PortId>,
+        dataplane: &mut Dataplane<L>,
+        watch: &mut impl Watch,
+    ) -> bool {
+        self.round += 1;
+        if self.courtesy.round(preemptions) {
+            self.ring.submit();
+            pause();
+        }
+        if self.has_queues {
+            // (Half of the memory is left to links that read by themselves.)
+            self.ring.lend(dataplane.buffers() / 2, || dataplane.take_buffer());
+        }
+        self.arm();
+        let has_news = !self.ready.is_empty() || self.is_woken;
+        self.ring.enter(if has_news { Some(Duration::ZERO) } else { patience });
+        self.take_done(dataplane);
+        self.settle(dataplane, watch);
+        ready.append(&mut self.ready);
+        std::mem::take(&mut self.is_woken)
+    }
+
+    fn service(
+        &mut self,
+        port: PortId,
+        now: Instant,
+        dataplane: &mut Dataplane<L>,
+        watch: &mut impl Watch,
+    ) -> Serviced {
+        let serviced = dataplane.service_watched(port, now, &mut Noting { watch, touched: &mut self.touched });
+        self.collect(dataplane);
+        if serviced == Serviced::Idle && self.ports.get(port.0).is_some_and(|it| !it.is_queued) {
+            self.is_to_be_armed(port);
+        }
+        serviced
+    }
+}
+
+fn queue<L: Link>(dataplane: &mut Dataplane<L>, port: PortId) -> Option<&mut Queue> {
+    dataplane.link_mut(port)?.queue()
+}
+
+/// Leaves the core to others for a moment.
+#[expect(clippy::disallowed_methods, reason = "it waits for nothing: others are to have the time")]
+fn pause() {
+    thread::sleep(PAUSE);
+}
+
+/// How often another thread was given the core of this one, although it had more to do.
+fn preemptions() -> u64 {
+    getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.involuntary_context_switches() as u64)
+}
+
+/// Notes which links have queued something, for whoever watches and for nobody.
+struct Noting<'a, W> {
+    watch: &'a mut W,
+    touched: &'a mut Vec<PortId>,
+}
+
+impl<W: Watch> Watch for Noting<'_, W> {
+    #[inline]
+    fn is_there(&self) -> bool {
+        self.watch.is_there()
+    }
+
+    fn control(&mut self, control: &crate::dataplane::Control<()>, now: Instant, made: bool) {
+        self.watch.control(control, now, made);
+    }
+
+    #[inline]
+    fn frame(&mut self, decided: Decided<'_>) {
+        self.watch.frame(decided);
+    }
+
+    #[inline]
+    fn copy(&mut self, egress: PortId, outcome: Outcome) {
+        let is_queued = matches!(outcome, Outcome::Offered { answer: Transmit::Queued, .. });
+        if is_queued && self.touched.last() != Some(&egress) {
+            self.touched.push(egress);
+        }
+        self.watch.copy(egress, outcome);
+    }
+
+    fn result(&mut self, port: PortId, answer: Transmit) {
+        self.watch.result(port, answer);
+    }
+
+    fn port_down(&mut self, port: PortId) {
+        self.watch.port_down(port);
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        self.watch.timeout(now);
+    }
+}
