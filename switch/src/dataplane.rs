@@ -261,7 +261,12 @@ impl<L: Link> Dataplane<L> {
         self.pool.take()
     }
 
-    /// Takes back a buffer that is not needed any more, or no longer by whoever gives it.
+    /// Takes back a [buffer](Dataplane::take_buffer) with which nothing was done.
+    pub(crate) fn give_buffer(&mut self, buffer: Arc<Buffer>) {
+        self.pool.give(buffer);
+    }
+
+    /// Takes back the buffer of a frame that a link had queued, and needs no longer.
     pub(crate) fn recycle(&mut self, buffer: Arc<Buffer>) {
         self.pool.recycle(buffer);
     }
@@ -464,6 +469,9 @@ impl<L: Link> Dataplane<L> {
         it.queued.drain(..).for_each(|_| it.counters.tx.drop(DropReason::LinkDown));
         // (As if they had not been taken from the link yet, like those that have not.)
         it.waiting.drain(..).for_each(|buffer| self.pool.give(buffer));
+        if let Some(queue) = it.link.queue() {
+            queue.take_arrived().for_each(|buffer| self.pool.give(buffer));
+        }
         if let Some(bridge) = self.bridges.get_mut(it.bridge.0) {
             bridge.switch.unplug(port);
             bridge.departed.join(&mut it.counters);

@@ -10,6 +10,8 @@
 
 mod courtesy;
 mod ring;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io;
@@ -196,7 +198,7 @@ impl Uring {
 
     fn arrived<L: Link>(&mut self, port: PortId, frame: Arc<crate::buffer::Buffer>, dataplane: &mut Dataplane<L>) {
         let (Some(it), Some(queue)) = (self.ports.get_mut(port.0), queue(dataplane, port)) else {
-            return dataplane.recycle(frame);
+            return dataplane.give_buffer(frame);
         };
         it.received_in = self.round;
         queue.arrived(frame);

@@ -83,6 +83,8 @@ impl<L: Link, R: Reactor<L>> Loop<L, R> {
         loop {
             let is_commanded;
             (is_commanded, now) = self.wait(now);
+            // A port may have gone by a result that came while it waited; before a command gives its number to another.
+            self.report();
             if is_commanded && self.obey(now).is_none() {
                 return;
             }

@@ -42,6 +42,11 @@ impl Queue {
         self.is_down = true;
     }
 
+    /// Takes out all that has come and was not received: the link goes.
+    pub(crate) fn take_arrived(&mut self) -> impl Iterator<Item = Arc<Buffer>> + '_ {
+        self.inbox.drain(..)
+    }
+
     /// Takes the next frame that is to leave, and the number under which it is to be answered for.
     #[inline]
     pub fn next_outgoing(&mut self) -> Option<(u64, Arc<Buffer>, Retag)> {
@@ -63,7 +68,7 @@ impl Queue {
 
     /// [`Link::receive`](crate::link::Link::receive). The frames bring their buffers along.
     #[inline]
-    pub(super) fn receive(&mut self, _: &mut Pool, into: &mut Vec<Arc<Buffer>>, limit: usize) -> Received {
+    pub(crate) fn receive(&mut self, _: &mut Pool, into: &mut Vec<Arc<Buffer>>, limit: usize) -> Received {
         let count = limit.min(self.inbox.len());
         into.extend(self.inbox.drain(..count));
         match (self.inbox.is_empty(), self.is_down) {
@@ -77,7 +82,7 @@ impl Queue {
     ///
     /// `None`: the link is to write it.
     #[inline]
-    pub(super) fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Option<Transmit> {
+    pub(crate) fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Option<Transmit> {
         if self.is_for_reading_only {
             return None;
         }
@@ -87,7 +92,7 @@ impl Queue {
 
     /// [`Link::flush`](crate::link::Link::flush): results in the order in which the frames were queued.
     #[inline]
-    pub(super) fn flush(&mut self, results: &mut Vec<Transmit>) {
+    pub(crate) fn flush(&mut self, results: &mut Vec<Transmit>) {
         while let Some(&Some(answer)) = self.answers.front() {
             self.answers.pop_front();
             self.oldest += 1;

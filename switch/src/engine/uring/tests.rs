@@ -1,0 +1,138 @@
+//! What becomes of ports that go, and of what they had.
+
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
+
+use super::*;
+use crate::buffer::{Buffer, Pool};
+use crate::dataplane::{BridgeId, Control, Event, Settings};
+use crate::engine::worker::wake_fd;
+use crate::engine::{Engine, Io};
+use crate::forward::Config;
+use crate::link::Received;
+use crate::port::PortConfig;
+use crate::vlan::Retag;
+
+const BUFFERS: usize = 16;
+
+/// An offload header, all zeros, and a frame from 02:00:00:00:00:01 to everybody.
+const FRAME: [u8; 72] = {
+    let mut bytes = [0; 72];
+    let mut at = 12;
+    while at < 18 {
+        bytes[at] = 0xff;
+        at += 1;
+    }
+    (bytes[18], bytes[23], bytes[24], bytes[25]) = (2, 1, 0x88, 0xb5);
+    bytes
+};
+
+/// What a round does before its port goes.
+type Round = fn(&mut Uring, &mut Dataplane<Lent>);
+
+#[test]
+fn a_port_that_goes_takes_no_buffers_with_it() {
+    let frames_wait_in_the_kernel: Round = |_, _| {};
+    let frames_have_come: Round = |uring, dataplane| {
+        let mut ready = Vec::new();
+        uring.wait(Some(Duration::from_secs(5)), &mut ready, dataplane, &mut ());
+        assert_eq!(ready, [PortId(1)], "there are buffers to read into");
+    };
+    for round in [frames_wait_in_the_kernel, frames_have_come] {
+        let Some(mut uring) = uring() else { return };
+        let mut dataplane = Dataplane::new(Settings { batch: 4, buffers: BUFFERS });
+        let bridge = Control::AddBridge { bridge: BridgeId(1), name: "test".to_owned(), config: Config::default() };
+        dataplane.control(bridge, Instant::ZERO).unwrap();
+        let port = PortId(1);
+        for _ in 0..2 * BUFFERS {
+            let (link, far) = cable();
+            let plug = Control::Plug { bridge: BridgeId(1), port, config: PortConfig::default(), link };
+            dataplane.control(plug, Instant::ZERO).unwrap();
+            uring.watch(port, dataplane.link_mut(port).unwrap()).unwrap();
+            uring.wait(Some(Duration::ZERO), &mut Vec::new(), &mut dataplane, &mut ());
+            (0..2).for_each(|_| assert_eq!(send(far.as_raw_fd(), &FRAME, MsgFlags::empty()), Ok(FRAME.len())));
+            round(&mut uring, &mut dataplane);
+            dataplane.control(Control::Unplug { port }, Instant::ZERO).unwrap();
+            uring.forget(port, &mut dataplane);
+        }
+        uring.wait(Some(Duration::ZERO), &mut Vec::new(), &mut dataplane, &mut ());
+        let left: Vec<_> = std::iter::from_fn(|| dataplane.take_buffer()).collect();
+        assert_eq!(left.len(), BUFFERS / 2, "all but those that the kernel has");
+    }
+}
+
+#[test]
+fn a_port_that_ends_because_nothing_can_be_written_to_it_is_told_of_in_silence() {
+    if uring().is_none() {
+        return;
+    }
+    let engine = Engine::spawn(Dataplane::new(Settings { batch: 4, buffers: BUFFERS }), Io::Uring).unwrap();
+    let bridge = Control::AddBridge { bridge: BridgeId(1), name: "test".to_owned(), config: Config::default() };
+    let (link, far) = cable();
+    // The end of a pipe that is for reading: a write to it fails with EBADF, while a read waits.
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let one_way = Lent { fd: reader.into(), queue: Queue::default() };
+    let plugs = [(PortId(1), link), (PortId(2), one_way)].map(|(port, link)| Control::Plug {
+        bridge: BridgeId(1),
+        port,
+        config: PortConfig::default(),
+        link,
+    });
+    let made = engine.control_all(std::iter::once(bridge).chain(plugs)).unwrap();
+    assert_eq!(made, [Ok(()); 3]);
+    assert_eq!(send(far.as_raw_fd(), &FRAME, MsgFlags::empty()), Ok(FRAME.len()));
+    let event = engine.events().recv_timeout(Duration::from_secs(5));
+    assert_eq!(event, Ok(Event::PortDown { port: PortId(2) }));
+}
+
+/// `None`, and a line, where io_uring may not be used, unless everything is required.
+fn uring() -> Option<Uring> {
+    let is_required = std::env::var("PONTOON_REQUIRE_LINUX").is_ok_and(|value| value == "1");
+    match Uring::new(&Arc::new(wake_fd().unwrap())) {
+        Err(why) if !is_required => {
+            eprintln!("SKIPPED: io_uring: {why}");
+            None
+        }
+        uring => {
+            let mut uring = uring.unwrap();
+            Reactor::<Lent>::begin(&mut uring);
+            Some(uring)
+        }
+    }
+}
+
+/// One end of a pair of sockets that keep the bounds of frames, and lends its queue.
+struct Lent {
+    fd: OwnedFd,
+    queue: Queue,
+}
+
+fn cable() -> (Lent, OwnedFd) {
+    let (fd, far) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
+    (Lent { fd, queue: Queue::default() }, far)
+}
+
+impl Link for Lent {
+    fn receive(&mut self, pool: &mut Pool, into: &mut Vec<Arc<Buffer>>, limit: usize) -> Received {
+        self.queue.receive(pool, into, limit)
+    }
+
+    fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit {
+        self.queue.transmit(frame, retag).unwrap_or(Transmit::Full)
+    }
+
+    fn flush(&mut self, results: &mut Vec<Transmit>) {
+        self.queue.flush(results);
+    }
+
+    fn queue(&mut self) -> Option<&mut Queue> {
+        Some(&mut self.queue)
+    }
+}
+
+impl AsFd for Lent {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
