@@ -13,18 +13,16 @@ use crate::forward::Config;
 use crate::link::Received;
 use crate::port::PortConfig;
 use crate::vlan::Retag;
+use crate::vnet::VnetHeader;
 
 const BUFFERS: usize = 16;
 
 /// An offload header, all zeros, and a frame from 02:00:00:00:00:01 to everybody.
-const FRAME: [u8; 72] = {
-    let mut bytes = [0; 72];
-    let mut at = 12;
-    while at < 18 {
-        bytes[at] = 0xff;
-        at += 1;
-    }
-    (bytes[18], bytes[23], bytes[24], bytes[25]) = (2, 1, 0x88, 0xb5);
+const FRAME: [u8; VnetHeader::LEN + 60] = {
+    let mut bytes = [0; VnetHeader::LEN + 60];
+    let (_, frame) = bytes.split_at_mut(VnetHeader::LEN);
+    let (addresses, _) = frame.split_at_mut(14);
+    addresses.copy_from_slice(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 0x88, 0xb5]);
     bytes
 };
 
