@@ -100,7 +100,7 @@ impl<'a> Frame<'a> {
         let segment_headers = if vnet.is_plain() {
             0
         } else {
-            claim::examine(&vnet, bytes, payload, ethertype).map_err(|_| DropReason::BadOffload)?
+            claim::segment_headers(&vnet, bytes, payload, ethertype).ok_or(DropReason::BadOffload)?
         };
         Ok(Frame { bytes, vnet, header, outer: tags[0], inner: tags[1], ethertype, payload, segment_headers })
     }
