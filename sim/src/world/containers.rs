@@ -18,6 +18,10 @@ impl World {
     /// Runs a container with a [`Program`](crate::Program) or a [`Process`](crate::Process). See [`World::spawn`] for async
     /// functions.
     ///
+    /// No virtual time passes. Each container tells all others of its address, so where more than a cable's queue takes
+    /// ([`QUEUE`](crate::QUEUE)) start in one instant, what comes behind finds no room, as one's first ARP request. Let some time pass
+    /// between them, as it does everywhere else ([`World::advance`]).
+    ///
     /// # Errors
     /// Why there is none.
     pub fn run(&mut self, request: RunRequest, program: impl Into<Command>) -> Result<Started, Error> {

@@ -22,6 +22,7 @@ mod programs;
 mod publish;
 mod recordings;
 mod router;
+mod scale;
 mod sockets;
 mod time;
 mod traces;
