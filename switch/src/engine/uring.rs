@@ -187,11 +187,6 @@ impl Uring {
                         self.ready.push(PortId(key));
                     }
                 }
-                Done::WaitEnded { key } => {
-                    if let Some(it) = self.ports.get_mut(key) {
-                        it.is_armed = false;
-                    }
-                }
             }
         }
     }

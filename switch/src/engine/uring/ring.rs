@@ -48,10 +48,8 @@ pub(super) enum Done {
     ReadEnded { key: u16, errno: Errno },
     /// A frame was written, or not. The buffer is given back.
     Written { key: u16, number: u64, frame: Arc<Buffer>, result: nix::Result<usize> },
-    /// An fd that was waited for is ready.
+    /// An fd that was waited for is ready, or can not be waited for any more: whoever looks finds out.
     Ready { key: u16 },
-    /// Waiting for an fd was called off.
-    WaitEnded { key: u16 },
 }
 
 /// An io_uring with the memory that the kernel uses meanwhile.
@@ -307,7 +305,8 @@ impl Ring {
                     return Some(Done::Read { key, frame, is_last });
                 }
                 if is_last {
-                    return Some(Done::ReadEnded { key, errno: result.err().unwrap_or(Errno::ENOBUFS) });
+                    // (An end of file: nothing will ever come again.)
+                    return Some(Done::ReadEnded { key, errno: result.err().unwrap_or(Errno::ENODEV) });
                 }
             } else if kind == Kind::Write as u32 {
                 let mut write = self.writes[number as usize].take().expect("it is being written");
@@ -316,8 +315,7 @@ impl Ring {
                 self.spare.push((number, write));
                 return Some(Done::Written { key, number: sequence, frame, result });
             } else if kind == Kind::Wait as u32 {
-                let key = number as u16;
-                return Some(if result.is_err() { Done::WaitEnded { key } } else { Done::Ready { key } });
+                return Some(Done::Ready { key: number as u16 });
             }
         }
     }
