@@ -184,8 +184,9 @@ impl Sent {
         let transport = self.transport(index * usize::from(self.shape.size.get()), index == 0, is_last);
         let mut packet = self.packet(index, transport, piece);
         let at = self.checksum_at();
+        // (A segment of TCP may have a checksum of zero, as the kernel writes it; of UDP it would mean that there is none.)
         let sum = match !self.sum(&packet) {
-            0 => 0xffff,
+            0 if self.is_udp || !self.is_super_frame => 0xffff,
             sum => sum,
         };
         packet[at..at + 2].copy_from_slice(&sum.to_be_bytes());
