@@ -7,6 +7,7 @@
 //! * While somebody watches links write by themselves, so that what became of each copy is told together with its frame.
 //! * Other links are asked when they are ready, as with epoll.
 //! * A port that is forgotten has nothing left in the kernel afterwards: a read that still waits would keep its device alive.
+//!   Should the kernel take too long over that, what it tells of it later is nobody's, whoever has the port's number then.
 
 mod courtesy;
 mod ring;
@@ -35,8 +36,8 @@ use crate::slots::Slots;
 use crate::time::Instant;
 use crate::verdict::PortId;
 
-/// Stands for the command channel among the port numbers, of which it is the last.
-const WAKE: u16 = u16::MAX;
+/// Stands for the command channel among the keys. The port number in it, the last, is no port's.
+const WAKE: u64 = u16::MAX as u64;
 /// How many frames are being written at most before the kernel is asked what became of them.
 const WRITING: usize = 1024;
 /// How often the kernel is given another tenth of a second to end what is asked of a port that goes.
@@ -59,6 +60,8 @@ pub(super) struct Uring {
     courtesy: Courtesy,
     /// There is, or was, a link that lends its queue.
     has_queues: bool,
+    /// How many ports it was given to wait for.
+    given: u64,
     /// How many times it has waited.
     round: u64,
     is_woken: bool,
@@ -67,6 +70,8 @@ pub(super) struct Uring {
 
 /// A port that is waited for.
 struct Port {
+    /// What the kernel knows it by: its number, and above that which one it is of all that ever had one.
+    key: u64,
     /// An fd of our own: the link's may be closed before the kernel has ended what it does with it.
     fd: OwnedFd,
     /// Its frames go by the link's queue.
@@ -99,6 +104,7 @@ impl Uring {
             answered: Vec::new(),
             courtesy: Courtesy::default(),
             has_queues: false,
+            given: 0,
             round: 0,
             is_woken: false,
             is_watched: false,
@@ -117,9 +123,9 @@ impl Uring {
             let Some(it) = self.ports.get_mut(port.0) else { continue };
             (it.is_to_be_armed, it.is_armed) = (false, true);
             if it.is_queued {
-                self.ring.read(port.0, it.fd.as_fd());
+                self.ring.read(it.key, it.fd.as_fd());
             } else {
-                self.ring.wait_for(port.0, it.fd.as_fd());
+                self.ring.wait_for(it.key, it.fd.as_fd());
             }
         }
     }
@@ -140,7 +146,7 @@ impl Uring {
         let mut refused = None;
         let Some(queue) = dataplane.link_mut(port).and_then(Link::queue) else { return };
         while let Some((number, frame, retag)) = queue.next_outgoing() {
-            match self.ring.write(port.0, number, it.fd.as_fd(), frame, retag) {
+            match self.ring.write(it.key, number, it.fd.as_fd(), frame, retag) {
                 Ok(()) => it.writing += 1,
                 Err(frame) => {
                     queue.answer(number, Transmit::Refused);
@@ -159,21 +165,30 @@ impl Uring {
         while let Some(done) = self.ring.next_done() {
             match done {
                 Done::Read { key, frame, is_last } => {
+                    let Some(port) = self.port_of(key) else {
+                        dataplane.give_buffer(frame);
+                        continue;
+                    };
                     self.courtesy.frame(frame.frame().len());
-                    self.arrived(PortId(key), frame, dataplane);
+                    self.arrived(port, frame, dataplane);
                     if is_last {
-                        self.disarmed(PortId(key));
+                        self.disarmed(port);
                     }
                 }
-                Done::ReadEnded { key, errno } => self.read_ended(PortId(key), errno, dataplane),
+                Done::ReadEnded { key, errno } => {
+                    if let Some(port) = self.port_of(key) {
+                        self.read_ended(port, errno, dataplane);
+                    }
+                }
                 Done::Written { key, number, frame, result } => {
                     dataplane.recycle(frame);
-                    if let Some(it) = self.ports.get_mut(key) {
+                    let Some(port) = self.port_of(key) else { continue };
+                    if let Some(it) = self.ports.get_mut(port.0) {
                         it.writing -= 1;
                     }
-                    if let Some(queue) = queue(dataplane, PortId(key)) {
+                    if let Some(queue) = queue(dataplane, port) {
                         queue.answer(number, tun::outcome(result));
-                        self.is_answered(PortId(key));
+                        self.is_answered(port);
                     }
                 }
                 Done::Ready { key: WAKE } => {
@@ -182,13 +197,21 @@ impl Uring {
                 }
                 Done::Ready { key } => {
                     // (Armed again when it has nothing left.)
-                    if let Some(it) = self.ports.get_mut(key) {
+                    let Some(port) = self.port_of(key) else { continue };
+                    if let Some(it) = self.ports.get_mut(port.0) {
                         it.is_armed = false;
-                        self.ready.push(PortId(key));
+                        self.ready.push(port);
                     }
                 }
             }
         }
+    }
+
+    /// The port that the kernel knows by this key, unless it has gone.
+    #[inline]
+    fn port_of(&self, key: u64) -> Option<PortId> {
+        let port = PortId(key as u16);
+        self.ports.get(port.0).filter(|it| it.key == key).map(|_| port)
     }
 
     fn arrived<L: Link>(&mut self, port: PortId, frame: Arc<crate::buffer::Buffer>, dataplane: &mut Dataplane<L>) {
@@ -253,7 +276,7 @@ impl<L: Link + AsFd> Reactor<L> for Uring {
     }
 
     fn watch(&mut self, port: PortId, link: &mut L) -> nix::Result<()> {
-        if port.0 == WAKE {
+        if u64::from(port.0) == WAKE {
             return Err(Errno::ERANGE);
         }
         let fd = link.as_fd().try_clone_to_owned();
@@ -267,7 +290,9 @@ impl<L: Link + AsFd> Reactor<L> for Uring {
         if let Some(queue) = queue {
             queue.set_for_reading_only(self.is_watched);
         }
+        self.given += 1;
         let it = Port {
+            key: self.given << u16::BITS | u64::from(port.0),
             fd,
             is_queued,
             is_armed: false,
@@ -284,8 +309,8 @@ impl<L: Link + AsFd> Reactor<L> for Uring {
 
     fn forget(&mut self, port: PortId, dataplane: &mut Dataplane<L>) {
         let is_busy = |it: &Uring| it.ports.get(port.0).is_some_and(|it| it.is_armed || it.writing > 0);
-        if is_busy(self) {
-            self.ring.cancel(port.0);
+        if let Some(it) = self.ports.get(port.0).filter(|it| it.is_armed || it.writing > 0) {
+            self.ring.cancel(it.key);
         }
         for _ in 0..FAREWELLS {
             if !is_busy(self) {

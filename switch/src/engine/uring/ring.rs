@@ -39,17 +39,20 @@ const GROUP: u16 = 0;
 /// How long a ring that ends waits for the kernel in all, in steps of a hundredth.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// How many bits a key may have.
+const KEY_BITS: u32 = 56;
+
 /// What the kernel has done.
 #[derive(Debug)]
 pub(super) enum Done {
     /// A frame has come. Unless it is the last the read goes on.
-    Read { key: u16, frame: Arc<Buffer>, is_last: bool },
+    Read { key: u64, frame: Arc<Buffer>, is_last: bool },
     /// A read has ended, and why: ENOBUFS, no buffer was left.
-    ReadEnded { key: u16, errno: Errno },
+    ReadEnded { key: u64, errno: Errno },
     /// A frame was written, or not. The buffer is given back.
-    Written { key: u16, number: u64, frame: Arc<Buffer>, result: nix::Result<usize> },
+    Written { key: u64, number: u64, frame: Arc<Buffer>, result: nix::Result<usize> },
     /// An fd that was waited for is ready, or can not be waited for any more: whoever looks finds out.
-    Ready { key: u16 },
+    Ready { key: u64 },
 }
 
 /// An io_uring with the memory that the kernel uses meanwhile.
@@ -75,7 +78,7 @@ pub(super) struct Ring {
 
 /// A frame that is being written. Boxed, so that it stays where the kernel was told it is.
 struct Write {
-    key: u16,
+    key: u64,
     number: u64,
     frame: Option<Arc<Buffer>>,
     /// A frame whose tag changes is written in pieces: those of it that are in no buffer, and where all of them are.
@@ -88,9 +91,9 @@ struct Write {
 // (`Ring` keeps it until the kernel is done). All other parts may go to another thread by themselves.
 unsafe impl Send for Ring {}
 
-/// What kind a request is of stands in the upper half of its user data; its key, or slot, in the lower.
+/// What kind a request is of stands in the upper byte of its user data; its key, or slot, in the others.
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
+#[repr(u64)]
 enum Kind {
     Read = 1,
     Write,
@@ -99,8 +102,8 @@ enum Kind {
 }
 
 impl Kind {
-    const fn data(self, number: u32) -> u64 {
-        (self as u64) << 32 | number as u64
+    const fn data(self, number: u64) -> u64 {
+        (self as u64) << KEY_BITS | number
     }
 }
 
@@ -186,21 +189,21 @@ impl Ring {
     }
 
     /// Reads frames from `fd`, with the offload header before each, for as long as there are buffers.
-    pub(super) fn read(&mut self, key: u16, fd: BorrowedFd<'_>) {
+    pub(super) fn read(&mut self, key: u64, fd: BorrowedFd<'_>) {
         let read = opcode::ReadMulti::new(types::Fd(fd.as_raw_fd()), 0, GROUP).build();
-        self.request(read, Kind::Read.data(u32::from(key)));
+        self.request(read, Kind::Read.data(key));
     }
 
     /// Waits until `fd` is ready for reading, once.
-    pub(super) fn wait_for(&mut self, key: u16, fd: BorrowedFd<'_>) {
+    pub(super) fn wait_for(&mut self, key: u64, fd: BorrowedFd<'_>) {
         let wait = opcode::PollAdd::new(types::Fd(fd.as_raw_fd()), libc::POLLIN as u32).build();
-        self.request(wait, Kind::Wait.data(u32::from(key)));
+        self.request(wait, Kind::Wait.data(key));
     }
 
     /// Calls off the read, or the waiting, for `key`. That it has ended is told as for any other reason.
-    pub(super) fn cancel(&mut self, key: u16) {
+    pub(super) fn cancel(&mut self, key: u64) {
         for kind in [Kind::Read, Kind::Wait] {
-            let cancel = opcode::AsyncCancel::new(kind.data(u32::from(key))).build();
+            let cancel = opcode::AsyncCancel::new(kind.data(key)).build();
             self.request(cancel, Kind::Cancel.data(0));
         }
     }
@@ -208,7 +211,7 @@ impl Ring {
     /// Writes a frame to `fd`, with the offload header before it. Gives it back if it is too short for the tag that is to change.
     pub(super) fn write(
         &mut self,
-        key: u16,
+        key: u64,
         number: u64,
         fd: BorrowedFd<'_>,
         frame: Arc<Buffer>,
@@ -242,7 +245,7 @@ impl Ring {
         };
         write.frame = Some(frame);
         self.writes[slot as usize] = Some(write);
-        self.request(request, Kind::Write.data(slot));
+        self.request(request, Kind::Write.data(u64::from(slot)));
         Ok(())
     }
 
@@ -288,13 +291,13 @@ impl Ring {
     pub(super) fn next_done(&mut self) -> Option<Done> {
         loop {
             let answer = self.answers.pop_front()?;
-            let (kind, number) = ((answer.user_data() >> 32) as u32, answer.user_data() as u32);
+            let (kind, number) = (answer.user_data() >> KEY_BITS, answer.user_data() & ((1 << KEY_BITS) - 1));
             let result =
                 if answer.result() < 0 { Err(Errno::from_raw(-answer.result())) } else { Ok(answer.result() as usize) };
             let is_last = !cqueue::more(answer.flags());
             self.outstanding -= usize::from(is_last);
-            if kind == Kind::Read as u32 {
-                let key = number as u16;
+            if kind == Kind::Read as u64 {
+                let key = number;
                 let buffer = cqueue::buffer_select(answer.flags()).and_then(|number| {
                     self.returned.push(number);
                     self.lent[usize::from(number)].take()
@@ -308,14 +311,14 @@ impl Ring {
                     // (An end of file: nothing will ever come again.)
                     return Some(Done::ReadEnded { key, errno: result.err().unwrap_or(Errno::ENODEV) });
                 }
-            } else if kind == Kind::Write as u32 {
+            } else if kind == Kind::Write as u64 {
                 let mut write = self.writes[number as usize].take().expect("it is being written");
                 let frame = write.frame.take().expect("it is being written");
                 let (key, sequence) = (write.key, write.number);
-                self.spare.push((number, write));
+                self.spare.push((number as u32, write));
                 return Some(Done::Written { key, number: sequence, frame, result });
-            } else if kind == Kind::Wait as u32 {
-                return Some(Done::Ready { key: number as u16 });
+            } else if kind == Kind::Wait as u64 {
+                return Some(Done::Ready { key: number });
             }
         }
     }

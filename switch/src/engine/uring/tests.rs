@@ -61,6 +61,53 @@ fn a_port_that_goes_takes_no_buffers_with_it() {
 }
 
 #[test]
+fn what_the_kernel_still_reads_for_a_port_that_went_is_never_taken_for_that_of_a_later_port_with_its_number() {
+    let Some(mut uring) = uring() else { return };
+    let mut dataplane = Dataplane::new(Settings { batch: 4, buffers: BUFFERS });
+    let bridge = Control::AddBridge { bridge: BridgeId(1), name: "test".to_owned(), config: Config::default() };
+    dataplane.control(bridge, Instant::ZERO).unwrap();
+    let port = PortId(1);
+    let plug = |uring: &mut Uring, dataplane: &mut Dataplane<Lent>| {
+        let (link, far) = cable();
+        // (It stays open, so that something can be sent to it for as long as the test wants.)
+        let near = link.fd.try_clone().unwrap();
+        let plug = Control::Plug { bridge: BridgeId(1), port, config: PortConfig::default(), link };
+        dataplane.control(plug, Instant::ZERO).unwrap();
+        uring.watch(port, dataplane.link_mut(port).unwrap()).unwrap();
+        uring.wait(Some(Duration::ZERO), &mut Vec::new(), dataplane, &mut ());
+        (far, near)
+    };
+    let (far_of_the_first, _near_of_the_first) = plug(&mut uring, &mut dataplane);
+    dataplane.control(Control::Unplug { port }, Instant::ZERO).unwrap();
+    // As if the kernel had not ended the read, however long it was given.
+    uring.ports.remove(port.0);
+    let (far_of_the_second, _near_of_the_second) = plug(&mut uring, &mut dataplane);
+
+    let mut arrived = |far: &OwnedFd, frames: usize| {
+        (0..frames).for_each(|_| assert_eq!(send(far.as_raw_fd(), &FRAME, MsgFlags::empty()), Ok(FRAME.len())));
+        let (mut ready, mut into) = (Vec::new(), Vec::new());
+        // (A read that ended for want of buffers is begun again in the next round.)
+        for _ in 0..3 {
+            uring.wait(Some(Duration::from_millis(10)), &mut ready, &mut dataplane, &mut ());
+            if !ready.is_empty() {
+                break;
+            }
+        }
+        dataplane.link_mut(port).unwrap().queue.receive(&mut Pool::new(1), &mut into, BUFFERS);
+        let count = into.len();
+        into.into_iter().for_each(|frame| dataplane.give_buffer(frame));
+        (ready.len(), count)
+    };
+    assert_eq!(arrived(&far_of_the_first, 2), (0, 0), "they are nobody's");
+    assert_eq!(arrived(&far_of_the_second, 1), (1, 1));
+    // More frames than there are buffers: those of nobody's frames are used again.
+    for _ in 0..BUFFERS {
+        assert_eq!(arrived(&far_of_the_first, 2), (0, 0));
+        assert_eq!(arrived(&far_of_the_second, 1), (1, 1));
+    }
+}
+
+#[test]
 fn a_port_that_ends_because_nothing_can_be_written_to_it_is_told_of_in_silence() {
     if uring().is_none() {
         return;
