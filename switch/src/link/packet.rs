@@ -266,12 +266,22 @@ impl PacketPort {
                 self.watch.is_up();
                 Transmit::Sent
             }
-            Err(Errno::ENOBUFS) if frame.vnet().is_gso() => outcome(self.write_by_queue(pieces)),
+            Err(Errno::ENOBUFS) if frame.vnet().is_gso() => match self.write_by_queue(pieces) {
+                // Nor does it cut what is one segment already, which it only notices when it should.
+                Err(Errno::ENOBUFS | Errno::ENOMEM) if self.is_one_segment(frame) => self.write_finished(frame, retag),
+                written => outcome(written),
+            },
             Err(Errno::EINVAL) if frame.vnet().is_gso() || frame.vnet().needs_checksum() => {
                 self.write_finished(frame, retag)
             }
             Err(errno) => outcome(Err(errno)),
         }
+    }
+
+    /// Whether there is nothing to cut in a super-frame.
+    #[cold]
+    fn is_one_segment(&mut self, frame: &Buffer) -> bool {
+        self.segmenter.begin(frame.frame(), &frame.vnet()).is_ok_and(|segments| segments.count() == 1)
     }
 
     /// Writes a super-frame the ordinary way, by the interface's queue, where the kernel cuts what the interface can not.

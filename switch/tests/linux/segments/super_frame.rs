@@ -35,7 +35,7 @@ pub(super) struct SuperFrame {
     /// Words of options behind the IPv4 header, or units of eight bytes of extension headers behind that of IPv6.
     ip_extra: usize,
     /// Words of TCP options.
-    tcp_options: usize,
+    pub(super) tcp_options: usize,
     /// The class of traffic, ECN in its last two bits.
     traffic_class: u8,
     identification: u16,
