@@ -16,7 +16,7 @@ use crate::wire::{Echo, Packet};
 const ECHO_ID: u16 = 0x5050;
 
 /// Linux' `UDP_MAX_SEGMENTS`.
-const SEGMENTS: usize = 128;
+pub(crate) const SEGMENTS: usize = 128;
 
 impl Namespace {
     /// `bind` and `listen`. Returns the port.
