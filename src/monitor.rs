@@ -165,6 +165,7 @@ impl Wanted {
             }
             Event::Moved { entry, from } => is_of(Kind::Fdb) && is_at(&entry.master, &[&entry.ifname, from]),
             Event::PortUp(port) | Event::PortDown(port) => is_of(Kind::Link) && is_at(&port.master, &[&port.ifname]),
+            Event::PortRenamed { port, from } => is_of(Kind::Link) && is_at(&port.master, &[&port.ifname, from]),
             Event::ContainerCreated(_)
             | Event::ContainerStarted(_)
             | Event::ContainerExited { .. }

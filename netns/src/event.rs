@@ -35,6 +35,14 @@ pub enum Event {
     PortUp(Port),
     /// A port is no more.
     PortDown(Port),
+    /// A port is called something else: its container got another name.
+    PortRenamed {
+        /// What it is now.
+        #[serde(flatten)]
+        port: Port,
+        /// What it was called.
+        from: String,
+    },
     /// A container was made; its command does not run yet.
     ContainerCreated(Container),
     /// A container's command runs.
@@ -162,6 +170,12 @@ impl Narrator {
                 self.ports.remove(&port);
                 Some(Event::PortDown(gone))
             }
+            Change::PortRenamed { bridge, port, name, from } => {
+                if let Some((_, known, _)) = self.ports.get_mut(&port) {
+                    *known = name;
+                }
+                Some(Event::PortRenamed { port: self.port(bridge, port), from })
+            }
             Change::Fdb { bridge, event } => Some(self.tell_of_a_station(bridge, event)),
             Change::Lost { count } => Some(Event::Lost { count }),
         }
@@ -171,6 +185,13 @@ impl Narrator {
     pub fn tell_of_the_end(&mut self, port: PortId) -> Option<Event> {
         let bridge = self.ports.get(&port)?.0;
         self.tell(Change::PortDown { bridge, port })
+    }
+
+    /// Another name of a port, from its number and that name alone.
+    pub fn tell_of_a_name(&mut self, port: PortId, name: String) -> Option<Event> {
+        let (bridge, from, _) = self.ports.get(&port)?;
+        let (bridge, from) = (*bridge, from.clone());
+        self.tell(Change::PortRenamed { bridge, port, name, from })
     }
 
     /// The ends of all ports of a bridge that goes.

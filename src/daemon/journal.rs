@@ -28,6 +28,9 @@ pub(super) fn log(event: &Event) {
         Event::PortDown(Port { ifindex, ifname, master }) => {
             tracing::info!(port = ifname, number = ifindex, bridge = master, "port down");
         }
+        Event::PortRenamed { port: Port { ifindex, ifname, master }, from } => {
+            tracing::info!(port = ifname, from, number = ifindex, bridge = master, "port renamed");
+        }
         Event::Lost { count } => tracing::warn!(count, "events lost"),
         // Of stations there are too many; `bridge monitor` tells of them.
         Event::Learned(_) | Event::Moved { .. } | Event::Set(_) | Event::Aged(_) | Event::Evicted(_) => {}
@@ -50,6 +53,7 @@ pub(super) fn told<L>(narrator: &mut Narrator, control: &Control<L>) -> Vec<Even
             narrator.tell(Change::PortUp { bridge: *bridge, port: *port, name, is_local }).into_iter().collect()
         }
         Control::Unplug { port } => narrator.tell_of_the_end(*port).into_iter().collect(),
+        Control::RenamePort { port, name } => narrator.tell_of_a_name(*port, name.clone()).into_iter().collect(),
         Control::SetStation { .. }
         | Control::ClearStation { .. }
         | Control::FlushPort { .. }

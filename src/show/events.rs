@@ -28,6 +28,7 @@ fn words(event: &Event) -> (&'static str, String) {
         Event::Evicted(it) => ("[NEIGH]", format!("Deleted {}", entry(it))),
         Event::PortUp(it) => ("[LINK]", format!("{} state forwarding", port(it))),
         Event::PortDown(it) => ("[LINK]", format!("Deleted {}", port(it))),
+        Event::PortRenamed { port: it, from } => ("[LINK]", format!("{} renamed from {from}", port(it))),
         Event::ContainerCreated(it) => ("[CONTAINER]", format!("{} created", container(it))),
         Event::ContainerStarted(it) => ("[CONTAINER]", format!("{} started", container(it))),
         Event::ContainerExited { container: it, exit_status } => {
@@ -99,6 +100,7 @@ mod tests {
             Event::Evicted(entry()),
             Event::PortUp(port()),
             Event::PortDown(port()),
+            Event::PortRenamed { port: port(), from: "0123456789ab.eth0".into() },
             Event::ContainerCreated(container()),
             Event::ContainerStarted(container()),
             Event::ContainerExited { container: container(), exit_status: 3 },

@@ -197,6 +197,11 @@ impl<L: Link> Dataplane<L> {
             Control::Unplug { port } => {
                 self.remove_port(port).ok_or(ControlError::NoPort(port))?;
             }
+            Control::RenamePort { port, name } => {
+                let bridge = self.ports.get(port.0).ok_or(ControlError::NoPort(port))?.bridge;
+                let from = self.bridge(bridge)?.switch.rename(port, name).ok_or(ControlError::NoPort(port))?;
+                self.note(|it| it.port_renamed(bridge, port, from));
+            }
             Control::SetStation { bridge, vlan, station, port, kind } => {
                 let switch = &mut self.bridge(bridge)?.switch;
                 switch.port(port).ok_or(ControlError::NoPort(port))?;

@@ -139,6 +139,11 @@ impl Switch {
         true
     }
 
+    /// Calls a port something else. Returns what it was called; none if it is not there.
+    pub fn rename(&mut self, port: PortId, name: String) -> Option<String> {
+        Some(std::mem::replace(&mut self.ports.get_mut(port.0)?.name, name))
+    }
+
     /// Decides about a frame that came in by port `ingress`, and learns from it.
     ///
     /// # Panics

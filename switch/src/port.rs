@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::mac::MacAddr;
 use crate::vlan::{PortVlans, VlanId};
 
-/// How a port behaves. It does not change while the port is plugged in.
+/// How a port behaves. Nothing but its name changes while the port is plugged in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PortConfig {

@@ -73,6 +73,21 @@ fn a_port_that_is_plugged_in_later_is_an_interface_of_its_own() {
     assert_eq!(packets(&file)[0].0, "new.eth0");
 }
 
+#[test]
+fn what_comes_by_a_renamed_port_is_that_of_its_new_name() {
+    let mut writer = Writer::new(Vec::new(), &start(Scope::Everything)).expect("a vector takes all");
+    let at = Instant::ZERO;
+    writer.entry(&Entry::Frame(flood(at))).expect("a vector takes all");
+    let control = Control::RenamePort { port: PortId(1), name: "shop.eth0".to_owned() };
+    writer.entry(&Entry::Control { at, control, made: true }).expect("a vector takes all");
+    writer.entry(&Entry::Frame(flood(at))).expect("a vector takes all");
+    let file = writer.finish(at).expect("a vector takes all");
+    let came: Vec<String> =
+        packets(&file).into_iter().filter(|row| row.3.starts_with("flood")).map(|row| row.0).collect();
+    assert_eq!(came, ["web.eth0", "shop.eth0"]);
+    assert!(packets(&file).iter().any(|row| row.3 == "from shop.eth0"));
+}
+
 /// Interface, nanoseconds since the origin, direction, comment, bytes, true length.
 type Row = (String, u64, u32, String, Vec<u8>, u32);
 
@@ -301,6 +316,7 @@ fn control() -> impl Strategy<Value = Control<()>> {
             Control::Plug { bridge, port, config: PortConfig { name, mtu, ..PortConfig::default() }, link: () }
         }),
         port().prop_map(|port| Control::Unplug { port }),
+        (port(), ".{0,9}").prop_map(|(port, name)| Control::RenamePort { port, name }),
         (bridge(), vlan(), station(), port()).prop_map(|(bridge, vlan, station, port)| {
             Control::SetStation { bridge, vlan, station, port, kind: EntryKind::Sticky }
         }),

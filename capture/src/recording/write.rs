@@ -163,6 +163,12 @@ impl<W: Write> Writer<W> {
             Control::Plug { bridge, port, config, link: () } => self.plug(*bridge, *port, &config.name),
             Control::Unplug { port } => drop(self.ports.remove(port)),
             Control::RemoveBridge { bridge } => self.ports.retain(|_, port| port.bridge != *bridge),
+            // What comes by it from now on is that of another interface: one that was told of keeps its name.
+            Control::RenamePort { port, name } => {
+                if let Some(bridge) = self.ports.get(port).map(|known| known.bridge) {
+                    self.plug(bridge, *port, name);
+                }
+            }
             Control::AddBridge { .. }
             | Control::SetStation { .. }
             | Control::ClearStation { .. }

@@ -106,6 +106,7 @@ impl World {
             | Control::CountPort { .. }
             | Control::CountDeparted { .. }
             | Control::Unplug { .. }
+            | Control::RenamePort { .. }
             | Control::SetStation { .. }
             | Control::ClearStation { .. }
             | Control::FlushPort { .. } => None,
@@ -182,14 +183,7 @@ impl World {
     }
 
     pub(crate) fn create_network(&mut self, name: &str) {
-        let request = netns::manager::NetworkRequest {
-            name: name.parse().expect("a name"),
-            subnet: netns::subnet::SubnetRequest { subnet: None, gateway: None, ip_range: None },
-            internal: false,
-            mtu: None,
-            labels: std::collections::BTreeMap::new(),
-            endpoint: netns::network::EndpointKind::Tap,
-        };
+        let request = netns::manager::NetworkRequest::new(name.parse().expect("a name"));
         self.manager().create_network(request, NOW).expect("made");
         self.drive();
     }

@@ -60,6 +60,11 @@ impl Daemon {
             link.set_port(&config.name);
             self.ports.insert(link.id(), *port);
         }
+        if let Control::RenamePort { port, name } = &control
+            && let Some(link) = self.dataplane.link(*port)
+        {
+            link.set_port(name);
+        }
         let takes_away = matches!(control, Control::Unplug { .. } | Control::RemoveBridge { .. });
         let done = self.dataplane.control_watched(control, now, &mut self.recorders);
         assert_eq!(done, Ok(()), "the manager and the data plane disagree");
@@ -177,6 +182,7 @@ fn in_words(control: &Control<CableEnd>) -> Option<String> {
         Control::Plug { port, config, .. } => format!("{} is plugged in as port {}", config.name, port.0),
         Control::CountBridge { .. } | Control::CountPort { .. } | Control::CountDeparted { .. } => return None,
         Control::Unplug { port } => format!("port {} is unplugged", port.0),
+        Control::RenamePort { port, name } => format!("port {} is called {name}", port.0),
         Control::SetStation { station, port, .. } => format!("{station} is set behind port {}", port.0),
         Control::ClearStation { station, .. } => format!("{station} is cleared"),
         Control::FlushPort { port } => format!("port {} is flushed", port.0),

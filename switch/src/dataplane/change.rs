@@ -37,6 +37,17 @@ pub enum Change {
         /// Whether it is the bridge's own port: the host.
         is_local: bool,
     },
+    /// A port is called something else.
+    PortRenamed {
+        /// Its bridge.
+        bridge: BridgeId,
+        /// Which.
+        port: PortId,
+        /// What people call it now.
+        name: String,
+        /// What they called it before.
+        from: String,
+    },
     /// A port is no more.
     PortDown {
         /// Its bridge.
@@ -119,6 +130,11 @@ impl<L: Link> Dataplane<L> {
         let of = self.bridges.get(bridge.0);
         let name = of.map(|bridge| bridge.port_name(port)).unwrap_or_default();
         Change::PortUp { bridge, port, name, is_local: of.is_some_and(|bridge| bridge.is_local(port)) }
+    }
+
+    pub(super) fn port_renamed(&self, bridge: BridgeId, port: PortId, from: String) -> Change {
+        let name = self.bridges.get(bridge.0).map(|bridge| bridge.port_name(port)).unwrap_or_default();
+        Change::PortRenamed { bridge, port, name, from }
     }
 
     fn next_of_the_fdbs(&mut self) -> Option<Change> {

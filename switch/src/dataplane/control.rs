@@ -69,6 +69,13 @@ pub enum Control<L> {
         /// Which.
         port: PortId,
     },
+    /// A port is called something else from now on.
+    RenamePort {
+        /// Which.
+        port: PortId,
+        /// What people call it now.
+        name: String,
+    },
     /// An entry of the FDB is made by hand.
     SetStation {
         /// Of which bridge.
@@ -116,6 +123,7 @@ impl<L> Control<L> {
                 Control::Plug { bridge: *bridge, port: *port, config: config.clone(), link: make(link) }
             }
             Control::Unplug { port } => Control::Unplug { port: *port },
+            Control::RenamePort { port, name } => Control::RenamePort { port: *port, name: name.clone() },
             Control::SetStation { bridge, vlan, station, port, kind } => {
                 Control::SetStation { bridge: *bridge, vlan: *vlan, station: *station, port: *port, kind: *kind }
             }

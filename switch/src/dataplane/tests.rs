@@ -362,6 +362,7 @@ fn a_change_that_can_not_be_made_changes_nothing() {
         (Control::Plug { bridge: nowhere, port: PortId(1), config, link }, ControlError::NoBridge(nowhere)),
         (Control::Unplug { port: PortId(1) }, ControlError::NoPort(PortId(1))),
         (Control::FlushPort { port: PortId(1) }, ControlError::NoPort(PortId(1))),
+        (Control::RenamePort { port: PortId(1), name: "web".to_owned() }, ControlError::NoPort(PortId(1))),
         (
             Control::SetStation {
                 bridge,

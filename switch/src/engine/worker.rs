@@ -237,6 +237,7 @@ impl<L: Link, R: Reactor<L>> Loop<L, R> {
             Control::AddBridge { .. }
             | Control::RemoveBridge { .. }
             | Control::Unplug { .. }
+            | Control::RenamePort { .. }
             | Control::SetStation { .. }
             | Control::ClearStation { .. }
             | Control::FlushPort { .. }

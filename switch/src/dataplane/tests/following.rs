@@ -52,6 +52,24 @@ fn who_follows_is_told_what_is_there_and_then_of_each_change_once_and_in_order()
 }
 
 #[test]
+fn a_port_that_is_renamed_keeps_its_stations_and_its_counters() {
+    let mut plane = plane(2);
+    plane.follow();
+    arrive(&mut plane, 0, &[frame(ALL, A)]);
+    plane.service(PortId(0), NOW);
+    let before = plane.statistics();
+    plane.control(Control::RenamePort { port: PortId(0), name: "web.eth0".to_owned() }, NOW).unwrap();
+    let (vlan, station, port) = (VlanId::NONE, STATION, PortId(0));
+    let (name, from) = ("web.eth0".to_owned(), "port0".to_owned());
+    let learned = fdb(FdbEvent::Learned { vlan, station, port });
+    assert_eq!(changes(&mut plane), [learned, Change::PortRenamed { bridge: BRIDGE, port, name, from }]);
+    let after = plane.statistics();
+    assert_eq!(after[0].ports[0].name, "web.eth0");
+    assert_eq!(after[0].ports[0].counters, before[0].ports[0].counters);
+    assert_eq!(plane.fdb(NOW)[0].name, "web.eth0");
+}
+
+#[test]
 fn changes_that_an_fdb_could_not_keep_are_told_by_their_number() {
     let mut plane = plane_with(Settings { batch: 2000, buffers: 2000 }, 1);
     plug(&mut plane, 1, PortConfig { quota: 2000, ..PortConfig::default() });
