@@ -208,7 +208,16 @@ pub struct NetworkOrder {
 impl From<NetworkOrder> for NetworkRequest {
     fn from(order: NetworkOrder) -> Self {
         let NetworkOrder { name, subnet, gateway, ip_range, internal, mtu, labels, endpoint } = order;
-        NetworkRequest { name, subnet: SubnetRequest { subnet, gateway, ip_range }, internal, mtu, labels, endpoint }
+        NetworkRequest {
+            name,
+            subnet: SubnetRequest { subnet, gateway, ip_range },
+            internal,
+            mtu,
+            labels,
+            endpoint,
+            owner: netns::network::Owner::User,
+            id: None,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use switch::mac::MacAddr;
 use crate::borrowed::Unfit;
 use crate::files::Files;
 use crate::firewall::Policy;
+use crate::guest::Place;
 use crate::lease::Lease;
 use crate::name::Id;
 use crate::names::NameTable;
@@ -359,6 +360,11 @@ pub enum Namespace<'a> {
     Host,
     /// That of another container.
     Of(&'a Id),
+    /// Another engine's: nothing of ours runs there, and the container is a keeper of its one interface, which is a TAP. It stands
+    /// in no namespace of its own, [`Backend::create`] is all that it needs to run, and it ends when its interface has: with
+    /// the namespace that the engine has taken it to, or by somebody's hand. It is made, destroyed and discarded again under
+    /// the same id. [`Interface::is_default`] says nothing: its routes are in the place.
+    Guest(&'a Place),
 }
 
 /// An interface in a container.

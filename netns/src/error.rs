@@ -13,6 +13,40 @@ use crate::subnet::SubnetError;
 /// Why a request was not carried out. Nothing of it stays.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// It is another engine's, whose face alone removes it.
+    #[error("network {network} belongs to {owner}")]
+    NetworkOwned {
+        /// Its name.
+        network: String,
+        /// Whose it is.
+        owner: crate::network::Owner,
+    },
+    /// It is another engine's, which alone says what becomes of it.
+    #[error("container {container} belongs to {engine}")]
+    OfEngine {
+        /// Its name.
+        container: String,
+        /// Whose it is.
+        engine: crate::network::Owner,
+    },
+    /// No guest has this key.
+    #[error("{engine} has no endpoint {key} here")]
+    NoSuchGuest {
+        /// The engine.
+        engine: crate::network::Owner,
+        /// What was given.
+        key: String,
+    },
+    /// The key is that of a guest that is otherwise than asked for.
+    #[error("the endpoint {key} of {engine} is there already, with other properties: container {container}")]
+    GuestExists {
+        /// The engine.
+        engine: crate::network::Owner,
+        /// The key.
+        key: String,
+        /// The name of the container that stands for it.
+        container: String,
+    },
     /// No container is called so.
     #[error("no such container: {0}")]
     NoSuchContainer(String),
@@ -295,6 +329,7 @@ impl Error {
             Error::NetworkHasPorts { bridge, .. } => {
                 Some(format!("`pontoon port del {bridge} INTERFACE` gives one back"))
             }
+            Error::OfEngine { engine, .. } => Some(format!("manage it with {engine}, which has made it")),
             Error::NoSuchContainer(_) => Some("`pontoon ps -a` lists all containers".into()),
             Error::Ambiguous { .. } => Some("give more digits of the id, or the name".into()),
             Error::NameInUse { name, .. } => Some(format!("`pontoon stop {name}` frees it")),
@@ -310,6 +345,7 @@ impl Error {
             Error::NetworkInUse { network, .. } => Some(format!(
                 "`pontoon network disconnect {network} CONTAINER` takes one off it, `pontoon stop` ends one"
             )),
+            Error::NetworkOwned { owner, .. } => Some(format!("remove it with {owner}, which has made it")),
             Error::AmbiguousNetwork { .. } => Some("give more digits of the id, or the name".into()),
             Error::AliasOnDefault { .. } => Some("`pontoon network create` makes one".into()),
             Error::NotConnectable { container, mode: NetworkMode::None } => {
@@ -342,6 +378,8 @@ impl Error {
             Error::Mtu(_)
             | Error::Hostname(_)
             | Error::NoPort
+            | Error::NoSuchGuest { .. }
+            | Error::GuestExists { .. }
             | Error::Publish(_)
             | Error::PredefinedNetwork { .. }
             | Error::ReservedNetworkName(_)

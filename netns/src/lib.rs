@@ -5,6 +5,7 @@
 //! * [`mode`], [`name`], [`ifname`], [`publish`]: what a user types; [`pools`], [`network`], [`lease`]: who gets which address;
 //! * [`record`]: what is known of a container, which is also the journal; [`files`]: what stands in its own
 //!   files below `/etc`;
+//! * [`guest`]: an interface of ours in a sandbox that another engine has made;
 //! * [`borrowed`]: an interface of the host that is a port of ours for a while;
 //! * [`event`]: what happens, as people are told of it;
 //! * [`firewall`]: what the host may forward to and from our bridges;
@@ -20,6 +21,7 @@ pub mod error;
 pub mod event;
 pub mod files;
 pub mod firewall;
+pub mod guest;
 pub mod ifname;
 pub mod interface;
 pub mod lease;

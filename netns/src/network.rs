@@ -45,6 +45,32 @@ pub struct Network {
     /// as long as they live, whatever the host's own name servers are by then.
     #[serde(default)]
     pub asks_gateway: bool,
+    /// Whose it is: who may remove it.
+    #[serde(default)]
+    pub owner: Owner,
+}
+
+/// Whose a network is. One that another engine has made through its plugin goes when that engine says so, and not before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// The user's, made by the command.
+    #[default]
+    User,
+    /// Docker's.
+    Docker,
+    /// That of a CNI runtime.
+    Cni,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Owner::User => "user",
+            Owner::Docker => "docker",
+            Owner::Cni => "cni",
+        })
+    }
 }
 
 /// What joins a container's interface to the switch.
@@ -146,6 +172,7 @@ impl Network {
             created: 0,
             is_leaving: false,
             asks_gateway: false,
+            owner: Owner::User,
         }
     }
 

@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::guest::Guest;
 use crate::lease::Lease;
 use crate::mode::NetworkMode;
 use crate::name::{Id, Name};
@@ -44,6 +45,9 @@ pub struct Record {
     pub detached: bool,
     /// Whether it was started with `--rm`.
     pub auto_remove: bool,
+    /// What there is to know of it if it is another engine's: then it has no command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest: Option<Guest>,
     /// When it was made, in seconds since 1970.
     pub created: u64,
     /// Its number in the order in which containers were made.
@@ -85,6 +89,8 @@ pub enum EndpointPhase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum Phase {
+    /// Of a guest: the address is leased, and there is no interface. Found later: it stays so, until the machine starts anew.
+    Reserved,
     /// The address is leased; namespaces and interface are about to be made. Found later: undo.
     Creating,
     /// Namespaces and interface are there; the command is about to be started. Found later: undo, unless it runs.
@@ -118,9 +124,19 @@ impl Record {
     #[must_use]
     pub fn is_live(&self) -> bool {
         match self.phase {
-            Phase::Creating | Phase::Starting { .. } | Phase::Running { .. } | Phase::Stopping { .. } => true,
+            Phase::Reserved
+            | Phase::Creating
+            | Phase::Starting { .. }
+            | Phase::Running { .. }
+            | Phase::Stopping { .. } => true,
             Phase::Exited { .. } | Phase::Removing => false,
         }
+    }
+
+    /// Whether it may have interfaces: it lives, and is more than a reservation.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.is_live() && self.phase != Phase::Reserved
     }
 
     /// The process that stands for it, while there is one: the command's, as soon as it runs.
@@ -128,7 +144,7 @@ impl Record {
     pub fn pid(&self) -> Option<u32> {
         match self.phase {
             Phase::Starting { pid } | Phase::Running { pid } | Phase::Stopping { pid } => Some(pid),
-            Phase::Creating | Phase::Exited { .. } | Phase::Removing => None,
+            Phase::Reserved | Phase::Creating | Phase::Exited { .. } | Phase::Removing => None,
         }
     }
 

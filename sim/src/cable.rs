@@ -133,7 +133,7 @@ impl CableEnd {
     }
 
     pub(crate) fn id(&self) -> CableId {
-        match (self.takes, self.body.far) {
+        match (self.takes, self.body.far.get()) {
             (Direction::FromSwitch, Far::Port(far)) => far,
             (Direction::ToSwitch, _) | (Direction::FromSwitch, Far::Interface(_)) => self.body.id,
         }
@@ -313,6 +313,12 @@ impl Jack {
             state.counters(takes).count_tx(len);
         }
         Some(flight.frame)
+    }
+
+    /// Its interface is taken to another namespace.
+    pub(crate) fn take_to(&self, namespace: NamespaceId) {
+        self.body.far.set(Far::Interface(namespace));
+        self.body.wake(&mut self.body.state.borrow_mut(), Direction::FromSwitch);
     }
 
     pub(crate) fn set_up(&self, up: bool) {

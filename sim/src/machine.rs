@@ -7,6 +7,7 @@ mod borrow;
 mod container;
 mod counters;
 mod guard;
+mod guest;
 mod names;
 mod publish;
 
@@ -60,6 +61,8 @@ pub(crate) struct Machine {
     pub(crate) containers: BTreeMap<Id, Container>,
     /// The hosts outside, by name.
     pub(crate) outside: BTreeMap<String, NamespaceId>,
+    /// Sandboxes that other engines have made, by name.
+    pub(crate) sandboxes: BTreeMap<String, NamespaceId>,
     /// The host's interfaces that are gateways of ours.
     gateways: Vec<String>,
     /// The host's interfaces that are ports, by identity.
@@ -125,6 +128,7 @@ impl Machine {
             namespaces: BTreeMap::new(),
             containers: BTreeMap::new(),
             outside: BTreeMap::new(),
+            sandboxes: BTreeMap::new(),
             gateways: Vec::new(),
             borrowed: BTreeMap::new(),
             disk: BTreeMap::new(),
@@ -199,6 +203,8 @@ impl Machine {
         self.accounts.clear();
         let all: Vec<Id> = self.containers.keys().cloned().collect();
         all.iter().for_each(|id| self.end(id, None));
+        let sandboxes: Vec<String> = self.sandboxes.keys().cloned().collect();
+        sandboxes.iter().for_each(|name| self.end_sandbox(name));
         self.end_processes(None);
         self.last_words.clear();
         self.containers.clear();

@@ -157,6 +157,26 @@ impl Namespace {
         self.fit_mtu();
     }
 
+    /// Takes an interface out, as the kernel does when it is to go to another namespace: its addresses and its routes are lost, and it
+    /// is switched off.
+    pub(crate) fn take_out(&mut self, name: &str) -> Option<Interface> {
+        let at = self.interfaces.iter().position(|interface| interface.name == name)?;
+        let mut interface = self.interfaces.remove(at);
+        interface.set_up(false);
+        interface.addresses.clear();
+        self.delete(name);
+        Some(interface)
+    }
+
+    /// Puts an interface in that was taken out elsewhere.
+    pub(crate) fn put_in(&mut self, interface: Interface) {
+        if let Kind::Cable(jack) = &interface.kind {
+            jack.take_to(self.id);
+        }
+        self.interfaces.push(interface);
+        self.fit_mtu();
+    }
+
     pub(crate) fn set_mtu(&mut self, name: &str, mtu: u32) -> Option<()> {
         self.interface(name)?.mtu = mtu;
         self.fit_mtu();

@@ -66,6 +66,13 @@ impl Machine {
         own.into_iter().for_each(|pid| self.end_process(pid));
     }
 
+    /// Ends all processes in a namespace.
+    pub(crate) fn end_processes_in(&mut self, home: NamespaceId) {
+        let own = self.processes.iter().filter(|(_, process)| process.namespace == home).map(|(pid, _)| *pid);
+        let own: Vec<u32> = own.collect();
+        own.into_iter().for_each(|pid| self.end_process(pid));
+    }
+
     /// The namespace of a process that runs.
     pub(crate) fn home_of(&self, pid: u32) -> Option<NamespaceId> {
         self.processes.get(&pid).map(|process| process.namespace)

@@ -95,12 +95,7 @@ fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request
         }
         Request::Locate(container) => {
             state.manager.reap(now);
-            let record = state.manager.find(&container)?;
-            if record.is_live() {
-                value(&record.id)
-            } else {
-                Err(netns::error::Error::NotRunning(record.name.to_string()).into())
-            }
+            value(state.manager.locate(&container)?)
         }
         Request::Stop { container, grace } => {
             let stopped = state.manager.stop(&container, Duration::from_secs(grace), now);
@@ -293,11 +288,13 @@ fn down(daemon: &Daemon, mut state: MutexGuard<'_, State>) -> Result<Value, Fail
     // From now on none comes that would be left behind.
     state.closing = true;
     let now = daemon.now();
+    // Their engines are not asked: whoever takes the switch away takes it from them, too.
+    errors.extend(state.manager.release_all(now));
     let living = state.manager.living();
     for id in &living {
         match state.manager.stop(id.as_str(), netns::manager::STOP_GRACE, now) {
-            // It has just ended by itself, and is forgotten.
-            Ok(_) | Err(netns::error::Error::NoSuchContainer(_)) => {}
+            // It has just ended by itself, and is forgotten; or is a guest that was released, which is tried again.
+            Ok(_) | Err(netns::error::Error::NoSuchContainer(_) | netns::error::Error::OfEngine { .. }) => {}
             Err(failed) => errors.push(failed),
         }
     }

@@ -272,6 +272,10 @@ impl Linux {
                 fds.push(shim.pidfd.try_clone().map_err(Step::JoinNamespace.on(target.short()))?);
                 NetworkNamespace::Joined
             }
+            Namespace::Guest(_) => {
+                let why = "interfaces for other engines are not built yet";
+                return Err(Step::CreateTap.failed(spec.id.short(), why).into());
+            }
         };
         Ok((Plan { namespace, hostname: spec.hostname.map(ToOwned::to_owned) }, fds))
     }

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::mode::NetworkMode;
 use crate::name::Id;
-use crate::record::{Endpoint, EndpointPhase, MAX_ENDPOINTS, Record};
+use crate::record::{Endpoint, EndpointPhase, MAX_ENDPOINTS, Phase, Record};
 
 /// What `network connect` asks for.
 #[derive(Clone, Debug, Default)]
@@ -172,9 +172,9 @@ impl<B: Backend> Manager<B> {
     }
 
     /// Saves a container's record, and with the container what is to be known should that be lost.
-    fn save_and_note(&mut self, id: &Id) -> Result<(), Error> {
+    pub(super) fn save_and_note(&mut self, id: &Id) -> Result<(), Error> {
         self.save(id)?;
-        let Some(record) = self.records.get(id) else { return Ok(()) };
+        let Some(record) = self.records.get(id).filter(|record| record.phase != Phase::Reserved) else { return Ok(()) };
         let note = note_of(record, self.networks.values().map(|net| &net.network));
         Ok(self.backend.note(id, &note)?)
     }
@@ -227,7 +227,7 @@ impl<B: Backend> Manager<B> {
 
     /// A container that runs and does what it is told.
     fn running(&self, container: &str) -> Result<&Record, Error> {
-        let record = self.find(container)?;
+        let record = self.find_own(container)?;
         if !record.is_live() {
             return Err(Error::NotRunning(record.name.to_string()));
         }

@@ -31,7 +31,9 @@ impl<B: Backend> Manager<B> {
         let mut ended = Vec::new();
         while let Some((id, status)) = self.backend.poll_ended() {
             let Some(record) = self.records.get(&id) else { continue };
-            ended.push(Ended { id: id.clone(), name: record.name.clone(), status });
+            if record.guest.is_none() {
+                ended.push(Ended { id: id.clone(), name: record.name.clone(), status });
+            }
             for failed in self.settle(&id, status, now) {
                 tracing::warn!(container = id.short(), "after its end: {failed}");
             }
@@ -52,7 +54,7 @@ impl<B: Backend> Manager<B> {
     pub fn stop(&mut self, text: &str, grace: Duration, now: Now) -> Result<Id, Error> {
         self.reap(now);
         let (id, pid) = {
-            let record = self.find(text)?;
+            let record = self.find_own(text)?;
             (record.id.clone(), record.pid())
         };
         let Some(pid) = pid else { return Ok(id) };
@@ -75,7 +77,7 @@ impl<B: Backend> Manager<B> {
     pub fn kill(&mut self, text: &str, signal: i32, now: Now) -> Result<Id, Error> {
         self.reap(now);
         let (id, name, pid) = {
-            let record = self.find(text)?;
+            let record = self.find_own(text)?;
             (record.id.clone(), record.name.to_string(), record.pid())
         };
         let Some(pid) = pid else { return Err(Error::NotRunning(name)) };
@@ -95,7 +97,7 @@ impl<B: Backend> Manager<B> {
     pub fn remove(&mut self, text: &str, force: bool, now: Now) -> Result<Id, Error> {
         self.reap(now);
         let (id, name, pid, is_live) = {
-            let record = self.find(text)?;
+            let record = self.find_own(text)?;
             (record.id.clone(), record.name.to_string(), record.pid(), record.is_live())
         };
         let mut errors = Vec::new();
@@ -141,20 +143,20 @@ impl<B: Backend> Manager<B> {
         match record.phase {
             Phase::Creating | Phase::Starting { .. } => self.undo_cut_short(id, now),
             Phase::Running { .. } | Phase::Stopping { .. } => self.end(id, now),
-            Phase::Exited { .. } | Phase::Removing => Ok(()),
+            Phase::Reserved | Phase::Exited { .. } | Phase::Removing => Ok(()),
         }
     }
 
     /// A container has ended with `status`: everything that it held is free now. Its record stays if a user may still ask
     /// for it. Returns what went wrong, all of it.
     pub(super) fn settle(&mut self, id: &Id, status: i32, now: Now) -> Vec<Error> {
+        if self.is_guest(id) {
+            return self.settle_guest(id, now);
+        }
         self.unplug_all(id);
         self.close_accounts_of(id.as_str());
         let mut errors: Vec<Error> = self.unpublish(id).err().into_iter().collect();
-        self.deadlines.remove(id);
-        self.silent.remove(id);
-        self.unpublished.remove(id);
-        self.republished.remove(id);
+        self.forget_troubles(id);
         self.tell_of(id, |container| Event::ContainerExited { container, exit_status: status });
         let Some(record) = self.records.get(id) else { return errors };
         if record.is_transient() {
@@ -166,17 +168,29 @@ impl<B: Backend> Manager<B> {
         errors
     }
 
-    /// A step of a start failed: nothing of the container stays. Returns the failure, and what went wrong on the way back.
+    /// Nothing is to be tried again for a container.
+    pub(super) fn forget_troubles(&mut self, id: &Id) {
+        self.deadlines.remove(id);
+        self.silent.remove(id);
+        self.unpublished.remove(id);
+        self.republished.remove(id);
+    }
+
+    /// A step of a start failed: nothing of the container stays (of a guest, its reservation). Returns the failure, and what went wrong on the way back.
     pub(super) fn undo(&mut self, id: &Id, failed: Error, now: Now) -> Error {
         if let Err(stuck) = self.backend.destroy(id) {
             // What may be there is not forgotten: this daemon tries again, or the next.
             self.deadlines.insert(id.clone(), now.instant + RETRY);
             return Error::Undo { first: Box::new(failed), also: vec![stuck.to_string()] };
         }
+        let mut errors = vec![failed];
+        if self.is_guest(id) {
+            errors.extend(self.settle_guest(id, now));
+            return all_of(errors).expect("there is one at least");
+        }
         self.unplug_all(id);
         self.close_accounts_of(id.as_str());
         self.deadlines.remove(id);
-        let mut errors = vec![failed];
         errors.extend(self.unpublish(id).err());
         errors.extend(self.remove_record(id));
         self.serve_names_later(now);

@@ -19,6 +19,7 @@ mod end;
 mod events;
 mod files;
 pub(crate) mod guard;
+mod guests;
 mod names;
 mod networks;
 mod publish;

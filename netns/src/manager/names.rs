@@ -85,7 +85,7 @@ impl<B: Backend> Manager<B> {
         let BackendError::Failed { hint, .. } = failed else { return failed.to_string() };
         let in_the_way = |record: &&Record| {
             let mut wanted = record.published.iter().filter(|mapping| mapping.host == DOMAIN);
-            record.is_live()
+            record.is_open()
                 && !self.unpublished.contains(&record.id)
                 && wanted.any(|mapping| mapping.ip.is_unspecified() || mapping.ip == gateway)
         };
@@ -132,7 +132,7 @@ impl<B: Backend> Manager<B> {
 
 fn table_of(network: &Network, records: &BTreeMap<Id, Record>) -> NameTable {
     let mut table = NameTable::new(network.name.as_str(), network.subnet, network.internal);
-    let living = records.values().filter(|record| record.is_live());
+    let living = records.values().filter(|record| record.is_open());
     let members = living.filter_map(|record| Some((record, record.endpoint(&network.id)?)));
     for (record, endpoint) in members.filter(|(_, endpoint)| endpoint.phase == EndpointPhase::Joined) {
         let address = endpoint.lease.ip.addr();

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::lease::{DEFAULT_MTU, MAX_MTU, MIN_MTU};
 use crate::name::{Id, Name};
-use crate::network::{EndpointKind, Network};
+use crate::network::{EndpointKind, Network, Owner};
 use crate::pools::overlap;
 use crate::record::Record;
 use crate::subnet::{Subnet, SubnetError, SubnetRequest, Taken};
@@ -43,6 +43,10 @@ pub struct NetworkRequest {
     pub labels: BTreeMap<String, String>,
     /// `-o endpoint=…`.
     pub endpoint: EndpointKind,
+    /// Whose it will be.
+    pub owner: Owner,
+    /// The id that its owner has given it; otherwise one is made up.
+    pub id: Option<Id>,
 }
 
 impl NetworkRequest {
@@ -56,6 +60,8 @@ impl NetworkRequest {
             mtu: None,
             labels: BTreeMap::new(),
             endpoint: EndpointKind::Tap,
+            owner: Owner::User,
+            id: None,
         }
     }
 }
@@ -88,6 +94,9 @@ impl<B: Backend> Manager<B> {
         if self.networks.values().any(|net| net.network.name == request.name) {
             return Err(Error::NetworkExists(name));
         }
+        if let Some(known) = request.id.as_ref().and_then(|id| self.networks.get(id)) {
+            return Err(Error::NetworkExists(known.network.name.to_string()));
+        }
         if self.networks.len() > MAX_NETWORKS {
             return Err(Error::TooManyNetworks(MAX_NETWORKS));
         }
@@ -95,13 +104,14 @@ impl<B: Backend> Manager<B> {
         if !(MIN_MTU..=MAX_MTU).contains(&mtu) {
             return Err(Error::Mtu(mtu));
         }
-        let id = Id::random(&mut self.chance);
+        let id = request.id.unwrap_or_else(|| Id::random(&mut self.chance));
         let mut network = Network {
             bridge: format!("br-{}", id.short()),
             mtu,
             internal: request.internal,
             labels: request.labels,
             endpoint: request.endpoint,
+            owner: request.owner,
             created: now.unix,
             ..Network::new(id.clone(), request.name)
         };
@@ -149,12 +159,26 @@ impl<B: Backend> Manager<B> {
     /// # Errors
     /// If there is no such network, it is one that stays, or it is in use by a container or an interface of the host; or something of it could not be removed.
     pub fn remove_network(&mut self, text: &str, now: Now) -> Result<Id, Error> {
+        self.remove_network_of(Owner::User, text, now)
+    }
+
+    /// Removes a network of this owner that nobody is on but guests of this owner, which are released. Returns its id.
+    ///
+    /// # Errors
+    /// As [`remove_network`](Self::remove_network), and if it is somebody else's.
+    pub fn remove_network_of(&mut self, owner: Owner, text: &str, now: Now) -> Result<Id, Error> {
         self.reap(now);
         if let Some(name) = self.predefined_name(text) {
             return Err(Error::PredefinedNetwork { network: name.to_owned(), done: "removed" });
         }
         let network = self.find_network(text)?.network.clone();
-        let members = self.members(&network.id);
+        if network.owner != owner {
+            return Err(Error::NetworkOwned { network: network.name.to_string(), owner: network.owner });
+        }
+        let (stale, members): (Vec<&Record>, Vec<&Record>) =
+            self.members(&network.id).into_iter().partition(|record| {
+                owner != Owner::User && record.guest.as_ref().is_some_and(|guest| guest.engine == owner)
+            });
         if !members.is_empty() {
             let containers = members.iter().map(|record| record.name.as_str()).collect::<Vec<_>>().join(", ");
             return Err(Error::NetworkInUse { network: network.name.to_string(), containers });
@@ -163,6 +187,12 @@ impl<B: Backend> Manager<B> {
         if !ports.is_empty() {
             let (network, bridge) = (network.name.to_string(), network.bridge);
             return Err(Error::NetworkHasPorts { network, bridge, ports: ports.join(", ") });
+        }
+        // Their engine removes no network that has endpoints: it has forgotten these.
+        let stale: Vec<Id> = stale.into_iter().map(|record| record.id.clone()).collect();
+        let stuck: Vec<Error> = stale.iter().filter_map(|id| self.release_guest(id, now).err()).collect();
+        if let Some(stuck) = all_of(stuck) {
+            return Err(stuck);
         }
         save_network(&mut self.backend, &Network { is_leaving: true, ..network.clone() })?;
         self.take_bridge_away(&network.id);
@@ -180,6 +210,7 @@ impl<B: Backend> Manager<B> {
     pub fn prune_networks(&mut self, now: Now) -> (Vec<Name>, Vec<Error>) {
         self.reap(now);
         let unused = self.networks.values().filter(|net| net.network.id != self.default);
+        let unused = unused.filter(|net| net.network.owner == Owner::User);
         let unused = unused.filter(|net| self.members(&net.network.id).is_empty());
         let unused = unused.filter(|net| self.interfaces_on(&net.network.id).is_empty());
         let mut unused: Vec<Name> = unused.map(|net| net.network.name.clone()).collect();
@@ -196,6 +227,14 @@ impl<B: Backend> Manager<B> {
     }
 
     /// The bridge network that `text` names: by name, by id, or by an unambiguous beginning of an id.
+    ///
+    /// # Errors
+    /// If there is none, or several.
+    pub fn network(&self, text: &str) -> Result<&Network, Error> {
+        self.find_network(text).map(|net| &net.network)
+    }
+
+    /// The same, with its bridge.
     pub(super) fn find_network(&self, text: &str) -> Result<&Net, Error> {
         if let Some(net) = self.networks.values().find(|net| net.network.name.as_str() == text) {
             return Ok(net);

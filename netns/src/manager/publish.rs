@@ -86,7 +86,7 @@ impl<B: Backend> Manager<B> {
 
     /// The container other than `own` that has a port of the host.
     fn publisher_of(&self, wanted: &PortMapping, own: &Id) -> Option<&Record> {
-        let mut others = self.records.values().filter(|record| record.is_live() && record.id != *own);
+        let mut others = self.records.values().filter(|record| record.is_open() && record.id != *own);
         others.find(|record| {
             let has_it = record.published.iter().any(|mapping| mapping.overlaps(wanted));
             has_it && !self.unpublished.contains(&record.id) && self.published_address(&record.id).is_some()
@@ -95,7 +95,12 @@ impl<B: Backend> Manager<B> {
 
     /// The same for a container that was taken over: its publisher may have gone on.
     pub(super) fn publish_again(&mut self, id: &Id) -> Result<(), Error> {
-        if self.backend.is_published(id) { Ok(()) } else { self.publish(id) }
+        match (self.backend.is_published(id), self.has_published(id)) {
+            (true, true) => Ok(()),
+            // Of a guest: the daemon was killed before it was done.
+            (true, false) => self.unpublish_whatever(id),
+            (false, _) => self.publish(id),
+        }
     }
 
     /// Lets published ports follow a container whose address was `before`.
@@ -113,6 +118,12 @@ impl<B: Backend> Manager<B> {
     /// Nothing is passed on to a container any more.
     pub(super) fn unpublish(&mut self, id: &Id) -> Result<(), Error> {
         if self.has_published(id) { Ok(self.backend.unpublish(id)?) } else { Ok(()) }
+    }
+
+    /// The same, whatever its record says.
+    pub(super) fn unpublish_whatever(&mut self, id: &Id) -> Result<(), Error> {
+        self.unpublished.remove(id);
+        Ok(self.backend.unpublish(id)?)
     }
 
     pub(super) fn published_address(&self, id: &Id) -> Option<Ipv4Addr> {

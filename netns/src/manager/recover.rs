@@ -125,6 +125,7 @@ fn take_over<B: Backend>(
         }
     }
     finish(&mut manager, now, warnings);
+    warnings.extend(manager.finish_guests(now).iter().map(ToString::to_string));
     retaken.into_iter().for_each(|Retaken { record, found }| warnings.extend(manager.resume_port(record, found)));
     manager.settle_accounts();
     warnings.extend(manager.serve_names(now));
@@ -197,7 +198,7 @@ fn adopt_all<B: Backend>(
     let mut adopted = Vec::new();
     for record in records.values() {
         let found = match record.phase {
-            Phase::Creating | Phase::Removing | Phase::Exited { .. } => continue,
+            Phase::Reserved | Phase::Creating | Phase::Removing | Phase::Exited { .. } => continue,
             Phase::Starting { .. } | Phase::Running { .. } | Phase::Stopping { .. } if record.boot != boot => {
                 Ok(Adopted::Ended { status: None })
             }
@@ -221,17 +222,18 @@ fn is_in_use<L>(network: &Id, records: &BTreeMap<Id, Record>, adopted: &[(Id, Fo
 /// A container that had begun its life: carries on with it, or settles its end. One that does not answer keeps all that it
 /// has, and is asked again later.
 fn resume<B: Backend>(manager: &mut Manager<B>, id: &Id, found: Found<B::Link>, now: Now) -> Result<(), Error> {
-    let (stopping, is_of_this_life) = {
+    let (is_to_end, is_of_this_life) = {
         let boot = manager.boot.clone();
         let record = manager.record(id)?;
-        (matches!(record.phase, Phase::Stopping { .. }), record.boot == boot)
+        let is_leaving = record.guest.as_ref().is_some_and(|guest| guest.is_leaving);
+        (is_leaving || matches!(record.phase, Phase::Stopping { .. }), record.boot == boot)
     };
     let found = found.inspect_err(|_| {
         manager.silent.insert(id.clone());
         manager.deadlines.insert(id.clone(), now.instant + ASK_AGAIN);
     })?;
     match found {
-        Adopted::Running { .. } if stopping => manager.end(id, now),
+        Adopted::Running { .. } if is_to_end => manager.end(id, now),
         Adopted::Running { pid, links } => {
             let mut errors = plug_all(manager, id, links);
             errors.extend(manager.finish_endpoints(id, now));

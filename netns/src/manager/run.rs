@@ -225,9 +225,14 @@ impl<B: Backend> Manager<B> {
             detached: request.detached,
             auto_remove: request.auto_remove,
             created: now.unix,
-            sequence: self.records.values().map(|record| record.sequence).max().unwrap_or(0) + 1,
+            guest: None,
+            sequence: self.next_sequence(),
             phase: Phase::Creating,
         })
+    }
+
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.records.values().map(|record| record.sequence).max().unwrap_or(0) + 1
     }
 
     fn choose_name(&mut self, asked: Option<Name>) -> Result<Name, Error> {
@@ -250,7 +255,7 @@ impl<B: Backend> Manager<B> {
             return Err(Error::JoinsItself(target.to_owned()));
         }
         let refused = |source| Error::Target { target: target.to_owned(), source: Box::new(source) };
-        let record = self.find(target).map_err(refused)?;
+        let record = self.find_own(target).map_err(refused)?;
         if record.is_live() { Ok(record.id.clone()) } else { Err(refused(Error::NotRunning(record.name.to_string()))) }
     }
 
@@ -303,12 +308,14 @@ impl<B: Backend> Manager<B> {
 
 /// What the backend is asked for, for a container with this record. `network` knows the networks by their ids.
 pub(super) fn spec_of<'a>(record: &'a Record, network: impl Fn(&Id) -> Option<&'a Network>, note: &'a str) -> Spec<'a> {
-    let namespace = match (&record.mode, &record.shares) {
-        (NetworkMode::Host, _) => Namespace::Host,
-        (NetworkMode::Container(_), Some(target)) => Namespace::Of(target),
-        (NetworkMode::Container(_) | NetworkMode::Bridge(_) | NetworkMode::None, _) => Namespace::New,
+    let place = record.guest.as_ref().and_then(|guest| guest.place.as_ref());
+    let namespace = match (&record.mode, &record.shares, place) {
+        (_, _, Some(place)) => Namespace::Guest(place),
+        (NetworkMode::Host, _, None) => Namespace::Host,
+        (NetworkMode::Container(_), Some(target), None) => Namespace::Of(target),
+        (NetworkMode::Container(_) | NetworkMode::Bridge(_) | NetworkMode::None, _, None) => Namespace::New,
     };
-    let default = default_endpoint(record, &network).map(|endpoint| &endpoint.ifname);
+    let default = default_endpoint(record, &network).filter(|_| place.is_none()).map(|endpoint| &endpoint.ifname);
     let interfaces = record.endpoints.iter().map(|endpoint| {
         let bridge = network(&endpoint.network).map_or("", |network| network.bridge.as_str());
         let is_default = default == Some(&endpoint.ifname);
@@ -355,7 +362,7 @@ pub(super) fn check_aliases(network: &Network, aliases: &[String]) -> Result<(),
 }
 
 /// What Linux and RFC 1123 agree on.
-fn is_hostname(text: &str) -> bool {
+pub(super) fn is_hostname(text: &str) -> bool {
     let ends = |edge: Option<char>| edge.is_some_and(|each| each.is_ascii_alphanumeric());
     text.len() <= 64
         && ends(text.chars().next())

@@ -13,7 +13,7 @@ use crate::backend::Backend;
 use crate::error::Error;
 use crate::mode::NetworkMode;
 use crate::name::Id;
-use crate::network::{EndpointKind, Network};
+use crate::network::{EndpointKind, Network, Owner};
 use crate::record::{Phase, Record};
 
 /// The ids of the two networks that are no bridges.
@@ -67,6 +67,9 @@ pub struct NetworkDetails {
     pub endpoint: Option<EndpointKind>,
     /// What the user has written on it.
     pub labels: BTreeMap<String, String>,
+    /// The engine that has made it and alone removes it, if one has: `docker` or `cni`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
     /// The containers on it, by their ids.
     pub containers: BTreeMap<String, MemberView>,
 }
@@ -120,7 +123,7 @@ pub struct ContainerView {
     pub created: u64,
     /// When it ended, in seconds since 1970.
     pub finished: Option<u64>,
-    /// The command and its arguments.
+    /// The command and its arguments; of another engine's `(docker)` or `(cni)`.
     pub command: Vec<String>,
     /// Its host name; `null` if it has the host's.
     pub hostname: Option<String>,
@@ -135,6 +138,9 @@ pub struct ContainerView {
     pub detached: bool,
     /// Whether it was started with `--rm`.
     pub auto_remove: bool,
+    /// The engine whose it is, if it is not ours: `docker` or `cni`. Then it has no command, and the process is a keeper of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Owner>,
 }
 
 impl<B: Backend> Manager<B> {
@@ -194,6 +200,7 @@ impl<B: Backend> Manager<B> {
             mac: Some(network.mac),
             endpoint: Some(network.endpoint),
             labels: network.labels.clone(),
+            owner: Some(network.owner).filter(|owner| *owner != Owner::User),
             containers: self.members(&network.id).iter().filter_map(member).collect(),
         }
     }
@@ -221,6 +228,7 @@ impl<B: Backend> Manager<B> {
             mac: None,
             endpoint: None,
             labels: BTreeMap::new(),
+            owner: None,
             containers: self.records.values().filter(is_on_it).map(member).collect(),
         }
     }
@@ -283,7 +291,7 @@ impl<B: Backend> Manager<B> {
 
     fn view(&self, record: &Record) -> ContainerView {
         let (state, exit_status, finished) = match record.phase {
-            Phase::Creating | Phase::Starting { .. } => ("created", None, None),
+            Phase::Reserved | Phase::Creating | Phase::Starting { .. } => ("created", None, None),
             Phase::Running { .. } | Phase::Stopping { .. } => ("running", None, None),
             Phase::Exited { status, at } => ("exited", Some(status), Some(at)),
             Phase::Removing => ("removing", None, None),
@@ -307,7 +315,7 @@ impl<B: Backend> Manager<B> {
         });
         let networks = networks.collect();
         let is_reachable =
-            record.is_live() && self.published_address(&record.id).is_some() && !self.unpublished.contains(&record.id);
+            record.is_open() && self.published_address(&record.id).is_some() && !self.unpublished.contains(&record.id);
         ContainerView {
             id: record.id.to_string(),
             name: record.name.to_string(),
@@ -316,13 +324,17 @@ impl<B: Backend> Manager<B> {
             exit_status,
             created: record.created,
             finished,
-            command: record.command.clone(),
+            command: record
+                .guest
+                .as_ref()
+                .map_or_else(|| record.command.clone(), |it| vec![format!("({})", it.engine)]),
             hostname: record.hostname.clone(),
             network_mode: record.mode.clone(),
             networks,
             published: record.published.iter().filter(|_| is_reachable).map(ToString::to_string).collect(),
             detached: record.detached,
             auto_remove: record.auto_remove,
+            engine: record.guest.as_ref().map(|guest| guest.engine),
         }
     }
 }

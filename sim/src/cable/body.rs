@@ -1,6 +1,6 @@
 //! [`Body`]: what the ends of a cable hold together: its two lines, and how a frame gets into one and wakes its receiver.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -22,7 +22,8 @@ pub(super) struct Body {
     pub(super) id: CableId,
     pub(super) plant: Rc<Plant>,
     pub(super) near: Near,
-    pub(super) far: Far,
+    /// An interface may be taken to another namespace.
+    pub(super) far: Cell<Far>,
     /// What people call the port at the switch's end, and the one at the far end if there is one.
     pub(super) ports: RefCell<[String; 2]>,
     pub(super) state: RefCell<State>,
@@ -78,6 +79,7 @@ impl Body {
         let up = Direction::ALL.map(|sends| sends == Direction::FromSwitch && near == Near::Port);
         let (taps, tapped) = (0, VecDeque::new());
         let state = State { to_switch, from_switch, up, gone: false, offloads: false, counters, taps, tapped };
+        let far = Cell::new(far);
         Rc::new(Body { id, plant: Rc::clone(plant), near, far, ports: RefCell::default(), state: RefCell::new(state) })
     }
 
@@ -201,7 +203,7 @@ impl Body {
 
     /// Who takes what comes in a direction.
     fn receiver(&self, direction: Direction, is_tapped: bool) -> Wake {
-        match (direction, self.near, self.far) {
+        match (direction, self.near, self.far.get()) {
             (Direction::ToSwitch, Near::Port, _) => Wake::Port(self.id),
             (Direction::ToSwitch, Near::Interface(_), _) if is_tapped => Wake::Port(self.id),
             (Direction::ToSwitch, Near::Interface(namespace), _)
@@ -221,7 +223,7 @@ impl Body {
 
     /// Which of the two ports sends in a direction. An interface is called as the port it leads to.
     fn sender(&self, direction: Direction) -> usize {
-        match (direction, self.near, self.far) {
+        match (direction, self.near, self.far.get()) {
             (Direction::ToSwitch, _, Far::Port(_)) | (Direction::ToSwitch, Near::Interface(_), _) => 1,
             (Direction::ToSwitch, Near::Port, Far::Interface(_)) | (Direction::FromSwitch, ..) => 0,
         }
@@ -238,7 +240,7 @@ impl Body {
 
     /// The namespace that the cable belongs to; of one between two hosts, that of the one which is not the machine.
     fn namespace(&self) -> Option<NamespaceId> {
-        match self.far {
+        match self.far.get() {
             Far::Interface(namespace) => Some(namespace),
             Far::Port(_) => None,
         }

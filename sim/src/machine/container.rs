@@ -27,6 +27,8 @@ const SIGKILL: i32 = 9;
 pub(crate) struct Container {
     pub(crate) pid: u32,
     pub(crate) namespace: NamespaceId,
+    /// The cable of the interface that it keeps, if it is a guest: that lies wherever its engine has taken it.
+    pub(super) keeps: Option<CableId>,
     /// Its interfaces by name, each with the bridge it belongs to.
     pub(super) interfaces: BTreeMap<String, String>,
     pub(crate) hostname: Option<String>,
@@ -64,14 +66,18 @@ impl Container {
 impl Machine {
     /// Makes the namespace and the interface of a container.
     pub(crate) fn create(&mut self, spec: &Spec<'_>) -> Result<(u32, Links<CableEnd>), BackendError> {
+        if let backend::Namespace::Guest(place) = spec.namespace {
+            return self.create_guest(spec, place);
+        }
         let namespace = match spec.namespace {
             netns::backend::Namespace::New => self.new_namespace(),
-            netns::backend::Namespace::Host => HOST,
+            netns::backend::Namespace::Host | netns::backend::Namespace::Guest(_) => HOST,
             netns::backend::Namespace::Of(target) => self.living(target)?.namespace,
         };
         let container = Container {
             pid: self.new_pid(),
             namespace,
+            keeps: None,
             interfaces: BTreeMap::new(),
             hostname: spec.hostname.map(str::to_owned),
             logs: spec.log,
@@ -96,7 +102,7 @@ impl Machine {
             backend::Namespace::Of(target) => {
                 self.containers.get(target).map(|target| target.files.clone()).unwrap_or_default()
             }
-            backend::Namespace::New | backend::Namespace::Host => Files::default(),
+            backend::Namespace::New | backend::Namespace::Host | backend::Namespace::Guest(_) => Files::default(),
         }
     }
 
@@ -242,6 +248,9 @@ impl Machine {
     /// Other ends of the cables of a living container, of those interfaces that it still has.
     pub(crate) fn links_of(&mut self, id: &Id) -> Links<CableEnd> {
         let Some(container) = self.containers.get(id) else { return Vec::new() };
+        if container.keeps.is_some() {
+            return self.links_of_guest(id);
+        }
         let (namespace, names) = (container.namespace, container.interfaces.keys().cloned().collect::<Vec<_>>());
         let namespace = self.namespace(namespace);
         let link = |name: String| match &namespace.interface(&name)?.kind {
@@ -260,18 +269,26 @@ impl Machine {
         let status_in_words = status.map_or_else(String::new, |status| format!(" with status {status}"));
         self.plant.trace.event(self.clock.now(), &format!("container {} ends{status_in_words}", id.short()));
         let (home, interfaces, pid) = (container.namespace, std::mem::take(&mut container.interfaces), container.pid);
+        let keeps = container.keeps;
         let now = self.clock.now();
         self.end_processes(Some(id));
         self.retire_publisher(id);
         let is_empty = !self.containers.values().any(|other| other.namespace == home && other.is_alive());
         let namespace = self.namespace(home);
         namespace.close_all(pid, now);
-        let cables: Vec<CableId> = interfaces.keys().filter_map(|name| namespace.busy_cable(name)).collect();
-        interfaces.keys().for_each(|interface| namespace.delete(interface));
+        let gone: Vec<(NamespaceId, String)> = match keeps {
+            Some(cable) => self.interface_on(cable).into_iter().collect(),
+            None => interfaces.into_keys().map(|name| (home, name)).collect(),
+        };
+        for (namespace, name) in gone {
+            let namespace = self.namespace(namespace);
+            let cable = namespace.busy_cable(&name);
+            namespace.delete(&name);
+            self.last_words.extend(cable);
+        }
         if is_empty && home != HOST {
             self.namespaces.remove(&home);
         }
-        self.last_words.extend(cables);
         self.drop_gateways();
     }
 

@@ -10,6 +10,11 @@ use crate::interface::Kind;
 impl Machine {
     /// How many frames the interfaces of a container, or of the host, could not send.
     pub(crate) fn transmit_drops(&self, of: Option<&Id>) -> BTreeMap<String, u64> {
+        if let Some(dropped) =
+            of.and_then(|id| self.of_guest(id, |ifname, interface| (ifname.to_owned(), interface.info().tx_dropped)))
+        {
+            return BTreeMap::from([dropped]);
+        }
         let namespace = match of {
             Some(id) => self.containers.get(id).map(|container| container.namespace),
             None => Some(HOST),

@@ -181,6 +181,10 @@ impl World {
     /// # Errors
     /// If no daemon runs, or a container does not end.
     pub fn down(&mut self, grace: Duration) -> Result<(), Error> {
+        let left = self.ask(|manager, now| Ok(manager.release_all(now)))?;
+        if let Some(left) = left.into_iter().next() {
+            return Err(left);
+        }
         let living = self.daemon.as_ref().ok_or_else(no_daemon)?.manager.living();
         for id in living {
             self.stop(id.as_str(), grace)?;

@@ -37,6 +37,7 @@ mod programs;
 mod router;
 mod rules;
 mod runaway;
+mod sandboxes;
 mod talk;
 mod tracing;
 
@@ -205,7 +206,8 @@ impl World {
     #[must_use]
     pub fn remains(&self) -> Vec<String> {
         let machine = self.machine();
-        let is_ours = |id: &&NamespaceId| **id != machine::HOST && machine.outside.values().all(|other| other != *id);
+        let others = || machine.outside.values().chain(machine.sandboxes.values());
+        let is_ours = |id: &&NamespaceId| **id != machine::HOST && others().all(|other| other != *id);
         let namespaces = machine.namespaces.keys().filter(is_ours);
         let namespaces = namespaces.map(|id| format!("namespace {}", id.0));
         let containers = machine.containers.keys().map(|id| format!("container {}", id.short()));

@@ -27,6 +27,8 @@ pub enum Place {
     Container(String),
     /// On a host outside, by its name: see [`World::add_outside`].
     Outside(String),
+    /// In a sandbox of another engine, by its name: see [`World::add_sandbox`].
+    Sandbox(String),
 }
 
 impl Place {
@@ -40,6 +42,12 @@ impl Place {
     #[must_use]
     pub fn outside(name: impl Into<String>) -> Self {
         Place::Outside(name.into())
+    }
+
+    /// In the sandbox of this name.
+    #[must_use]
+    pub fn sandbox(name: impl Into<String>) -> Self {
+        Place::Sandbox(name.into())
     }
 }
 
@@ -68,7 +76,7 @@ impl World {
     /// If the place is not there.
     pub fn hostname(&mut self, place: &Place) -> Result<String, Error> {
         let (_, pid) = self.locate(place).ok_or_else(|| not_there(place))?;
-        if let Place::Outside(name) = place {
+        if let Place::Outside(name) | Place::Sandbox(name) = place {
             return Ok(name.clone());
         }
         let machine = self.machine();
@@ -195,6 +203,7 @@ impl World {
         let name = match place {
             Place::Host => return Some((HOST, INIT)),
             Place::Outside(name) => return self.machine().outside.get(name).map(|home| (*home, INIT)),
+            Place::Sandbox(name) => return self.machine().sandboxes.get(name).map(|home| (*home, INIT)),
             Place::Container(name) => name,
         };
         if let Ok(id) = self.id_of(name) {
@@ -209,6 +218,6 @@ impl World {
 pub(super) fn not_there(place: &Place) -> Error {
     match place {
         Place::Host => Error::NotRunning(HOSTNAME.to_owned()),
-        Place::Container(name) | Place::Outside(name) => Error::NotRunning(name.clone()),
+        Place::Container(name) | Place::Outside(name) | Place::Sandbox(name) => Error::NotRunning(name.clone()),
     }
 }

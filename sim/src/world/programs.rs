@@ -121,6 +121,7 @@ impl World {
         let (container, name) = match place {
             Place::Host => (None, "a program on the host".to_owned()),
             Place::Outside(name) => (None, format!("a program on {name}")),
+            Place::Sandbox(name) => (None, format!("a program in the sandbox {name}")),
             Place::Container(name) => (self.known.get(name).cloned(), format!("a program in {name}")),
         };
         let mut machine = self.machine();

@@ -14,6 +14,7 @@ mod containers;
 mod daemon;
 mod events;
 mod faults;
+mod guests;
 mod http;
 mod inet6;
 mod loops;

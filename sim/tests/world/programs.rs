@@ -306,14 +306,7 @@ fn names_of_containers_lead_to_them_on_a_network_of_the_users() {
 }
 
 pub(crate) fn network_request(name: &str) -> NetworkRequest {
-    NetworkRequest {
-        name: name.parse().expect("a name"),
-        subnet: netns::subnet::SubnetRequest::default(),
-        internal: false,
-        mtu: None,
-        labels: std::collections::BTreeMap::new(),
-        endpoint: Default::default(),
-    }
+    NetworkRequest::new(name.parse().expect("a name"))
 }
 
 #[test]

@@ -252,12 +252,11 @@ impl Lab for Sim {
 
     fn create_network(&mut self, order: NetworkOrder) -> Result<String, Refusal> {
         let request = NetworkRequest {
-            name: order.name.parse().expect("a name"),
             subnet: SubnetRequest { subnet: order.subnet, gateway: order.gateway, ip_range: order.ip_range },
             internal: order.internal,
             mtu: order.mtu,
-            labels: BTreeMap::new(),
             endpoint: order.endpoint,
+            ..NetworkRequest::new(order.name.parse().expect("a name"))
         };
         self.world.create_network(request).map(String::from).map_err(|error| refusal(&error))
     }

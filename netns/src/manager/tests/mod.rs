@@ -3,6 +3,8 @@
 
 mod borrowing;
 mod guarding;
+mod guesting;
+mod guesting_at_random;
 mod joining;
 mod listing;
 mod naming;

@@ -18,11 +18,12 @@ use switch::mac::MacAddr;
 use switch::vlan::Retag;
 
 use crate::backend::{
-    Adopted, Backend, BackendError, Created, FirewallNews, Gateway, HostInterface, Interface, Links, Noted, Spec,
-    StartError, Which,
+    Adopted, Backend, BackendError, Created, FirewallNews, Gateway, HostInterface, Interface, Links, Namespace, Noted,
+    Spec, StartError, Which,
 };
 use crate::files::Files;
 use crate::firewall::Policy;
+use crate::guest::Place;
 use crate::name::Id;
 use crate::names::NameTable;
 use crate::network::EndpointKind;
@@ -64,6 +65,8 @@ pub(super) struct Host {
     pub(super) files: BTreeMap<Id, Files>,
     /// What was asked for, but for questions, in order.
     pub(super) asked: Vec<&'static str>,
+    /// What fails after so many more things that were asked for, and whether everything fails from then on: the daemon is killed.
+    pub(super) strike: Option<(usize, bool)>,
     /// What fails.
     pub(super) failing: BTreeMap<&'static str, Failure>,
 }
@@ -87,6 +90,8 @@ pub(super) struct Made {
     /// Its interfaces and their bridges, as the daemon that took it over had them.
     pub(super) adopted: Vec<(String, String)>,
     pub(super) is_silent: bool,
+    /// Where its interface is, of a guest.
+    pub(super) place: Option<Place>,
 }
 
 /// An interface of a container.
@@ -123,18 +128,24 @@ impl Link for Wire {
 impl Host {
     fn does(&mut self, what: &'static str) -> Result<(), BackendError> {
         self.asked.push(what);
-        self.may(what)
+        match &mut self.strike {
+            Some((0, kills)) => {
+                let kills = *kills;
+                self.strike = self.strike.filter(|_| kills);
+                Err(told_to_fail(what, &Failure::default()))
+            }
+            Some((left, _)) => {
+                *left -= 1;
+                self.may(what)
+            }
+            None => self.may(what),
+        }
     }
 
     fn may(&self, what: &'static str) -> Result<(), BackendError> {
         match self.failing.get(what) {
             None => Ok(()),
-            Some(Failure { object, hint }) => Err(BackendError::Failed {
-                operation: what,
-                object: object.clone(),
-                cause: "told to fail".into(),
-                hint: *hint,
-            }),
+            Some(failure) => Err(told_to_fail(what, failure)),
         }
     }
 
@@ -150,6 +161,10 @@ impl Host {
     fn links(&self, id: &Id) -> Links<Wire> {
         self.containers[id].interfaces.keys().map(|ifname| (ifname.clone(), Wire(ifname.clone()))).collect()
     }
+}
+
+fn told_to_fail(what: &'static str, Failure { object, hint }: &Failure) -> BackendError {
+    BackendError::Failed { operation: what, object: object.clone(), cause: "told to fail".into(), hint: *hint }
 }
 
 fn made(interface: &Interface<'_>) -> Plugged {
@@ -228,7 +243,12 @@ impl Backend for Paper {
         let mut host = self.0.borrow_mut();
         host.does("create")?;
         let interfaces = spec.interfaces.iter().map(|each| (each.name.to_owned(), made(each)));
-        let container = Made { interfaces: interfaces.collect(), note: Some(spec.note.to_owned()), ..Made::default() };
+        let place = if let Namespace::Guest(place) = spec.namespace { Some(place.clone()) } else { None };
+        let note = Some(spec.note.to_owned());
+        // A guest has no command that would be started.
+        let runs = place.is_some();
+        let container = Made { interfaces: interfaces.collect(), note, runs, place, ..Made::default() };
+        assert!(!host.containers.contains_key(spec.id), "it is there already");
         host.containers.insert(spec.id.clone(), container);
         Ok(Created { pid: 100, links: host.links(spec.id) })
     }
@@ -280,6 +300,13 @@ impl Backend for Paper {
     fn publish(&mut self, id: &Id, target: Ipv4Addr, mappings: &[PortMapping]) -> Result<(), BackendError> {
         let mut host = self.0.borrow_mut();
         host.does("publish")?;
+        let mut others = host.published.iter().filter(|(other, _)| *other != id).flat_map(|(_, (_, theirs))| theirs);
+        let taken = others.find(|theirs| mappings.iter().any(|mapping| mapping.overlaps(theirs)));
+        if let Some(taken) = taken {
+            let failure = Failure { object: taken.host_side(), hint: None };
+            host.published.remove(id);
+            return Err(told_to_fail("publish", &failure));
+        }
         host.published.insert(id.clone(), (target, mappings.to_vec()));
         Ok(())
     }
@@ -384,6 +411,7 @@ impl Backend for Paper {
         let status = made.end.unwrap_or(made.runs.then_some(137));
         (made.end, made.runs) = (Some(status), false);
         host.published.remove(id);
+        host.ended.retain(|(ended, _)| ended != id);
         Ok(status)
     }
 
