@@ -18,7 +18,7 @@ const SIGTERM: i32 = 15;
 /// The signal that no process survives.
 const SIGKILL: i32 = 9;
 /// How long after a container could not be ended it is tried again.
-const RETRY: Duration = Duration::from_secs(5);
+pub(super) const RETRY: Duration = Duration::from_secs(5);
 /// The exit status of a container whose command's own is not known: as if it had been killed.
 pub(super) const STATUS_UNKNOWN: i32 = 128 + SIGKILL;
 

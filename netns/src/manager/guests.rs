@@ -8,7 +8,7 @@
 //!   address of Docker's that another guest of Docker's has, has it.
 //! * A reservation does not outlive the machine's life: engines make their endpoints anew.
 
-use super::end::all_of;
+use super::end::{RETRY, all_of};
 use super::run::{check_aliases, is_hostname, spec_of};
 use super::salvage::note_of;
 use super::{Manager, Now};
@@ -109,13 +109,15 @@ impl<B: Backend> Manager<B> {
         self.reap(now);
         check(&mappings)?;
         let id = self.known_guest(engine, key)?;
-        let before = std::mem::replace(&mut self.record(&id)?.published, mappings);
-        self.follow_published(&id).map_err(|failed| {
+        let before = self.record(&id)?.published.clone();
+        if before == mappings && (before.is_empty() || self.backend.is_published(&id)) {
+            return Ok(());
+        }
+        // Those that were go first, so that the next daemon knows whose ports are passed on if this one is killed in between.
+        let changed = self.set_published(&id, Vec::new()).and_then(|()| self.set_published(&id, mappings));
+        changed.map_err(|failed| {
             let mut errors = vec![failed];
-            if let Ok(record) = self.record(&id) {
-                record.published = before;
-            }
-            errors.extend(self.follow_published(&id).err());
+            errors.extend(self.set_published(&id, before).err());
             all_of(errors).expect("there is one at least")
         })
     }
@@ -268,7 +270,14 @@ impl<B: Backend> Manager<B> {
             errors.extend(self.forget_guest(id, now));
             return errors;
         }
-        errors.extend(self.backend.discard(id).err().map(Error::from));
+        if let Err(stuck) = self.backend.discard(id) {
+            // What is left of it would be in the way of the next one.
+            self.deadlines.insert(id.clone(), now.instant + RETRY);
+            let pid = self.records.get(id).and_then(Record::pid).unwrap_or(0);
+            errors.extend(self.enter(id, Phase::Stopping { pid }).err());
+            errors.push(stuck.into());
+            return errors;
+        }
         if let Some(guest) = self.records.get_mut(id).and_then(|record| record.guest.as_mut()) {
             guest.place = None;
         }
@@ -321,9 +330,13 @@ impl<B: Backend> Manager<B> {
         self.enter(id, Phase::Running { pid: created.pid })
     }
 
-    /// Makes what is passed on to a guest what its record says.
-    fn follow_published(&mut self, id: &Id) -> Result<(), Error> {
+    /// Passes these on to a guest if none or others were; the record has it before it is done.
+    fn set_published(&mut self, id: &Id, mappings: Vec<PortMapping>) -> Result<(), Error> {
         let record = self.record(id)?;
+        if record.published == mappings && mappings.is_empty() {
+            return Ok(());
+        }
+        record.published = mappings;
         let (is_open, is_wanted) = (record.is_open(), !record.published.is_empty());
         if !is_open {
             return self.save(id);

@@ -379,3 +379,38 @@ fn a_lost_record_of_a_guest_comes_back_from_its_keeper() {
     );
     assert_eq!(lab.guest(KEY), Some(open));
 }
+
+#[test]
+fn ports_that_were_about_to_be_others_when_a_daemon_was_killed_are_those_of_the_record() {
+    for steps in 0..6 {
+        let mut lab = lab();
+        let id = lab.reserve(at_address(KEY, 9)).id;
+        lab.open_guest(KEY);
+        let publish = |lab: &mut Lab, ports: &str| {
+            lab.manager.publish_guest(Owner::Docker, KEY, PortMapping::parse(ports).expect("ports"), lab.now)
+        };
+        publish(&mut lab, "80:80").expect("published");
+        lab.host().strike = Some((steps, true));
+        publish(&mut lab, "81:80").expect_err("killed");
+        lab.host().strike = None;
+        assert_eq!(lab.restart(), Vec::<String>::new());
+        let wanted = lab.guest(KEY).expect("open").published;
+        let passed_on = lab.host().published.get(&id).map(|(_, ports)| ports.clone()).unwrap_or_default();
+        assert_eq!(passed_on, wanted, "after {steps} steps");
+    }
+}
+
+#[test]
+fn what_is_left_of_an_interface_that_is_gone_is_cleared_up_later() {
+    let mut lab = lab();
+    lab.reserve(at_address(KEY, 9));
+    lab.open_guest(KEY);
+    lab.host().fail("discard");
+    assert_eq!(says(lab.manager.close_guest(Owner::Docker, KEY, lab.now)), "discard it: told to fail");
+    assert!(lab.manager.open_guest(Owner::Docker, KEY, on_host(), lab.now).is_err());
+    lab.host().failing.clear();
+    assert!(lab.pass(5).is_empty());
+    assert!(lab.host().containers.is_empty());
+    assert_eq!(lab.manager.poll_timeout(), None);
+    assert!(lab.open_guest(KEY).port.is_some());
+}
