@@ -4,6 +4,7 @@
 //! its shim, and what is held of a shim is a channel and pidfds.
 
 mod accounts;
+mod adopt;
 mod borrow;
 mod verbs;
 

@@ -16,6 +16,7 @@ use switch::link::tap::TapError;
 use switch::mac::MacAddr;
 
 use super::accounts::transmit_drops;
+use super::adopt::end_unknown;
 use super::{Linux, interface_plan};
 use crate::backend::{
     Adopted, Backend, BackendError, Created, FirewallNews, Gateway, HostInterface, Interface, Links, Namespace, Noted,
@@ -28,10 +29,9 @@ use crate::linux::etc;
 use crate::linux::failure::{Failure, Step};
 use crate::linux::firewall::{self, Foreign, ForeignDrop};
 use crate::linux::forwarding::Forwarding;
-use crate::linux::handle::{Handle, PATIENCE, is_over_within, status_left};
+use crate::linux::handle::{Handle, status_left};
 use crate::linux::names::Resolver;
 use crate::linux::netlink::Netlink;
-use crate::linux::paths::Paths;
 use crate::linux::privilege::may_signal;
 use crate::linux::process::{Command, NotStarted, Streams};
 use crate::linux::protocol::{Reply, Request};
@@ -40,7 +40,6 @@ use crate::linux::records::{absent_is_fine, absent_is_none, make_directory};
 use crate::linux::setup;
 use crate::linux::signal::signal_of;
 use crate::linux::survey::{index_of, index_with, prefixes};
-use crate::linux::wire::WireError;
 use crate::name::Id;
 use crate::names::NameTable;
 use crate::network::EndpointKind;
@@ -297,56 +296,7 @@ impl Backend for Linux {
     }
 
     fn adopt(&mut self, spec: &Spec<'_>) -> Result<Adopted<PortLink>, BackendError> {
-        let ended = |backend: &Self| Adopted::Ended { status: status_left(&backend.paths, spec.id) };
-        let found = Handle::connect(&self.paths, spec.id).map_err(Step::Attach.on(spec.id.short()))?;
-        let Some(mut handle) = found else {
-            end_unknown(&self.paths, spec.id).map_err(Step::EndShim.on(spec.id.short()))?;
-            return Ok(ended(self));
-        };
-        let (init, command, interfaces, gateways, fds) = match handle.ask(&Request::Attach, &[]) {
-            Ok((Reply::Attached { init, command, interfaces, gateways }, fds)) => {
-                (init, command, interfaces, gateways, fds)
-            }
-            Ok((Reply::Ended { .. }, _)) => {
-                handle.end().map_err(Step::EndShim.on(spec.id.short()))?;
-                return Ok(ended(self));
-            }
-            // It hung up because it ends; or it serves as many as it can, which is no reason to end it.
-            Err(WireError::Closed) => {
-                if !is_over_within(&handle.pidfd, PATIENCE).map_err(Step::Attach.on(spec.id.short()))? {
-                    return Err(Step::AskShim.failed(spec.id.short(), WireError::Closed).into());
-                }
-                handle.end().map_err(Step::EndShim.on(spec.id.short()))?;
-                return Ok(ended(self));
-            }
-            Ok((Reply::Failed { failure }, _)) => return Err(failure.into()),
-            Ok((other, _)) => return Err(unexpected(spec.id, &other).into()),
-            Err(why) => return Err(Step::AskShim.failed(spec.id.short(), why).into()),
-        };
-        if !init {
-            // Its creator died before the command was started, so it is on its way out.
-            handle.end().map_err(Step::EndShim.on(spec.id.short()))?;
-            return Ok(Adopted::Ended { status: None });
-        }
-        let mut fds = fds.into_iter();
-        handle.init = fds.next();
-        handle.command = command;
-        let mut links = Vec::new();
-        for (ifname, is_tap) in interfaces {
-            let tap = if is_tap { fds.next() } else { None };
-            // An interface that was deleted inside is no reason to doubt the container.
-            if let Some(interface) = spec.interfaces.iter().find(|interface| interface.name == ifname)
-                && let Ok(link) = self.link(spec.id, interface, tap)
-            {
-                links.push((ifname, link));
-            }
-        }
-        for (bridge, fd) in gateways.into_iter().zip(fds) {
-            self.gateways.entry(bridge).or_insert(fd);
-        }
-        let pid = command.unwrap_or(handle.pid);
-        self.keep(handle)?;
-        Ok(Adopted::Running { pid, links })
+        self.take_over(spec)
     }
 
     fn note(&mut self, id: &Id, note: &str) -> Result<(), BackendError> {
@@ -504,21 +454,6 @@ fn wait_for_leftover(name: &str, mac: MacAddr) -> io::Result<()> {
     Ok(())
 }
 
-/// Ends the shim of an earlier daemon, if there is one, whatever it has come to.
-fn end_unknown(paths: &Paths, id: &Id) -> io::Result<()> {
-    if let Some(mut handle) = Handle::connect(paths, id)? {
-        // For init's pidfd. One that has nothing to say any more is ended all the same.
-        if let Ok((Reply::Attached { init: true, .. }, fds)) = handle.ask(&Request::Attach, &[]) {
-            handle.init = fds.into_iter().next();
-        }
-        handle.end()?;
-    }
-    match Handle::find(paths, id)? {
-        Some(mut handle) => handle.end(),
-        None => Ok(()),
-    }
-}
-
 impl Linux {
     /// The firewall as it was asked for last, and what there is now that the host must not hear.
     pub(super) fn apply_policy(&mut self) -> Result<(), BackendError> {
@@ -563,7 +498,12 @@ impl Linux {
     }
 
     /// The switch's end of an interface that is there; `tap` is its file, if it is one.
-    fn link(&mut self, id: &Id, interface: &Interface<'_>, tap: Option<OwnedFd>) -> Result<PortLink, Failure> {
+    pub(super) fn link(
+        &mut self,
+        id: &Id,
+        interface: &Interface<'_>,
+        tap: Option<OwnedFd>,
+    ) -> Result<PortLink, Failure> {
         if interface.kind == EndpointKind::Veth {
             let host_end = host_end_of(id, interface.name);
             let link = PortLink::packet(&host_end).map_err(|why| Step::OpenPacketSocket.failed(&host_end, why))?;
@@ -575,7 +515,7 @@ impl Linux {
     }
 }
 
-fn unexpected(id: &Id, reply: &Reply) -> Failure {
+pub(super) fn unexpected(id: &Id, reply: &Reply) -> Failure {
     Step::AskShim.failed(id.short(), format!("it answers what was not asked: {reply:?}"))
 }
 
