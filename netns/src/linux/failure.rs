@@ -23,6 +23,7 @@ pub(super) enum Step {
     DeleteInterface,
     DisableIpv6,
     CreateTap,
+    MakeInside,
     CreateVeth,
     AdoptTap,
     OpenPacketSocket,
@@ -72,6 +73,7 @@ impl Step {
             Step::DeleteInterface => "delete interface",
             Step::DisableIpv6 => "switch IPv6 off on",
             Step::CreateTap => "create TAP",
+            Step::MakeInside => "make an interface in",
             Step::CreateVeth => "create the veth pair",
             Step::AdoptTap => "take over TAP",
             Step::OpenPacketSocket => "open a packet socket on",
@@ -128,6 +130,7 @@ impl Step {
             | Step::SetHostname
             | Step::ReadBoot
             | Step::DeleteInterface
+            | Step::MakeInside
             | Step::CreateVeth
             | Step::OpenPacketSocket
             | Step::Configure
@@ -151,7 +154,9 @@ impl Step {
     /// What this step takes a capability for.
     fn feature(self) -> Option<Feature> {
         match self {
-            Step::MakeNamespaces | Step::JoinNamespace | Step::SetHostname => Some(Feature::Namespaces),
+            Step::MakeNamespaces | Step::JoinNamespace | Step::SetHostname | Step::MakeInside => {
+                Some(Feature::Namespaces)
+            }
             Step::DisableIpv6
             | Step::CreateTap
             | Step::AdoptTap

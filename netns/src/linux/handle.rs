@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal};
 
 use super::failure::{Failure, Step};
+use super::guest;
 use super::paths::Paths;
 use super::protocol::{Reply, Request, SHIM};
 use super::wire::{Channel, WireError};
@@ -41,6 +42,8 @@ pub(super) struct Handle {
     pub(super) init: Option<OwnedFd>,
     /// Its command, as the host numbers processes, once it runs.
     pub(super) command: Option<u32>,
+    /// If it is a guest's keeper: what the interface is called in its record, and a descriptor of it.
+    pub(super) guest: Option<(String, OwnedFd)>,
     /// What has been said of its end.
     pub(super) ended: Option<i32>,
     /// If it is a child of ours.
@@ -76,6 +79,7 @@ impl Handle {
                         pidfd,
                         init: None,
                         command: None,
+                        guest: None,
                         ended: None,
                         child: Some(child),
                     })
@@ -125,6 +129,7 @@ impl Handle {
                     pidfd,
                     init: None,
                     command: None,
+                    guest: None,
                     ended: None,
                     child: None,
                 }))
@@ -188,7 +193,12 @@ impl Handle {
         }
         self.hear();
         self.reap();
-        Ok(())
+        self.close_guest()
+    }
+
+    /// Deletes the interface that a keeper has left, because it was killed.
+    pub(super) fn close_guest(&mut self) -> io::Result<()> {
+        self.guest.take().map_or(Ok(()), |(_, tap)| guest::delete(&tap))
     }
 
     /// Whether the shim, and all that ran in the container, is gone.

@@ -6,6 +6,7 @@
 //!   eyes;
 //! * `shim`: the process that makes a container and stands for it; `setup` is what it makes, `netlink` how;
 //! * `endpoint`: a veth pair instead of a TAP, the host's side of it; `ethtool`: what its other side may leave unfinished;
+//! * `guest`: an interface that goes to a sandbox of another engine, and stays ours;
 //! * `borrow`: an interface of the host that is a port for a while: what there is to know of it, and whether it changes;
 //! * `init`: PID 1 of a container; `mounts` is its view, `etc` its own files in that; `exec`: how other commands get in; `program`: which file a command is;
 //! * [`publish`]: the process that serves a container's published ports;
@@ -27,6 +28,7 @@ mod exec;
 mod failure;
 pub mod firewall;
 pub mod forwarding;
+mod guest;
 mod handle;
 mod init;
 mod limits;

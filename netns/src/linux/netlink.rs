@@ -2,6 +2,7 @@
 //!
 //! A netlink socket belongs to the network namespace in which it was made, for ever: make one after each change of namespace.
 
+mod elsewhere;
 mod veth;
 
 use std::io;
@@ -21,6 +22,7 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use switch::mac::MacAddr;
 
+pub(super) use self::elsewhere::is_own;
 pub(super) use self::veth::VethPair;
 
 /// The index of `lo` in every network namespace.
@@ -75,13 +77,22 @@ impl Netlink {
 
     /// Sends everything that has no other way to `gateway`.
     pub(super) fn add_default_route(&mut self, index: u32, gateway: Ipv4Addr) -> io::Result<()> {
+        self.add_route(index, Ipv4Net::default(), Some(gateway))
+    }
+
+    /// Sends what is for `to` out of an interface, by this router if there is one.
+    pub(super) fn add_route(&mut self, index: u32, to: Ipv4Net, via: Option<Ipv4Addr>) -> io::Result<()> {
         let mut message = RouteMessage::default();
         message.header.address_family = AddressFamily::Inet;
+        message.header.destination_prefix_length = to.prefix_len();
         message.header.table = RouteHeader::RT_TABLE_MAIN;
         message.header.protocol = RouteProtocol::Boot;
-        message.header.scope = RouteScope::Universe;
+        message.header.scope = if via.is_some() { RouteScope::Universe } else { RouteScope::Link };
         message.header.kind = RouteType::Unicast;
-        message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet(gateway)));
+        if to.prefix_len() > 0 {
+            message.attributes.push(RouteAttribute::Destination(RouteAddress::Inet(to.network())));
+        }
+        message.attributes.extend(via.map(|router| RouteAttribute::Gateway(RouteAddress::Inet(router))));
         message.attributes.push(RouteAttribute::Oif(index));
         self.order(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL)
     }

@@ -12,6 +12,8 @@
 //! * the daemon, at its start, before it has a second thread: a thread keeps what it has when another lets go;
 //! * a shim, when it has made its namespaces. To join the namespace of another shim is to look into that process, and the
 //!   kernel lets only those do it who hold all that the other holds, as one from before this module did;
+//! * a keeper, when its interface is made. The file that stands for a sandbox may be `/proc/PID/ns/net`, and to open that is to
+//!   look into a process which may hold more than we do;
 //! * init, when the command runs. It looks the command up and changes to its directory with the very powers that the command
 //!   is going to have (CAP_DAC_OVERRIDE among them: root's commands may well start in another user's private directory);
 //!   afterwards it waits, and sees to the container's own files in `/etc`, which are mounts;
@@ -136,6 +138,8 @@ pub enum Role {
     Daemon,
     /// The process that stands for a container.
     Shim,
+    /// The process that stands for an interface in a sandbox of another engine, once that is made.
+    Keeper,
     /// A container's process 1, once the command runs.
     Init,
 }
@@ -147,6 +151,8 @@ impl Role {
         match self {
             Role::Daemon => &[Feature::Interfaces, Feature::Namespaces, Feature::LowPorts, Feature::PacketSockets],
             Role::Shim => &[Feature::Interfaces, Feature::Namespaces, Feature::Signals],
+            // It deletes the interface, wherever that is, and enters nothing.
+            Role::Keeper => &[Feature::Interfaces],
             // Its own files in /etc are mounted again when the command replaced them.
             Role::Init => &[Feature::Namespaces],
         }
@@ -156,7 +162,7 @@ impl Role {
     const fn executes(self) -> bool {
         match self {
             Role::Daemon | Role::Shim => true,
-            Role::Init => false,
+            Role::Keeper | Role::Init => false,
         }
     }
 }
@@ -262,6 +268,7 @@ mod tests {
         let expected = [
             (Role::Daemon, 1 << 10 | 1 << 12 | 1 << 13 | 1 << 21),
             (Role::Shim, 1 << 5 | 1 << 12 | 1 << 21),
+            (Role::Keeper, 1 << 12),
             (Role::Init, 1 << 21),
         ];
         for (role, mask) in expected {

@@ -8,6 +8,7 @@ use switch::mac::MacAddr;
 use super::failure::Failure;
 use super::process::{NotStarted, Process};
 use super::text::OsText;
+use crate::guest::Place;
 use crate::network::EndpointKind;
 
 /// The hidden first arguments with which the program executes itself.
@@ -88,6 +89,9 @@ pub(super) enum Reply {
 pub(super) struct Plan {
     pub(super) namespace: NetworkNamespace,
     pub(super) hostname: Option<String>,
+    /// Where its one interface goes, if it is nothing but the keeper of that.
+    #[serde(default)]
+    pub(super) place: Option<Place>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

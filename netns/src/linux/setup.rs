@@ -17,11 +17,11 @@ use super::protocol::{InterfacePlan, NetworkNamespace, Plan};
 use super::survey::index_of;
 use crate::network::EndpointKind;
 
-/// An interface of a container: its index in the namespace, the switch's end, if that is a TAP, and the bridge that it
-/// belongs to.
+/// An interface of a container: its index in the namespace, unless that may be another by now; the switch's end, if that is a
+/// TAP; and the bridge that it belongs to.
 pub(super) struct Interface {
     pub(super) tap: Option<PortLink>,
-    pub(super) index: u32,
+    pub(super) index: Option<u32>,
     pub(super) bridge: String,
 }
 
@@ -62,13 +62,10 @@ pub(super) fn make_interface(plan: &InterfacePlan) -> Result<Interface, Failure>
             None
         }
     };
-    // Everybody on the network is told whose address this is now (a gratuitous ARP request, RFC 5227), since it may have been
-    // another's a moment ago: the kernel does when an interface that has an address is switched on.
-    let notify = format!("/proc/sys/net/ipv4/conf/{}/arp_notify", plan.name);
-    fs::write(notify, "1").map_err(Step::Configure.on(&plan.name))?;
+    notify_of_addresses(&plan.name)?;
     let mut netlink = Netlink::open().map_err(Step::Configure.on(&plan.name))?;
     let index = configure(&mut netlink, &plan.name, plan.mac, plan.mtu, plan.ip, plan.default_route)?;
-    Ok(Interface { tap, index, bridge: plan.bridge.clone() })
+    Ok(Interface { tap, index: Some(index), bridge: plan.bridge.clone() })
 }
 
 /// Makes the default route go out of this interface, by this router; or nowhere.
@@ -78,6 +75,12 @@ pub(super) fn route(to: Option<(&str, Ipv4Addr)>) -> Result<(), Failure> {
     let Some((name, gateway)) = to else { return Ok(()) };
     let index = index_of(name).ok_or_else(|| Step::Configure.failed(name, "it is gone"))?;
     netlink.add_default_route(index, gateway).map_err(Step::Configure.on(format!("{name} via {gateway}")))
+}
+
+/// Has everybody on the network told whose address this is now (a gratuitous ARP request, RFC 5227), since it may have been
+/// another's a moment ago: the kernel does when an interface that has an address is switched on.
+pub(super) fn notify_of_addresses(name: &str) -> Result<(), Failure> {
+    fs::write(format!("/proc/sys/net/ipv4/conf/{name}/arp_notify"), "1").map_err(Step::Configure.on(name))
 }
 
 /// Switches IPv6 off on the interface `name` of this network namespace, or on `all`. A kernel without IPv6 is content.

@@ -6,6 +6,7 @@
 mod accounts;
 mod adopt;
 mod borrow;
+mod guests;
 mod verbs;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -247,6 +248,9 @@ impl Linux {
                 handle.reap();
                 if handle.ended.is_none() {
                     // It was killed, and could not clear up behind itself.
+                    if let Err(why) = handle.close_guest() {
+                        tracing::warn!("delete the interface of {}: {why}", handle.id.short());
+                    }
                     let _ = std::fs::remove_file(self.paths.socket(&handle.id));
                     let status = status_left(&self.paths, &handle.id).unwrap_or(KILLED);
                     self.ended.push_back((handle.id, status));
@@ -263,7 +267,7 @@ impl Linux {
 
     /// The plan of a container, and the descriptors that belong to it.
     fn plan(&mut self, spec: &Spec<'_>) -> Result<(Plan, Vec<OwnedFd>), BackendError> {
-        let mut fds = Vec::new();
+        let (mut fds, mut place) = (Vec::new(), None);
         let namespace = match spec.namespace {
             Namespace::New => NetworkNamespace::New,
             Namespace::Host => NetworkNamespace::Host,
@@ -273,12 +277,12 @@ impl Linux {
                 fds.push(shim.pidfd.try_clone().map_err(Step::JoinNamespace.on(target.short()))?);
                 NetworkNamespace::Joined
             }
-            Namespace::Guest(_) => {
-                let why = "interfaces for other engines are not built yet";
-                return Err(Step::CreateTap.failed(spec.id.short(), why).into());
+            Namespace::Guest(to) => {
+                place = Some(to.clone());
+                NetworkNamespace::Host
             }
         };
-        Ok((Plan { namespace, hostname: spec.hostname.map(ToOwned::to_owned) }, fds))
+        Ok((Plan { namespace, hostname: spec.hostname.map(ToOwned::to_owned), place }, fds))
     }
 
     /// Asks the shim of a container for something, and waits for the answer. That it says meanwhile that the container has

@@ -198,6 +198,14 @@ fn adopt_all<B: Backend>(
     let mut adopted = Vec::new();
     for record in records.values() {
         let found = match record.phase {
+            // It is undone later, as every start that was cut short. But a keeper outlives its creator, and keeps the gateway's
+            // interface, which is to be opened before that.
+            Phase::Creating if record.guest.is_some() && record.boot == boot => {
+                if let Err(failed) = backend.destroy(&record.id) {
+                    tracing::warn!(container = record.id.short(), "a guest that was not made: {failed}");
+                }
+                continue;
+            }
             Phase::Reserved | Phase::Creating | Phase::Removing | Phase::Exited { .. } => continue,
             Phase::Starting { .. } | Phase::Running { .. } | Phase::Stopping { .. } if record.boot != boot => {
                 Ok(Adopted::Ended { status: None })

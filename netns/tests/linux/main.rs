@@ -11,6 +11,7 @@ mod endings;
 mod etc;
 mod firewall;
 mod forwarding;
+mod guests;
 mod instances;
 mod modes;
 mod names;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
     let services = [
         firewall::ALL,
         forwarding::ALL,
+        guests::ALL,
         instances::ALL,
         names::ALL,
         names::passing_on::ALL,

@@ -16,23 +16,30 @@ use netns::linux::{self, Command, Linux, Outcome, Paths, Process, Session, Strea
 use netns::manager::{Ended, Manager, Now, RunRequest, Settings, Started};
 use netns::name::Id;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use switch::dataplane::Control;
+use switch::dataplane::{Control, ControlError, Dataplane};
+use switch::engine::{Engine, EngineError, Io};
 use switch::link::port::PortLink;
 
 /// How long anything may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const NOW: Now = Now { instant: switch::time::Instant::ZERO, unix: 1_700_000_000 };
 
-/// The only role of this program besides tests and shims: a daemon that runs a container and crashes on the way.
+/// The roles of this program besides tests and shims: a daemon that runs a container and crashes on the way.
 const CRASHING_DAEMON: &str = "crashing-daemon";
+/// A daemon that has a guest and crashes on the way.
+const CRASHING_HOST: &str = "crashing-host";
 /// Prints the interfaces it sees, as JSON: a command for containers.
 const SHOW_INTERFACES: &str = "show-interfaces";
+/// Prints what a server of TCP says: another.
+const LISTEN_TO: &str = "listen-to";
 
 pub(crate) struct World {
     directory: PathBuf,
     manager: Option<Manager<Linux>>,
     /// What the data plane would hold.
     controls: Vec<Control<PortLink>>,
+    /// The data plane, once a test wants frames to go anywhere.
+    engine: Option<Engine<PortLink>>,
 }
 
 /// A container in the foreground.
@@ -53,7 +60,7 @@ impl World {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("pontoon-{}-{number}", std::process::id()));
-        let mut world = World { directory, manager: None, controls: Vec::new() };
+        let mut world = World { directory, manager: None, controls: Vec::new(), engine: None };
         world.start_daemon();
         world
     }
@@ -79,6 +86,15 @@ impl World {
     pub(crate) fn kill_daemon(&mut self) {
         self.manager = None;
         self.controls.clear();
+        self.engine = None;
+    }
+
+    /// From now on, until the daemon is killed, frames are switched.
+    pub(crate) fn switch_frames(&mut self) {
+        let engine = Engine::spawn(Dataplane::new(switch::dataplane::Settings::default()), Io::Auto);
+        self.engine = Some(engine.expect("a data plane"));
+        let so_far = std::mem::take(&mut self.controls);
+        so_far.into_iter().for_each(|control| self.hand_on(control));
     }
 
     pub(crate) fn manager(&mut self) -> &mut Manager<Linux> {
@@ -88,11 +104,21 @@ impl World {
     /// Does what the data plane would.
     pub(crate) fn drive(&mut self) {
         while let Some(control) = self.manager.as_mut().and_then(Manager::poll_control) {
-            if let Control::Unplug { port } = control {
+            self.hand_on(control);
+        }
+    }
+
+    fn hand_on(&mut self, control: Control<PortLink>) {
+        match (&self.engine, control) {
+            (Some(engine), control) => match engine.control(control) {
+                // Its interface was no more, so it has let go of the port by itself.
+                Ok(()) | Err(EngineError::Control(ControlError::NoPort(_))) => {}
+                Err(why) => panic!("the data plane does not take it: {why}"),
+            },
+            (None, Control::Unplug { port }) => {
                 self.controls.retain(|held| !matches!(held, Control::Plug { port: own, .. } | Control::CountPort { port: own, .. } if *own == port));
-            } else {
-                self.controls.push(control);
             }
+            (None, control) => self.controls.push(control),
         }
     }
 
@@ -165,17 +191,23 @@ impl World {
     }
 
     /// Waits for the next container that ends.
-    #[expect(clippy::disallowed_methods, reason = "a deadline bounds how long a failure hangs")]
     pub(crate) fn wait_for_end(&mut self) -> Ended {
+        let ended = self.wait_for(|_, ended| ended.into_iter().next());
+        self.manager().backend().wait_until_clean();
+        ended
+    }
+
+    /// Waits for what the manager makes of what it hears, beginning with which containers have ended.
+    #[expect(clippy::disallowed_methods, reason = "a deadline bounds how long a failure hangs")]
+    pub(crate) fn wait_for<T>(&mut self, found: impl Fn(&mut Manager<Linux>, Vec<Ended>) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let ended = self.manager().reap(NOW);
             self.drive();
-            if let Some(ended) = ended.into_iter().next() {
-                self.manager().backend().wait_until_clean();
-                return ended;
+            if let Some(found) = found(self.manager(), ended) {
+                return found;
             }
-            assert!(Instant::now() < deadline, "nothing has ended");
+            assert!(Instant::now() < deadline, "it does not come");
             let second = Timespec { tv_sec: 1, tv_nsec: 0 };
             let watch = self.manager().backend().ended_fd().try_clone_to_owned().expect("a dup");
             rustix::event::poll(&mut [PollFd::new(&watch, PollFlags::IN)], Some(&second)).expect("polled");
@@ -210,9 +242,18 @@ impl World {
 
     /// Lets another process be the daemon, which crashes when it has saved so often. Whether it did.
     pub(crate) fn crash_daemon_after(&mut self, saves: u32) -> bool {
+        self.crash(CRASHING_DAEMON, saves)
+    }
+
+    /// The same, with a guest.
+    pub(crate) fn crash_host_after(&mut self, saves: u32) -> bool {
+        self.crash(CRASHING_HOST, saves)
+    }
+
+    fn crash(&mut self, role: &str, saves: u32) -> bool {
         self.kill_daemon();
         let mut daemon = std::process::Command::new(exe());
-        daemon.arg(CRASHING_DAEMON).arg(&self.directory).arg(saves.to_string()).stdin(std::process::Stdio::null());
+        daemon.arg(role).arg(&self.directory).arg(saves.to_string()).stdin(std::process::Stdio::null());
         let status = daemon.status().expect("it starts");
         !status.success()
     }
@@ -260,21 +301,36 @@ pub(crate) fn play_role() -> Option<ExitCode> {
             println!("{}", serde_json::to_string(&interfaces).expect("JSON"));
             Some(ExitCode::SUCCESS)
         }
+        LISTEN_TO => {
+            let mut said = String::new();
+            let mut server = std::net::TcpStream::connect(&arguments[2]).expect("it listens");
+            server.read_to_string(&mut said).expect("it says something");
+            println!("{said}");
+            Some(ExitCode::SUCCESS)
+        }
         CRASHING_DAEMON => {
-            let directory = PathBuf::from(&arguments[2]);
-            let paths = Paths { runtime: directory.join("run"), state: directory.join("state") };
-            let mut backend = Linux::new(paths, exe()).expect("a backend");
-            backend.crash_after_steps(arguments[3].parse().expect("a number"));
-            let settings = Settings { seed: 7, bip: None };
-            let (mut manager, _) = Manager::open(backend, &settings, NOW).expect("a manager");
+            let mut manager = crashing_manager(&arguments);
             let command = Command { process: process(&["sleep", "1000"]), streams: Streams::Log };
             let request = RunRequest { detached: true, ..request("bridge") };
             let id = start(&mut manager, request, command).expect("it runs").id;
             manager.remove(id.as_str(), true, NOW).expect("removed");
             Some(ExitCode::SUCCESS)
         }
+        CRASHING_HOST => {
+            crate::guests::be_crashing_host(&mut crashing_manager(&arguments));
+            Some(ExitCode::SUCCESS)
+        }
         _ => None,
     }
+}
+
+/// The manager of a daemon that crashes, as its arguments say.
+fn crashing_manager(arguments: &[String]) -> Manager<Linux> {
+    let directory = PathBuf::from(&arguments[2]);
+    let paths = Paths { runtime: directory.join("run"), state: directory.join("state") };
+    let mut backend = Linux::new(paths, exe()).expect("a backend");
+    backend.crash_after_steps(arguments[3].parse().expect("a number"));
+    Manager::open(backend, &Settings { seed: 7, bip: None }, NOW).expect("a manager").0
 }
 
 pub(crate) fn request(network: &str) -> RunRequest {
@@ -296,6 +352,12 @@ pub(crate) fn null() -> OwnedFd {
 
 fn exe() -> PathBuf {
     "/proc/self/exe".into()
+}
+
+/// The command that prints what a server of TCP says.
+pub(crate) fn listen_to(server: std::net::SocketAddr) -> [String; 3] {
+    let exe = std::env::current_exe().expect("this program");
+    [exe.display().to_string(), LISTEN_TO.to_owned(), server.to_string()]
 }
 
 /// The command that prints the interfaces it sees.

@@ -17,6 +17,8 @@ nix::ioctl_read_bad!(tun_get_iff, libc::TUNGETIFF, IfReq);
 nix::ioctl_read_bad!(tun_get_features, libc::TUNGETFEATURES, libc::c_uint);
 nix::ioctl_write_ptr_bad!(tun_set_vnet_hdr_sz, libc::TUNSETVNETHDRSZ, libc::c_int);
 nix::ioctl_write_int_bad!(tun_set_offload, libc::TUNSETOFFLOAD);
+// From linux/if_tun.h; libc does not have it.
+nix::ioctl_none_bad!(tun_get_namespace, nix::request_code_none!(b'T', 227));
 
 /// The kernel's `struct ifreq` with the flags of its union. An own one, since libc's has a union that is unsafe to read.
 #[derive(Clone, Copy, Default)]
@@ -50,6 +52,14 @@ pub(super) fn iff(fd: BorrowedFd<'_>) -> nix::Result<IfReq> {
     // SAFETY: the kernel writes one `struct ifreq` to the pointer; `IfReq` has its size, and any bytes are valid in it.
     unsafe { tun_get_iff(fd.as_raw_fd(), &mut request) }?;
     Ok(request)
+}
+
+/// TUNGETDEVNETNS: the network namespace that the device behind an fd is in, close-on-exec.
+pub(super) fn namespace(fd: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
+    // SAFETY: the request has no argument.
+    let namespace = unsafe { tun_get_namespace(fd.as_raw_fd()) }?;
+    // SAFETY: the kernel has just opened it for us, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(namespace) })
 }
 
 /// TUNGETFEATURES: the flags that this kernel's tun knows.

@@ -32,6 +32,23 @@ pub struct Tap {
     queue: Option<Box<Queue>>,
 }
 
+/// Where the device behind an fd is now: whoever may can move it to another namespace, and rename it.
+#[derive(Debug)]
+pub struct Whereabouts {
+    /// What it is called there.
+    pub name: String,
+    /// The network namespace, which lives as long as this is held.
+    pub namespace: OwnedFd,
+}
+
+impl Whereabouts {
+    /// Of the device of any TAP, by an fd of it.
+    pub fn of(fd: impl AsFd) -> Result<Whereabouts, TapError> {
+        let namespace = sys::namespace(fd.as_fd()).map_err(|errno| TapError::Query { errno })?;
+        Ok(Whereabouts { name: query(&fd)?.0, namespace })
+    }
+}
+
 /// Why there is no TAP: a variant per operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TapError {
@@ -229,7 +246,7 @@ pub(super) fn create_error(name: &str, errno: Errno) -> TapError {
 }
 
 /// Name and flags of the device behind an fd.
-pub(super) fn query(fd: &OwnedFd) -> Result<(String, libc::c_int), TapError> {
+pub(super) fn query(fd: &impl AsFd) -> Result<(String, libc::c_int), TapError> {
     let request = sys::iff(fd.as_fd()).map_err(|errno| TapError::Query { errno })?;
     let name = request.name.split(|byte| *byte == 0).next().unwrap_or_default();
     Ok((String::from_utf8_lossy(name).into_owned(), libc::c_int::from(request.flags)))

@@ -44,7 +44,8 @@ impl Shim {
     /// data plane wait until the interface is gone.
     fn delete_interfaces(&mut self) {
         for interface in std::mem::take(&mut self.interfaces).into_values() {
-            let _ = Netlink::open().and_then(|mut netlink| netlink.delete_link(interface.index));
+            let index = interface.index.unwrap_or_default();
+            let _ = Netlink::open().and_then(|mut netlink| netlink.delete_link(index));
         }
     }
 

@@ -4,6 +4,7 @@
 //! * It holds a descriptor of each TAP and of each gateway's, so that none vanishes with the daemon, and hands them to
 //!   whichever daemon asks on its socket.
 //! * As long as no command was started it lives for its creator alone: when that is gone, so is the shim.
+//! * The shim of a guest is a keeper ([`keep`]): it has no command to start, and lives as long as its interface.
 //! * When it is gone, so are the container's processes. So are its interfaces, unless the shim was killed: then each goes with
 //!   the daemon's descriptor of it.
 //!
@@ -11,6 +12,7 @@
 //! the host's.
 
 mod end;
+mod keep;
 mod serve;
 mod task;
 
@@ -24,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use signal_hook::consts::FORBIDDEN;
 
 use self::task::Task;
@@ -34,6 +36,7 @@ use super::privilege::{self, Role};
 use super::protocol::{Event, NetworkNamespace, Plan, Reply, Request};
 use super::setup::{self, Interface};
 use super::wire::{Channel, WireError};
+use crate::guest::Place;
 
 /// How long anyone may leave an answer unread.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -81,6 +84,8 @@ fn catch_ignored_signals() -> io::Result<()> {
 struct Shim {
     directory: PathBuf,
     own_sysfs: bool,
+    /// Where the interface is made, if this is a keeper.
+    place: Option<Place>,
     /// Whether other containers may be in the network namespace.
     shared: bool,
     /// By name.
@@ -103,6 +108,8 @@ enum Source {
     Attached(u64),
     /// A task has ended.
     End(u64),
+    /// The interface that is kept is no more.
+    Lost,
 }
 
 /// Which network namespace this process is in.
@@ -118,7 +125,9 @@ impl Shim {
         }
         let before = network_namespace();
         setup::make(&plan, joined)?;
-        privilege::hold_only(Role::Shim).map_err(Step::LetGo.on("a shim"))?;
+        if plan.place.is_none() {
+            privilege::hold_only(Role::Shim).map_err(Step::LetGo.on("a shim"))?;
+        }
         let socket = directory.join("shim.sock");
         let listener = UnixListener::bind(&socket)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
@@ -128,6 +137,7 @@ impl Shim {
             // To join a container in mode host is to stay where we are: the sysfs there tells the truth already, and the kernel
             // would not mount it over itself.
             own_sysfs: network_namespace() != before,
+            place: plan.place,
             shared: false,
             interfaces: BTreeMap::new(),
             gateways: BTreeMap::new(),
@@ -142,7 +152,7 @@ impl Shim {
         self.peers.insert(FIRST, creator);
         self.reply(FIRST, &Reply::Created, &[]);
         loop {
-            if !self.peers.contains_key(&FIRST) && !self.tasks.contains_key(&FIRST) {
+            if !self.peers.contains_key(&FIRST) && !self.tasks.contains_key(&FIRST) && !self.keeps() {
                 self.leave();
                 return ExitCode::SUCCESS;
             }
@@ -154,6 +164,7 @@ impl Shim {
                     Source::Attached(task) => self.hear_attached(task),
                     Source::End(FIRST) => return self.end(),
                     Source::End(task) => self.end_task(task),
+                    Source::Lost => return self.lose(),
                 }
             }
         }
@@ -162,6 +173,10 @@ impl Shim {
     /// Waits until something is ready.
     fn wait(&self) -> Vec<Source> {
         let mut sources = Vec::new();
+        if self.is_lost() {
+            sources.push(Source::Lost);
+            return sources;
+        }
         let mut fds: Vec<BorrowedFd<'_>> = Vec::new();
         for (peer, channel) in &self.peers {
             sources.push(Source::Peer(*peer));
@@ -184,7 +199,8 @@ impl Shim {
         fds.push(self.listener.as_fd());
         let mut polled: Vec<PollFd<'_>> =
             fds.into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-        match rustix::event::poll(&mut polled, None) {
+        let patience = self.keeps().then_some(Timespec { tv_sec: keep::LOOK_AGAIN, tv_nsec: 0 });
+        match rustix::event::poll(&mut polled, patience.as_ref()) {
             Ok(_) => {
                 sources.into_iter().zip(&polled).filter(|(_, fd)| !fd.revents().is_empty()).map(|(it, _)| it).collect()
             }

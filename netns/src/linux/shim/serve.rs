@@ -37,7 +37,7 @@ impl Shim {
 
     fn start(&mut self, peer: u64, process: Process, attached: bool, mut fds: Vec<OwnedFd>) {
         let mut attached = if attached { fds.pop().map(Channel::from) } else { None };
-        let started = if peer == FIRST && !self.tasks.contains_key(&FIRST) {
+        let started = if peer == FIRST && !self.tasks.contains_key(&FIRST) && self.place.is_none() {
             Task::init(self.init_order(process), &fds)
         } else {
             Err(NotStarted::other("start", "the command", "only its creator can, once"))
@@ -60,7 +60,8 @@ impl Shim {
     }
 
     fn add_interface(&mut self, peer: u64, plan: InterfacePlan, fds: Vec<OwnedFd>) {
-        let made = make_interface(&plan).and_then(|interface| {
+        let made = if self.place.is_some() { self.make_for_guest(&plan) } else { make_interface(&plan) };
+        let made = made.and_then(|interface| {
             let tap = interface.tap.as_ref().map(|tap| tap.as_fd().try_clone_to_owned()).transpose();
             Ok((interface, tap.map_err(Step::CreateTap.on(&plan.name))?))
         });
@@ -77,7 +78,11 @@ impl Shim {
     /// Deletes an interface that was made here; whatever else is called so is the container's own affair.
     fn remove_interface(&mut self, name: &str) -> Result<(), Failure> {
         let Some(interface) = self.interfaces.get(name) else { return Ok(()) };
-        let gone = Netlink::open().and_then(|mut netlink| netlink.delete_link(interface.index));
+        let Some(index) = interface.index else {
+            self.close();
+            return Ok(());
+        };
+        let gone = Netlink::open().and_then(|mut netlink| netlink.delete_link(index));
         match gone {
             // It was deleted inside.
             Err(why) if why.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) => {}
@@ -152,11 +157,16 @@ impl Shim {
         }
     }
 
-    /// Ends init, and every process with it. Without one there is nothing to wait for.
+    /// Ends init, and every process with it. Without one there is nothing to wait for, but an interface that is kept.
     fn kill(&mut self) {
         match self.tasks.get(&FIRST) {
             Some(init) => init.kill(),
-            None => drop(self.peers.remove(&FIRST)),
+            None => {
+                drop(self.peers.remove(&FIRST));
+                if self.keeps() {
+                    self.close();
+                }
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use switch::link::port::PortLink;
 
 use super::Linux;
 use super::verbs::unexpected;
-use crate::backend::{Adopted, BackendError, Spec};
+use crate::backend::{Adopted, BackendError, Namespace, Spec};
 use crate::linux::failure::Step;
 use crate::linux::handle::{Handle, PATIENCE, is_over_within, status_left};
 use crate::linux::paths::Paths;
@@ -43,13 +43,14 @@ impl Linux {
             Ok((other, _)) => return Err(unexpected(spec.id, &other).into()),
             Err(why) => return Err(Step::AskShim.failed(spec.id.short(), why).into()),
         };
-        if !init {
+        let is_guest = matches!(spec.namespace, Namespace::Guest(_));
+        if !init && !is_guest {
             // Its creator died before the command was started, so it is on its way out.
             handle.end().map_err(Step::EndShim.on(spec.id.short()))?;
             return Ok(Adopted::Ended { status: None });
         }
         let mut fds = fds.into_iter();
-        handle.init = fds.next();
+        handle.init = if init { fds.next() } else { None };
         handle.command = command;
         let mut links = Vec::new();
         for (ifname, is_tap) in interfaces {
@@ -64,8 +65,14 @@ impl Linux {
         for (bridge, fd) in gateways.into_iter().zip(fds) {
             self.gateways.entry(bridge).or_insert(fd);
         }
+        if is_guest && links.is_empty() {
+            // Whatever became of its interface: there is none to keep.
+            handle.end().map_err(Step::EndShim.on(spec.id.short()))?;
+            return Ok(Adopted::Ended { status: None });
+        }
         let pid = command.unwrap_or(handle.pid);
         self.keep(handle)?;
+        self.remember_guest(spec, &links)?;
         Ok(Adopted::Running { pid, links })
     }
 }

@@ -24,11 +24,13 @@ use crate::backend::{
 };
 use crate::files::Files;
 use crate::firewall::{GROUP, Policy};
+use crate::guest::Place;
 use crate::linux::endpoint::{host_end, make_veth, remove_veth};
 use crate::linux::etc;
 use crate::linux::failure::{Failure, Step};
 use crate::linux::firewall::{self, Foreign, ForeignDrop};
 use crate::linux::forwarding::Forwarding;
+use crate::linux::guest;
 use crate::linux::handle::{Handle, status_left};
 use crate::linux::names::Resolver;
 use crate::linux::netlink::Netlink;
@@ -111,6 +113,9 @@ impl Backend for Linux {
 
     fn create(&mut self, spec: &Spec<'_>) -> Result<Created<PortLink>, BackendError> {
         let (plan, fds) = self.plan(spec)?;
+        if let Namespace::Guest(Place::Host { ifname }) = spec.namespace {
+            guest::make_way(spec.id, ifname)?;
+        }
         let (directory, note) = (self.paths.container(spec.id), self.paths.note(spec.id));
         make_directory(&directory).map_err(Step::CreateDirectory.on(directory.display()))?;
         write_note(&note, spec.id, spec.note).map_err(Step::SaveRecord.on(note.display()))?;
@@ -127,7 +132,9 @@ impl Backend for Linux {
                 let attached =
                     |interface: &Interface<'_>| Ok((interface.name.to_owned(), self.attach(spec.id, interface)?));
                 let links: Result<Links<PortLink>, BackendError> = spec.interfaces.iter().map(attached).collect();
-                Ok(Created { pid, links: links? })
+                let links = links?;
+                self.remember_guest(spec, &links)?;
+                Ok(Created { pid, links })
             }
             Ok((Reply::Failed { failure }, _)) => Err(failure.into()),
             Ok((other, _)) => Err(unexpected(spec.id, &other).into()),
@@ -395,7 +402,10 @@ impl Backend for Linux {
     }
 
     fn transmit_drops(&self, of: Option<(&Id, u32)>) -> BTreeMap<String, u64> {
-        transmit_drops(of.map(|(_, pid)| pid))
+        match self.guest_drops(of) {
+            Some(drops) => drops,
+            None => transmit_drops(of.map(|(_, pid)| pid)),
+        }
     }
 
     fn save(&mut self, key: &str, text: &str) -> Result<(), BackendError> {
