@@ -271,12 +271,18 @@ impl<B: Backend> Manager<B> {
     }
 
     /// A port's link went down under us (its interface was deleted by somebody else): the port is no more. The host's own
-    /// interface in a network is made again.
+    /// interface in a network is made again, and a guest is closed at the next timeout, which is at once: its keeper would find
+    /// out by itself, but later.
     ///
     /// # Errors
     /// If that can not be: the network is down then. Or if something of an interface of the host is left.
     pub fn port_down(&mut self, port: PortId) -> Result<(), Error> {
+        let of = self.ports.iter().find(|(_, own)| **own == port).map(|((id, _), _)| id.clone());
         self.ports.retain(|_, own| *own != port);
+        if let Some(guest) = of.filter(|id| self.is_guest(id)) {
+            self.deadlines.insert(guest, switch::time::Instant::ZERO);
+            return Ok(());
+        }
         if let Some(identity) = self.interface_at(port) {
             return self.interface_is_gone(&identity);
         }

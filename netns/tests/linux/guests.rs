@@ -24,6 +24,7 @@ crate::trials![
     what_its_interface_had_no_room_for_is_counted_wherever_it_is,
     a_port_of_the_host_leads_to_a_guest_as_long_as_it_is_there,
     a_guest_whose_sandbox_has_gone_is_a_reservation,
+    the_switch_tells_of_a_sandbox_that_has_gone,
     a_guest_whose_interface_was_deleted_is_a_reservation,
     a_guest_whose_keeper_was_killed_is_a_reservation,
     an_interface_is_deleted_wherever_it_is,
@@ -211,6 +212,21 @@ fn a_guest_whose_sandbox_has_gone_is_a_reservation() {
     assert_eq!((reserved.port, reserved.lease), (None, guest.lease));
     assert_eq!(living(&[keeper].into()), [0; 0]);
     TcpListener::bind((Ipv4Addr::LOCALHOST, 8080)).expect("the port is free");
+}
+
+fn the_switch_tells_of_a_sandbox_that_has_gone() {
+    let mut world = World::new();
+    world.switch_frames();
+    let sandbox = Sandbox::new();
+    let guest = reserve(&mut world, "one");
+    let guest = open(&mut world, &guest, sandbox.place("eth0", vec![]));
+    let keeper = world.shim(&guest.id);
+    // Who can not move can not have told.
+    stop(keeper);
+    drop(sandbox);
+    world.wait_for(|manager, _| manager.guest(Owner::Docker, "one").expect("it is known").port.is_none().then_some(()));
+    assert_eq!(living(&[keeper].into()), [0; 0]);
+    wait_until_closed(&mut world);
 }
 
 fn a_guest_whose_interface_was_deleted_is_a_reservation() {
@@ -434,6 +450,11 @@ fn close(world: &mut World, guest: &GuestView) {
 fn release(world: &mut World, guest: &GuestView) {
     world.manager().release(guest.engine, &guest.key, NOW).expect("released");
     world.drive();
+}
+
+fn stop(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("stopped");
 }
 
 /// Until the guest `one` has no interface any more.

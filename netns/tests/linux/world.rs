@@ -16,7 +16,7 @@ use netns::linux::{self, Command, Linux, Outcome, Paths, Process, Session, Strea
 use netns::manager::{Ended, Manager, Now, RunRequest, Settings, Started};
 use netns::name::Id;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use switch::dataplane::{Control, ControlError, Dataplane};
+use switch::dataplane::{Control, ControlError, Dataplane, Event};
 use switch::engine::{Engine, EngineError, Io};
 use switch::link::port::PortLink;
 
@@ -106,6 +106,15 @@ impl World {
         while let Some(control) = self.manager.as_mut().and_then(Manager::poll_control) {
             self.hand_on(control);
         }
+    }
+
+    /// What the switch says, and the manager makes of it.
+    fn note_lost_ports(&mut self) {
+        let Some(engine) = &self.engine else { return };
+        for Event::PortDown { port } in engine.events().try_iter() {
+            self.manager.as_mut().expect("a daemon").port_down(port).expect("noted");
+        }
+        assert_eq!(self.manager().handle_timeout(NOW).len(), 0);
     }
 
     fn hand_on(&mut self, control: Control<PortLink>) {
@@ -203,6 +212,7 @@ impl World {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let ended = self.manager().reap(NOW);
+            self.note_lost_ports();
             self.drive();
             if let Some(found) = found(self.manager(), ended) {
                 return found;
@@ -210,7 +220,10 @@ impl World {
             assert!(Instant::now() < deadline, "it does not come");
             let second = Timespec { tv_sec: 1, tv_nsec: 0 };
             let watch = self.manager().backend().ended_fd().try_clone_to_owned().expect("a dup");
-            rustix::event::poll(&mut [PollFd::new(&watch, PollFlags::IN)], Some(&second)).expect("polled");
+            let news = self.engine.as_ref().map(Engine::news);
+            let mut polled = vec![PollFd::new(&watch, PollFlags::IN)];
+            polled.extend(news.as_ref().map(|news| PollFd::new(news, PollFlags::IN)));
+            rustix::event::poll(&mut polled, Some(&second)).expect("polled");
         }
     }
 

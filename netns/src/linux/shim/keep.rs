@@ -17,8 +17,9 @@ use crate::linux::protocol::{InterfacePlan, Reply};
 use crate::linux::setup::Interface;
 
 /// How often it looks whether the interface is still there, in seconds. The kernel tells of its end as it tells of frames, and to
-/// hear of that is to be woken by each.
-pub(super) const LOOK_AGAIN: i64 = 2;
+/// hear of that is to be woken by each. The switch hears of it at once, and the daemon ends the keeper then; so this is for the time
+/// when there is none.
+pub(super) const LOOK_AGAIN: i64 = 5;
 
 impl Shim {
     /// Makes the one interface of a guest.

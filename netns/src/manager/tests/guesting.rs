@@ -414,3 +414,19 @@ fn what_is_left_of_an_interface_that_is_gone_is_cleared_up_later() {
     assert_eq!(lab.manager.poll_timeout(), None);
     assert!(lab.open_guest(KEY).port.is_some());
 }
+
+#[test]
+fn a_guest_whose_port_has_gone_is_closed_at_once() {
+    let mut lab = lab();
+    lab.reserve(at_address(KEY, 9));
+    let open = lab.open_guest(KEY);
+    lab.asked();
+    let port = lab.manager.port_of(&open.id, "eth0").expect("it has one");
+    lab.manager.port_down(port).expect("noted");
+    assert_eq!(lab.manager.poll_timeout(), Some(Instant::ZERO));
+    assert_eq!(lab.manager.handle_timeout(lab.now).len(), 0);
+    assert!(lab.asked().contains(&"destroy"));
+    let closed = lab.guest(KEY).expect("its address is its engine's to free");
+    assert_eq!((closed.place, closed.port, closed.lease), (None, None, open.lease));
+    assert_eq!(lab.manager.poll_timeout(), None);
+}
