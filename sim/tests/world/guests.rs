@@ -177,6 +177,19 @@ fn after_a_reboot_and_after_down_nothing_of_guests_is_there() {
 }
 
 #[test]
+fn guests_that_go_together_may_have_something_to_say_to_each_other() {
+    let mut world = world(CNI);
+    for key in ["one", "two", "three"] {
+        world.add_sandbox(key);
+        world.reserve(GuestRequest::new(CNI, key, "red")).expect("reserved");
+        // Each tells of its address, and nobody has heard that yet.
+        world.open_guest(CNI, key, inside(key, "eth0")).expect("open");
+    }
+    world.down(std::time::Duration::ZERO).expect("down");
+    assert_eq!(world.remains(), Vec::<String>::new());
+}
+
+#[test]
 fn wherever_a_daemon_is_killed_the_next_one_has_a_guest_whole_or_as_it_was() {
     let steps: [fn(&mut World); 5] = [
         |world| drop(world.reserve(GuestRequest::new(CNI, "pod/eth0", "red"))),
