@@ -1,14 +1,15 @@
 //! HTTP/1.1 for the daemon's sockets: a conversation over any stream, bounded whichever way.
 //!
-//! * A [`Site`] is what there is to be asked for. Its answers are made at once, from values; nothing here knows what they are.
+//! * A [`Site`] is what there is to be asked for. Its answers are made at once, from values, or apart, in a thread of a bounded pool, if
+//!   they take their time; nothing here knows what they are. Where there is none the conversation ends without one.
 //! * A head has at most [`HEAD`] bytes and a body [`BODY`]; whoever takes longer than [`PATIENCE`] for either, or to say
 //!   anything at all, or to read what was answered, is shown the door.
-//! * A conversation over the control socket has its client's thread; those over TCP share one, and are at most [`TOGETHER`].
+//! * A conversation over the control socket has its client's thread; those at a [`Door`] of their own share one, and are bounded in number.
 //! * What is no HTTP is 400, what is not there 404 with what is, another method 405.
 
 use std::io;
 use std::net::TcpListener;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -33,20 +34,42 @@ const HEAD: usize = 16 << 10;
 const BODY: usize = 1 << 20;
 /// How long nothing may happen.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How many conversations there may be over TCP at once; further ones wait at the door.
-const TOGETHER: usize = 64;
+/// How many answers are made apart at once; further ones wait.
+const APART: usize = 16;
 
 /// An answer.
 pub(super) type Answer = Response<Full<Bytes>>;
 
 /// What there is to be asked for.
-#[derive(Default)]
 pub(super) struct Site {
     routes: Vec<Route>,
+    /// Whether answers take their time.
+    is_slow: bool,
+    refuse: Refusing,
 }
 
-/// What makes an answer of the head of a request and its body.
-type Answering = dyn Fn(&Parts, Bytes) -> Answer + Send + Sync;
+/// What makes an answer of the head of a request and its body, if there is one.
+type Answering = dyn Fn(&Parts, Bytes) -> Option<Answer> + Send + Sync;
+/// What makes an answer of the reason why there is no better one.
+type Refusing = fn(StatusCode, String) -> Answer;
+
+/// Nobody answers any more.
+#[derive(Debug)]
+struct NoAnswer;
+
+impl std::fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("nobody answers any more")
+    }
+}
+
+impl std::error::Error for NoAnswer {}
+
+impl Default for Site {
+    fn default() -> Self {
+        Site { routes: Vec::new(), is_slow: false, refuse: text }
+    }
+}
 
 struct Route {
     method: Method,
@@ -63,11 +86,31 @@ impl Site {
         path: &'static str,
         answer: impl Fn(&Parts, Bytes) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        self.routes.push(Route { method, path, answer: Box::new(answer) });
+        self.routes.push(Route { method, path, answer: Box::new(move |parts, body| Some(answer(parts, body))) });
         self
     }
 
-    fn answer(&self, parts: &Parts, body: Bytes) -> Answer {
+    /// The same with one thing more, of which the answer may take its time, or not come.
+    #[must_use]
+    pub(super) fn with_slow(
+        mut self,
+        method: Method,
+        path: &'static str,
+        answer: impl Fn(&Parts, Bytes) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Self {
+        self.routes.push(Route { method, path, answer: Box::new(answer) });
+        self.is_slow = true;
+        self
+    }
+
+    /// The same where what can not be answered is told in another form.
+    #[must_use]
+    pub(super) fn refusing(mut self, refuse: Refusing) -> Self {
+        self.refuse = refuse;
+        self
+    }
+
+    fn answer(&self, parts: &Parts, body: Bytes) -> Option<Answer> {
         let path = parts.uri.path();
         let there = || self.routes.iter().filter(|route| route.path == path);
         if let Some(route) = there().find(|route| route.takes(&parts.method)) {
@@ -77,12 +120,15 @@ impl Site {
         if methods.is_empty() {
             let all: Vec<String> =
                 self.routes.iter().map(|route| format!("{} {}\n", route.method, route.path)).collect();
-            return text(StatusCode::NOT_FOUND, format!("There is no {path} here. There is:\n{}", all.concat()));
+            return Some((self.refuse)(
+                StatusCode::NOT_FOUND,
+                format!("There is no {path} here. There is:\n{}", all.concat()),
+            ));
         }
         let methods = methods.join(", ");
-        let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, format!("{path} takes {methods}.\n"));
+        let mut refused = (self.refuse)(StatusCode::METHOD_NOT_ALLOWED, format!("{path} takes {methods}.\n"));
         refused.headers_mut().extend(HeaderValue::from_str(&methods).ok().map(|methods| (ALLOW, methods)));
-        refused
+        Some(refused)
     }
 }
 
@@ -131,7 +177,7 @@ pub(super) fn serve(stream: UnixStream, site: Site) -> io::Result<()> {
 }
 
 fn runtime() -> io::Result<Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()
+    tokio::runtime::Builder::new_current_thread().enable_io().enable_time().max_blocking_threads(APART).build()
 }
 
 async fn converse(stream: impl AsyncRead + AsyncWrite, site: Arc<Site>) {
@@ -140,7 +186,7 @@ async fn converse(stream: impl AsyncRead + AsyncWrite, site: Arc<Site>) {
     stream.set_write_timeout(Some(PATIENCE));
     let answer = service_fn(move |request: Request<Incoming>| {
         let site = Arc::clone(&site);
-        async move { Ok::<_, std::convert::Infallible>(carry_out(&site, request).await) }
+        async move { carry_out(site, request).await }
     });
     let mut server = http1::Builder::new();
     server.max_buf_size(HEAD).timer(TokioTimer::new()).header_read_timeout(PATIENCE);
@@ -149,22 +195,82 @@ async fn converse(stream: impl AsyncRead + AsyncWrite, site: Arc<Site>) {
     }
 }
 
-async fn carry_out(site: &Site, request: Request<Incoming>) -> Answer {
+async fn carry_out(site: Arc<Site>, request: Request<Incoming>) -> Result<Answer, NoAnswer> {
     let (parts, body) = request.into_parts();
-    let too_long = || text(StatusCode::PAYLOAD_TOO_LARGE, format!("At most {BODY} bytes may be said.\n"));
+    let refuse = site.refuse;
+    let too_long = || Ok(refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("At most {BODY} bytes may be said.\n")));
     // One that says so before is not waited for.
     if body.size_hint().lower() > BODY as u64 {
         return too_long();
     }
-    match tokio::time::timeout(PATIENCE, Limited::new(body, BODY).collect()).await {
-        Ok(Ok(body)) => site.answer(&parts, body.to_bytes()),
-        Ok(Err(why)) if why.is::<LengthLimitError>() => too_long(),
-        Ok(Err(_)) => text(StatusCode::BAD_REQUEST, "The request can not be understood.\n"),
-        Err(_) => text(StatusCode::REQUEST_TIMEOUT, "The request did not come to an end.\n"),
+    let body = match tokio::time::timeout(PATIENCE, Limited::new(body, BODY).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(why)) if why.is::<LengthLimitError>() => return too_long(),
+        Ok(Err(_)) => return Ok(refuse(StatusCode::BAD_REQUEST, "The request can not be understood.\n".to_owned())),
+        Err(_) => return Ok(refuse(StatusCode::REQUEST_TIMEOUT, "The request did not come to an end.\n".to_owned())),
+    };
+    let answer = if site.is_slow {
+        // One that panicked was told to the log.
+        tokio::task::spawn_blocking(move || site.answer(&parts, body)).await.unwrap_or(None)
+    } else {
+        site.answer(&parts, body)
+    };
+    answer.ok_or(NoAnswer)
+}
+
+/// A socket at which a site is to be had.
+#[derive(Debug)]
+pub(super) enum Door {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// The same for the thread that serves it.
+enum Open {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
+}
+
+/// Who has come.
+enum Caller {
+    Tcp(tokio::net::TcpStream),
+    Unix(tokio::net::UnixStream),
+}
+
+impl Door {
+    fn open(self) -> io::Result<Open> {
+        Ok(match self {
+            Door::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                Open::Tcp(tokio::net::TcpListener::from_std(listener)?)
+            }
+            Door::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                Open::Unix(tokio::net::UnixListener::from_std(listener)?)
+            }
+        })
     }
 }
 
-/// A TCP port that is served until this is dropped; then nothing holds it any more.
+impl Open {
+    async fn accept(&self) -> io::Result<Caller> {
+        Ok(match self {
+            Open::Tcp(listener) => Caller::Tcp(listener.accept().await?.0),
+            Open::Unix(listener) => Caller::Unix(listener.accept().await?.0),
+        })
+    }
+}
+
+impl Caller {
+    async fn converse(self, site: Arc<Site>) {
+        match self {
+            Caller::Tcp(stream) => converse(stream, site).await,
+            Caller::Unix(stream) => converse(stream, site).await,
+        }
+    }
+}
+
+/// A door that is served until this is dropped; then nothing holds it any more. What was being carried out then is.
 #[derive(Debug)]
 pub(super) struct Served {
     /// `None` only while it is being dropped.
@@ -173,24 +279,18 @@ pub(super) struct Served {
 }
 
 impl Served {
-    /// Serves a port in a thread of its own.
+    /// Serves a door in a thread of its own, `together` conversations at once; further ones wait.
     ///
     /// # Errors
     /// If there is no thread to be had.
-    pub(super) fn new(listener: TcpListener, site: Site) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
+    pub(super) fn new(door: Door, site: Site, together: usize) -> io::Result<Self> {
         let runtime = runtime()?;
-        let (end, ended) = oneshot::channel();
-        let serve = move || {
-            let listener = {
-                let _guard = runtime.enter();
-                tokio::net::TcpListener::from_std(listener)
-            };
-            match listener {
-                Ok(listener) => runtime.block_on(let_in(listener, Arc::new(site), ended)),
-                Err(why) => tracing::error!("serve HTTP: {why}"),
-            }
+        let door = {
+            let _guard = runtime.enter();
+            door.open()?
         };
+        let (end, ended) = oneshot::channel();
+        let serve = move || runtime.block_on(let_in(door, Arc::new(site), together, ended));
         let thread = std::thread::Builder::new().name("pontoon-http".to_owned()).spawn(serve)?;
         Ok(Served { end: Some(end), thread: Some(thread) })
     }
@@ -205,22 +305,22 @@ impl Drop for Served {
     }
 }
 
-async fn let_in(listener: tokio::net::TcpListener, site: Arc<Site>, mut ended: oneshot::Receiver<()>) {
-    let places = Arc::new(Semaphore::new(TOGETHER));
+async fn let_in(door: Open, site: Arc<Site>, together: usize, mut ended: oneshot::Receiver<()>) {
+    let places = Arc::new(Semaphore::new(together));
     loop {
         let come = async {
             let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
+            (place, door.accept().await)
         };
         let (place, accepted) = tokio::select! {
             _ = &mut ended => return,
             come = come => come,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok(caller) => {
                 let site = Arc::clone(&site);
                 tokio::spawn(async move {
-                    converse(stream, site).await;
+                    caller.converse(site).await;
                     drop(place);
                 });
             }

@@ -13,9 +13,12 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
 use super::Daemon;
-use super::http::{self, Answer, Served, Site};
+use super::http::{self, Answer, Door, Served, Site};
 use crate::failure::{Failure, cause_of, io};
 use crate::metrics::{About, Format, render};
+
+/// How many conversations there may be over TCP at once.
+const TOGETHER: usize = 64;
 
 /// Serves a client of the control socket that speaks HTTP.
 pub(super) fn serve(daemon: &Arc<Daemon>, stream: UnixStream) {
@@ -59,7 +62,7 @@ impl Listener {
     /// # Errors
     /// If there is no thread to be had.
     pub(super) fn serve(self, daemon: &Arc<Daemon>) -> Result<Served, Failure> {
-        Served::new(self.listener, site(daemon)).map_err(io("serve metrics"))
+        Served::new(Door::Tcp(self.listener), site(daemon), TOGETHER).map_err(io("serve metrics"))
     }
 }
 
