@@ -217,6 +217,7 @@ impl From<NetworkOrder> for NetworkRequest {
             endpoint,
             owner: netns::network::Owner::User,
             id: None,
+            bridge: None,
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct FirewallNews {
     pub is_broken: bool,
     /// Rules of others are not what they were.
     pub others_changed: bool,
+    /// Some of them are gone, or there is a new chain, so that [`Backend::pass_docker`] may have something to do.
+    pub others_restarted: bool,
 }
 
 /// The world that the manager acts on.
@@ -178,6 +180,17 @@ pub trait Backend {
     /// # Errors
     /// If there is no firewall to be had: the last policy still holds.
     fn protect(&mut self, policy: &Policy, before: Option<&str>) -> Result<(), BackendError>;
+
+    /// Lets what leaves these bridges of the instance, and what answers it, pass the rules that Docker keeps on the host, which
+    /// drop whatever is not of a bridge of Docker's own; but not to such a bridge. Other bridges of the instance pass no more.
+    /// Does nothing where Docker keeps no rules.
+    ///
+    /// # Errors
+    /// If the rules can not be read or written.
+    fn pass_docker(&mut self, instance: &str, bridges: &[String]) -> Result<(), BackendError> {
+        let _ = (instance, bridges);
+        Ok(())
+    }
 
     /// What has become of the host's firewall since this was last asked. Never waits.
     fn poll_firewall(&mut self) -> FirewallNews;

@@ -133,6 +133,9 @@ pub enum Error {
     /// There is a network of this name.
     #[error("there is a network {0} already")]
     NetworkExists(String),
+    /// The host has an interface of the name that was chosen for the bridge.
+    #[error("there is an interface {0} already")]
+    BridgeExists(String),
     /// A network that is always there.
     #[error("the network {network} is always there: it can not be {done}")]
     PredefinedNetwork {
@@ -329,6 +332,7 @@ impl Error {
             Error::NetworkHasPorts { bridge, .. } => {
                 Some(format!("`pontoon port del {bridge} INTERFACE` gives one back"))
             }
+            Error::BridgeExists(_) => Some("choose another name for the bridge".into()),
             Error::OfEngine { engine, .. } => Some(format!("manage it with {engine}, which has made it")),
             Error::NoSuchContainer(_) => Some("`pontoon ps -a` lists all containers".into()),
             Error::Ambiguous { .. } => Some("give more digits of the id, or the name".into()),

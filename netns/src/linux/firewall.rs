@@ -2,10 +2,11 @@
 //!
 //! What it does is done in the network namespace of the calling thread. Nothing is kept here: the tables are the state.
 //!
-//! `foreign` looks for chains of others that drop what is ours: `nft` and `legacy` read them into a `ruleset`, which is then
+//! `docker` lets ours pass the rules that Docker keeps. `foreign` looks for chains of others that drop what is ours: `nft` and `legacy` read them into a `ruleset`, which is then
 //! asked what becomes of a packet; `remedy` is what a person may do. `journal` reads what instances of ours note for each
 //! other, `silence` whether one of them has an interface for its own. `watch` hears what becomes of our tables. `tool` runs the programs.
 
+mod docker;
 mod foreign;
 mod journal;
 mod legacy;
@@ -16,6 +17,7 @@ mod silence;
 mod tool;
 mod watch;
 
+pub use self::docker::pass_docker;
 pub use self::foreign::{Foreign, ForeignDrop, foreign_drops};
 pub(super) use self::journal::journals;
 pub(super) use self::silence::silenced_by_others;

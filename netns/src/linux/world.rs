@@ -68,6 +68,8 @@ pub struct Linux {
     rules: Option<firewall::Watch>,
     /// Whether we need what forwards on the host no more, so that it is not for our sake that others leave it on.
     leaving: bool,
+    /// Whether Docker's rules let bridges of ours pass by our doing.
+    passes_docker: bool,
     /// Who answers for names, once there is something to answer.
     resolver: Option<Resolver>,
     /// Who passes on to published ports, by container.
@@ -125,6 +127,7 @@ impl Linux {
             tables: Tables::default(),
             rules,
             leaving: false,
+            passes_docker: false,
             resolver: None,
             publishers: BTreeMap::new(),
             watched: BTreeMap::new(),

@@ -3,6 +3,8 @@
 //! * The firewall's tables come first, then forwarding is switched on, so that nothing is forwarded unguarded.
 //! * Forwarding is switched on only if it was off, and how it was is saved before: whoever ends last, this daemon or a later
 //!   one, puts it back.
+//! * Beside an engine that sets the host's forwarding itself, it is left alone until the first container comes.
+//! * What Docker's own rules would drop of its networks of ours they let pass, by rules in a chain of ours.
 //! * Of several instances each guards, and the last one to end puts it back.
 //! * What somebody takes of the tables is put back at once; forwarding, when the next container comes.
 //! * Where there is no firewall to be had (no program `nft`) nothing is switched on: containers have no way out then, and there
@@ -10,11 +12,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::networks::Net;
 use super::{Manager, save_as};
 use crate::backend::{Backend, FirewallNews};
 use crate::error::Error;
 use crate::firewall::{Policy, PolicyNetwork};
 use crate::name::Id;
+use crate::network::Owner;
 
 /// Where it is saved how the host forwarded before us.
 pub(crate) const FORWARDING: &str = "forwarding";
@@ -32,6 +36,7 @@ impl<B: Backend> Manager<B> {
     pub(super) fn protect(&mut self) -> Result<(), Error> {
         self.is_guarded = false;
         if self.forwarding.is_none()
+            && !self.defers_forwarding
             && let Some(state) = self.backend.forwarding()?
         {
             let before = Before { boot: self.boot.clone(), state };
@@ -41,18 +46,41 @@ impl<B: Backend> Manager<B> {
         let state = self.forwarding.as_ref().map(|before| before.state.as_str());
         self.backend.protect(&self.policy(), state)?;
         self.is_guarded = true;
-        match state {
-            Some(_) => Ok(self.backend.forward()?),
-            None => Ok(()),
+        if state.is_some() {
+            self.backend.forward()?;
+        }
+        self.pass_docker()
+    }
+
+    /// Lets what leaves Docker's networks that are ours pass Docker's own rules.
+    fn pass_docker(&mut self) -> Result<(), Error> {
+        let is_meant = |net: &&Net| net.failed.is_none() && net.network.owner == Owner::Docker && !net.network.internal;
+        let bridges: Vec<String> =
+            self.networks.values().filter(is_meant).map(|net| net.network.bridge.clone()).collect();
+        Ok(self.backend.pass_docker(&self.instance(), &bridges)?)
+    }
+
+    /// Sees to it that a guest that has come finds a way out. Docker may have written its rules anew since the last one did.
+    pub(super) fn let_guests_out(&mut self, engine: Owner) {
+        let done = match (std::mem::take(&mut self.defers_forwarding), engine) {
+            (true, _) => self.protect(),
+            (false, Owner::Docker) => self.pass_docker(),
+            (false, _) => Ok(()),
+        };
+        if let Err(failed) = done {
+            tracing::warn!("containers have no way out of the host: {failed}");
         }
     }
 
     /// Puts back what somebody has taken of our tables, as whoever loads a ruleset anew does. What others changed is looked at
     /// when next asked.
     pub(super) fn look_after_the_firewall(&mut self) {
-        let FirewallNews { is_broken, others_changed } = self.backend.poll_firewall();
+        let FirewallNews { is_broken, others_changed, others_restarted } = self.backend.poll_firewall();
         if others_changed {
             self.looked_at.clear();
+        }
+        if others_restarted && let Err(failed) = self.pass_docker() {
+            tracing::warn!("pass Docker's rules: {failed}");
         }
         if is_broken {
             tracing::warn!("somebody has removed rules of ours from the firewall: they are put back");
@@ -66,6 +94,11 @@ impl<B: Backend> Manager<B> {
     /// Sees to it that whoever comes to a network finds a way out, also if somebody has switched forwarding off that we had
     /// switched on; what keeps them from it, in sentences.
     pub(super) fn no_way_out(&mut self, network: &Id) -> Vec<String> {
+        if std::mem::take(&mut self.defers_forwarding)
+            && let Err(failed) = self.protect()
+        {
+            return vec![format!("there is no way out of the host: {failed}")];
+        }
         // Never without a guard: then nothing was switched on, and whoever starts the daemon has been told.
         let is_ours = self.is_guarded && self.forwarding.is_some();
         let forwards = if is_ours { self.backend.forward() } else { Ok(()) };

@@ -90,6 +90,7 @@ impl<B: Backend> Manager<B> {
         }
         record.phase = Phase::Creating;
         self.make_guest(&id).map_err(|failed| self.undo(&id, failed, now))?;
+        self.let_guests_out(engine);
         self.tell_of_guest(&id, Event::Connected);
         self.serve_names_later(now);
         self.guest_view(&id)

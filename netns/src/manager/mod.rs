@@ -64,6 +64,9 @@ pub struct Settings {
     pub seed: u64,
     /// The gateway's address and prefix of the default network, if the user chose it; otherwise the first free pool.
     pub bip: Option<Ipv4Net>,
+    /// Whether the host's forwarding is left alone until the first container comes. dockerd, at its start, has the host drop what
+    /// nobody lets pass, but only if it finds forwarding off; so does whoever is to start before it.
+    pub defers_forwarding: bool,
 }
 
 /// Two times: one for deadlines, one for people.
@@ -106,6 +109,8 @@ pub struct Manager<B: Backend> {
     deadlines: BTreeMap<Id, Instant>,
     /// How the host forwarded before us, if we have switched it on.
     forwarding: Option<guard::Before>,
+    /// Whether forwarding is not switched on yet although there are networks: see [`Settings::defers_forwarding`].
+    defers_forwarding: bool,
     /// The networks whose way out was looked at for rules of others.
     looked_at: BTreeSet<Id>,
     /// Whether the firewall is as our networks need it.

@@ -11,10 +11,12 @@ use switch::verdict::PortId;
 
 use super::end::all_of;
 use super::{Manager, Now, save_as, switch_config};
-use crate::backend::{Backend, BackendError, Gateway};
+use crate::backend::{Backend, BackendError, Gateway, Which};
 use crate::error::Error;
 use crate::event::Event;
+use crate::ifname::IfName;
 use crate::lease::{DEFAULT_MTU, MAX_MTU, MIN_MTU};
+use crate::mode::NetworkMode;
 use crate::name::{Id, Name};
 use crate::network::{EndpointKind, Network, Owner};
 use crate::pools::overlap;
@@ -47,6 +49,8 @@ pub struct NetworkRequest {
     pub owner: Owner,
     /// The id that its owner has given it; otherwise one is made up.
     pub id: Option<Id>,
+    /// What its bridge is called; otherwise after its id.
+    pub bridge: Option<IfName>,
 }
 
 impl NetworkRequest {
@@ -62,6 +66,7 @@ impl NetworkRequest {
             endpoint: EndpointKind::Tap,
             owner: Owner::User,
             id: None,
+            bridge: None,
         }
     }
 }
@@ -85,12 +90,7 @@ impl<B: Backend> Manager<B> {
     /// Why there is none; whatever had been done is undone.
     pub fn create_network(&mut self, request: NetworkRequest, now: Now) -> Result<Id, Error> {
         let name = request.name.to_string();
-        if PREDEFINED.contains(&name.as_str()) {
-            return Err(Error::PredefinedNetwork { network: name, done: "created" });
-        }
-        if RESERVED.contains(&name.as_str()) {
-            return Err(Error::ReservedNetworkName(name));
-        }
+        check_name(&request.name)?;
         if self.networks.values().any(|net| net.network.name == request.name) {
             return Err(Error::NetworkExists(name));
         }
@@ -104,9 +104,16 @@ impl<B: Backend> Manager<B> {
         if !(MIN_MTU..=MAX_MTU).contains(&mtu) {
             return Err(Error::Mtu(mtu));
         }
+        if let Some(bridge) = request.bridge.as_ref().map(IfName::as_str) {
+            // Should anything fail, the interface of this name is deleted: it must not be somebody's.
+            let is_known = self.networks.values().any(|net| net.network.bridge == bridge);
+            if is_known || self.backend.interface(Which::Named(bridge))?.is_some() {
+                return Err(Error::BridgeExists(bridge.to_owned()));
+            }
+        }
         let id = request.id.unwrap_or_else(|| Id::random(&mut self.chance));
         let mut network = Network {
-            bridge: format!("br-{}", id.short()),
+            bridge: request.bridge.map_or_else(|| format!("br-{}", id.short()), String::from),
             mtu,
             internal: request.internal,
             labels: request.labels,
@@ -152,6 +159,35 @@ impl<B: Backend> Manager<B> {
         errors.extend(self.backend.close_gateway(&network.bridge).err().map(Error::from));
         errors.extend(self.backend.forget(&network_key(&network.id)).err().map(Error::from));
         all_of(errors).expect("there is one at least")
+    }
+
+    /// Calls a network of another engine as that engine calls it, now that this is known.
+    ///
+    /// # Errors
+    /// If there is no such network, another is called so, or the name has a meaning of its own; or it can not be saved.
+    pub fn name_network(&mut self, id: &Id, name: &Name, now: Now) -> Result<(), Error> {
+        let before = self.net(id)?.network.name.clone();
+        if before == *name {
+            return Ok(());
+        }
+        check_name(name)?;
+        if self.networks.values().any(|net| net.network.name == *name) {
+            return Err(Error::NetworkExists(name.to_string()));
+        }
+        let Some(net) = self.networks.get_mut(id) else { return Err(Error::NoSuchNetwork(id.short().to_owned())) };
+        net.network.name = name.clone();
+        let mut errors: Vec<Error> = save_network(&mut self.backend, &net.network).err().into_iter().collect();
+        let members: Vec<Id> = self.members(id).into_iter().map(|record| record.id.clone()).collect();
+        for member in members {
+            if let Ok(record) = self.record(&member)
+                && record.mode == NetworkMode::Bridge(before.clone())
+            {
+                record.mode = NetworkMode::Bridge(name.clone());
+            }
+            errors.extend(self.save_and_note(&member).err());
+        }
+        self.serve_names_later(now);
+        all_of(errors).map_or(Ok(()), Err)
     }
 
     /// Removes a network that nobody is on. Returns its id.
@@ -356,6 +392,15 @@ pub(super) fn open_gateway<B: Backend>(backend: &mut B, network: &Network) -> Re
         return Ok(None);
     }
     Ok(Some(link))
+}
+
+/// Whether a user-defined network may be called so.
+fn check_name(name: &Name) -> Result<(), Error> {
+    let text = name.as_str();
+    if PREDEFINED.contains(&text) {
+        return Err(Error::PredefinedNetwork { network: name.to_string(), done: "created" });
+    }
+    if RESERVED.contains(&text) { Err(Error::ReservedNetworkName(name.to_string())) } else { Ok(()) }
 }
 
 /// Where the record of a user-defined network is kept.

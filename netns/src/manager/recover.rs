@@ -82,6 +82,7 @@ fn take_over<B: Backend>(
     let (network, gateway) = open_default(&mut backend, &mut chance, known, &records, &adopted, settings)?;
     save_as(&mut backend, DEFAULT, &network)?;
 
+    let is_deserted = !records.values().any(Record::is_open);
     let mut manager = Manager {
         backend,
         chance,
@@ -96,6 +97,7 @@ fn take_over<B: Backend>(
         deadlines: BTreeMap::new(),
         // After a reboot the host forwards as its administrator has it.
         forwarding: forwarding.filter(|before| before.boot == boot),
+        defers_forwarding: settings.defers_forwarding && is_deserted,
         looked_at: BTreeSet::new(),
         is_guarded: false,
         served: BTreeMap::new(),

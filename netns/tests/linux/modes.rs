@@ -185,7 +185,7 @@ fn a_second_instance_gets_the_next_bridge_and_subnet() {
     let paths = netns::linux::Paths { runtime: paths.runtime.join("second"), state: paths.state.join("second") };
     let backend = netns::linux::Linux::new(paths, "/proc/self/exe".into()).expect("a backend");
     let now = netns::manager::Now { instant: switch::time::Instant::ZERO, unix: 0 };
-    let settings = netns::manager::Settings { seed: 8, bip: None };
+    let settings = netns::manager::Settings { seed: 8, bip: None, defers_forwarding: false };
     let (second, _) = netns::manager::Manager::open(backend, &settings, now).expect("a manager");
     assert_eq!(first.manager().bridge_networks()[0].bridge, "pontoon0");
     assert_eq!(second.bridge_networks()[0].bridge, "pontoon1");

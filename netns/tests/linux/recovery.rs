@@ -93,7 +93,7 @@ fn a_container_whose_shim_serves_as_many_as_it_can_is_not_ended() {
     // It accepts no more than 64; who comes then is hung up on.
     let crowd: Vec<UnixStream> = (0..80).map(|_| UnixStream::connect(&socket).expect("it listens")).collect();
     let backend = Linux::new(world.paths(), "/proc/self/exe".into()).expect("a backend");
-    let opened = Manager::open(backend, &Settings { seed: 7, bip: None }, NOW);
+    let opened = Manager::open(backend, &Settings { seed: 7, bip: None, defers_forwarding: false }, NOW);
     assert!(opened.is_err(), "the gateway is the container's, which can not be asked for it");
     drop(crowd);
     world.start_daemon();

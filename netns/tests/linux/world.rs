@@ -76,7 +76,8 @@ impl World {
     /// Starts a daemon whose chance comes from this seed.
     pub(crate) fn start_daemon_with(&mut self, seed: u64) {
         let backend = Linux::new(self.paths(), exe()).expect("a backend");
-        let (manager, warnings) = Manager::open(backend, &Settings { seed, bip: None }, NOW).expect("a manager");
+        let (manager, warnings) =
+            Manager::open(backend, &Settings { seed, bip: None, defers_forwarding: false }, NOW).expect("a manager");
         assert_eq!(warnings, [""; 0]);
         self.manager = Some(manager);
         self.drive();
@@ -343,7 +344,7 @@ fn crashing_manager(arguments: &[String]) -> Manager<Linux> {
     let paths = Paths { runtime: directory.join("run"), state: directory.join("state") };
     let mut backend = Linux::new(paths, exe()).expect("a backend");
     backend.crash_after_steps(arguments[3].parse().expect("a number"));
-    Manager::open(backend, &Settings { seed: 7, bip: None }, NOW).expect("a manager").0
+    Manager::open(backend, &Settings { seed: 7, bip: None, defers_forwarding: false }, NOW).expect("a manager").0
 }
 
 pub(crate) fn request(network: &str) -> RunRequest {

@@ -82,7 +82,7 @@ impl Machine {
 
     pub(crate) fn poll_firewall(&mut self) -> FirewallNews {
         let others_changed = self.router().firewall.take_others();
-        FirewallNews { is_broken: self.is_firewall_broken(), others_changed }
+        FirewallNews { is_broken: self.is_firewall_broken(), others_changed, ..FirewallNews::default() }
     }
 
     /// Whether there is something about the firewall that the daemon hears of without asking.

@@ -93,7 +93,7 @@ impl World {
         self.generation += 1;
         self.note("the daemon starts");
         self.machine().daemon_starts();
-        let settings = Settings { seed: mix(self.seed ^ self.generation), bip: self.bip };
+        let settings = Settings { seed: mix(self.seed ^ self.generation), bip: self.bip, defers_forwarding: false };
         let opened = Manager::open(SimBackend::new(&self.machine), &settings, self.both_clocks());
         let (manager, warnings) = opened.inspect_err(|_| self.machine().daemon_ends())?;
         self.daemon = Some(Daemon::new(manager));

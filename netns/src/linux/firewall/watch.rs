@@ -20,6 +20,8 @@ const SUBSYSTEM: u16 = 10;
 /// NFT_MSG_NEWTABLE; NFT_MSG_DELTABLE, DELCHAIN, DELRULE, DELSET and DELSETELEM, of linux/netfilter/nf_tables.h.
 const NEW_TABLE: u16 = 0;
 const DELETIONS: [u16; 5] = [2, 5, 8, 11, 14];
+/// NFT_MSG_NEWCHAIN, which is also what a new policy of a chain is told by.
+const NEW_CHAIN: u16 = 3;
 /// NFT_MSG_NEWGEN, which closes each transaction and names no table.
 const NEW_GENERATION: u16 = 15;
 /// The attribute that names the table, which is the same for all of them: NFTA_TABLE_NAME, NFTA_CHAIN_TABLE and so on.
@@ -46,6 +48,8 @@ struct News {
     inet: bool,
     netdev: bool,
     others: bool,
+    /// Of these: whether something went, or a chain came.
+    chains: bool,
 }
 
 impl Watch {
@@ -68,6 +72,11 @@ impl Watch {
         std::mem::take(&mut self.news.others)
     }
 
+    /// Whether others have a chain more since this was last asked, or anything less: what they let pass may be another thing then.
+    pub(in crate::linux) fn take_chains(&mut self) -> bool {
+        std::mem::take(&mut self.news.chains)
+    }
+
     fn hear(&mut self, instance: &str) {
         let mut datagram = Vec::with_capacity(DATAGRAM);
         loop {
@@ -77,7 +86,7 @@ impl Watch {
                 Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
                 Err(why) if why.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error()) => {
                     // Some were lost: ours may be gone.
-                    self.news = News { inet: false, netdev: false, others: true };
+                    self.news = News { inet: false, netdev: false, others: true, chains: true };
                 }
                 Err(_) => return,
             }
@@ -110,6 +119,7 @@ impl News {
         let name = name_in(&message[HEADER + GENERIC..]);
         let Some(whose) = name.strip_prefix(TABLE.as_bytes()) else {
             self.others = true;
+            self.chains |= DELETIONS.contains(&u16::from(low)) || u16::from(low) == NEW_CHAIN;
             return;
         };
         let stands = match (message[HEADER], whose == instance.as_bytes()) {
@@ -183,6 +193,9 @@ mod tests {
         news.take(&said(NEW_GENERATION, 0, "x"), "0");
         assert_eq!(news, News::default());
         news.take(&said(3, 2, "filter"), "0");
+        assert_eq!(news, News { others: true, chains: true, ..News::default() });
+        let mut news = News::default();
+        news.take(&said(6, 2, "filter"), "0");
         assert_eq!(news, News { others: true, ..News::default() });
     }
 

@@ -272,9 +272,22 @@ impl Backend for Linux {
         self.apply_policy()
     }
 
+    fn pass_docker(&mut self, instance: &str, bridges: &[String]) -> Result<(), BackendError> {
+        if bridges.is_empty() && !self.passes_docker {
+            return Ok(());
+        }
+        self.passes_docker = true;
+        firewall::pass_docker(instance, bridges)?;
+        self.passes_docker = !bridges.is_empty();
+        Ok(())
+    }
+
     fn poll_firewall(&mut self) -> FirewallNews {
         let is_broken = self.is_firewall_broken();
-        FirewallNews { is_broken, others_changed: self.rules.as_mut().is_some_and(firewall::Watch::take_others) }
+        let mut heard = |take: fn(&mut firewall::Watch) -> bool| self.rules.as_mut().is_some_and(take);
+        let (others_changed, others_restarted) =
+            (heard(firewall::Watch::take_others), heard(firewall::Watch::take_chains));
+        FirewallNews { is_broken, others_changed, others_restarted }
     }
 
     fn foreign_drops(&mut self, bridge: &str) -> Result<Vec<String>, BackendError> {

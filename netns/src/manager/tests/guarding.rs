@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::firewall::{Policy, PolicyNetwork};
+use crate::network::Owner;
 
 /// The policy in force, and how the host forwarded before us.
 fn policy(lab: &Lab) -> (Policy, Option<String>) {
@@ -139,4 +140,41 @@ fn how_the_host_forwarded_before_is_remembered_until_it_starts_anew() {
     lab.host().boot = "2".into();
     assert_eq!(lab.restart(), Vec::<String>::new());
     assert_eq!(policy(&lab).1, Some("something else".into()));
+}
+
+#[test]
+fn beside_docker_forwarding_is_left_alone_until_somebody_comes() {
+    let host = Host { boot: "1".into(), forwarding: Some("off".into()), ..Host::default() };
+    let host = Rc::new(RefCell::new(host));
+    let settings = Settings { seed: 7, bip: None, defers_forwarding: true };
+    let opened = Manager::open(Paper(Rc::clone(&host)), &settings, at(0));
+    let (manager, warnings) = opened.expect("a manager");
+    let mut lab = Lab { host, manager, now: at(0) };
+    assert_eq!((warnings, policy(&lab).1, lab.host().forwards), (Vec::new(), None, false));
+    lab.create_network(network("red"));
+    assert!(!lab.host().forwards);
+    lab.run("web", "red");
+    assert_eq!((policy(&lab).1, lab.host().forwards), (Some("off".into()), true));
+}
+
+#[test]
+fn networks_of_dockers_pass_its_rules_and_again_when_these_begin_anew() {
+    let mut lab = Lab::new();
+    let of_docker = |digit: &str, internal| {
+        let id = Id::try_from(digit.repeat(64)).expect("an id");
+        NetworkRequest { owner: Owner::Docker, id: Some(id.clone()), internal, ..network(id.short()) }
+    };
+    lab.create_network(network("red"));
+    assert_eq!(lab.host().passing.pop(), Some(Vec::new()));
+    let id = lab.create_network(of_docker("a", false));
+    lab.create_network(of_docker("b", true));
+    assert_eq!(lab.host().passing.pop(), Some(vec!["br-aaaaaaaaaaaa".to_owned()]));
+    lab.host().passing.clear();
+    lab.manager.reap(lab.now);
+    assert_eq!(lab.host().passing.len(), 0);
+    lab.host().news.others_restarted = true;
+    lab.manager.reap(lab.now);
+    assert_eq!(lab.host().passing, [["br-aaaaaaaaaaaa"]]);
+    lab.manager.remove_network_of(Owner::Docker, id.as_str(), lab.now).expect("nobody is on it");
+    assert_eq!(lab.host().passing.pop(), Some(Vec::new()));
 }

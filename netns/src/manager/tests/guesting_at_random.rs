@@ -79,7 +79,8 @@ fn known(lab: &Lab) -> Known {
 /// The next daemon, which makes up other ids than the last one. Returns its warnings.
 fn restart(lab: &mut Lab) -> Vec<String> {
     let seed = lab.now.unix + 1;
-    let opened = Manager::open(Paper(Rc::clone(&lab.host)), &Settings { seed, bip: None }, lab.now);
+    let opened =
+        Manager::open(Paper(Rc::clone(&lab.host)), &Settings { seed, bip: None, defers_forwarding: false }, lab.now);
     let (manager, warnings) = opened.expect("a manager");
     (lab.manager, lab.now) = (manager, at(seed));
     warnings

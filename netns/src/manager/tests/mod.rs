@@ -53,7 +53,7 @@ impl Lab {
     }
 
     fn open(host: Rc<RefCell<Host>>, now: Now) -> Result<(Self, Vec<String>), Error> {
-        let settings = Settings { seed: 7, bip: None };
+        let settings = Settings { seed: 7, bip: None, defers_forwarding: false };
         let (manager, warnings) = Manager::open(Paper(Rc::clone(&host)), &settings, now)?;
         Ok((Lab { host, manager, now }, warnings))
     }

@@ -3,7 +3,7 @@
 use switch::port::PortConfig;
 
 use super::*;
-use crate::network::EndpointKind;
+use crate::network::{EndpointKind, Owner};
 use crate::subnet::SubnetRequest;
 
 fn with_subnet(called: &str, subnet: &str) -> NetworkRequest {
@@ -124,4 +124,52 @@ fn a_gateway_that_somebody_deletes_is_made_again_and_the_network_is_down_if_it_c
     let refused = says(lab.create(request("web", "bridge")));
     assert!(refused.contains("open_gateway it: told to fail"), "{refused}");
     lab.manager.port_down(second).expect("it is nobody's any more");
+}
+
+/// As Docker asks for one: the name is not known yet.
+fn of_docker(digit: &str) -> NetworkRequest {
+    let id = Id::try_from(digit.repeat(64)).expect("an id");
+    NetworkRequest { owner: Owner::Docker, id: Some(id.clone()), ..network(id.short()) }
+}
+
+#[test]
+fn a_network_of_another_engine_gets_its_name_later_and_keeps_it() {
+    let mut lab = Lab::new();
+    let id = lab.create_network(of_docker("a"));
+    lab.create_network(network("red"));
+    let called = |lab: &mut Lab, text: &str| lab.manager.name_network(&id, &name(text), lab.now);
+    for (taken, why) in [
+        ("red", "there is a network red already"),
+        ("bridge", "the network bridge is always there: it can not be created"),
+        ("default", "'default' can not be a network's name: it means something else behind --network"),
+    ] {
+        assert_eq!(says(called(&mut lab, taken)), why);
+    }
+    assert_eq!(lab.manager.network("aaaaaaaaaaaa").map(|network| network.id.clone()).ok(), Some(id.clone()));
+    called(&mut lab, "shop").expect("nobody is called so");
+    called(&mut lab, "shop").expect("it is called so");
+    assert!(lab.manager.network("aaaaaaaaaaaa").is_ok_and(|network| network.name == name("shop")));
+    assert_eq!(lab.restart(), Vec::<String>::new());
+    assert!(lab.manager.network("shop").is_ok_and(|network| network.id == id && network.owner == Owner::Docker));
+    let unknown = Id::try_from("b".repeat(64)).expect("an id");
+    assert_eq!(says(lab.manager.name_network(&unknown, &name("x"), lab.now)), "no such network: bbbbbbbbbbbb");
+}
+
+#[test]
+fn a_bridge_is_called_as_its_owner_wants_unless_the_host_has_such_an_interface() {
+    let mut lab = Lab::new();
+    let eth9 = crate::backend::HostInterface { name: "eth9".into(), ..crate::backend::HostInterface::default() };
+    lab.host().ethernet.insert("9".into(), eth9);
+    let with = |bridge: &str, digit: &str| NetworkRequest {
+        bridge: Some(bridge.parse().expect("a name")),
+        ..of_docker(digit)
+    };
+    assert_eq!(says(lab.manager.create_network(with("eth9", "a"), lab.now)), "there is an interface eth9 already");
+    assert_eq!(lab.host().gateways.len(), 1);
+    let id = lab.create_network(with("lan0", "a"));
+    assert!(lab.host().gateways.contains_key("lan0"));
+    assert_eq!(says(lab.manager.create_network(with("lan0", "b"), lab.now)), "there is an interface lan0 already");
+    assert!(lab.host().gateways.contains_key("lan0"));
+    lab.manager.remove_network_of(Owner::Docker, id.as_str(), lab.now).expect("nobody is on it");
+    assert!(!lab.host().gateways.contains_key("lan0"));
 }

@@ -59,6 +59,8 @@ pub(super) struct Host {
     /// The last policy, and how the host forwarded before us.
     pub(super) policy: Option<(Policy, Option<String>)>,
     pub(super) news: FirewallNews,
+    /// The bridges that are to pass Docker's rules, as often as that was said.
+    pub(super) passing: Vec<Vec<String>>,
     pub(super) foreign: BTreeMap<String, Vec<String>>,
     pub(super) tables: BTreeMap<String, (Ipv4Addr, NameTable)>,
     pub(super) resolv_conf: String,
@@ -350,6 +352,13 @@ impl Backend for Paper {
         let mut host = self.0.borrow_mut();
         host.does("protect")?;
         host.policy = Some((policy.clone(), before.map(str::to_owned)));
+        Ok(())
+    }
+
+    fn pass_docker(&mut self, _instance: &str, bridges: &[String]) -> Result<(), BackendError> {
+        let mut host = self.0.borrow_mut();
+        host.may("pass_docker")?;
+        host.passing.push(bridges.to_vec());
         Ok(())
     }
 

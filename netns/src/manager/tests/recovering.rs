@@ -203,7 +203,11 @@ fn the_default_network_is_as_it_was_and_as_the_user_chose_it() {
     let host = Host { boot: "1".into(), resolv_conf: "nameserver ::1\n".into(), ..Host::default() };
     let host = Rc::new(RefCell::new(host));
     let bip = Some("10.7.0.9/24".parse().expect("an address"));
-    let open = || Manager::open(Paper(Rc::clone(&host)), &Settings { seed: 7, bip }, at(0)).expect("a manager").0;
+    let open = || {
+        Manager::open(Paper(Rc::clone(&host)), &Settings { seed: 7, bip, defers_forwarding: false }, at(0))
+            .expect("a manager")
+            .0
+    };
     let mut manager = open();
     let details = manager.inspect_network("bridge").expect("it is there");
     assert_eq!(details.gateway.map(|gateway| gateway.to_string()), Some("10.7.0.9".into()));
