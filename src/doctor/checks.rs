@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use netns::linux::firewall::{Foreign, ForeignDrop};
 use netns::linux::privilege::Feature;
 
+use super::engine;
 use super::facts::{Facts, Forwarding, Kernel, Nft, Tap, Tun};
 use super::{Finding, Status};
 
@@ -26,14 +27,15 @@ pub fn decide(facts: &Facts) -> Vec<Finding> {
     findings.push(forwarding(&facts.forwarding));
     findings.push(name_resolution(&facts.resolv_conf));
     findings.extend(kernel(&facts.kernel));
+    findings.extend(engine::decide(&facts.engine));
     findings
 }
 
-fn ok(check: &str, finding: impl Into<String>) -> Finding {
+pub(super) fn ok(check: &str, finding: impl Into<String>) -> Finding {
     Finding { check: check.to_owned(), status: Status::Ok, finding: finding.into(), hint: None }
 }
 
-fn warn(check: &str, finding: impl Into<String>, hint: &str) -> Finding {
+pub(super) fn warn(check: &str, finding: impl Into<String>, hint: &str) -> Finding {
     Finding { status: Status::Warn, hint: Some(hint.to_owned()), ..ok(check, finding) }
 }
 
@@ -272,6 +274,7 @@ mod tests {
             forwarding: Forwarding { is_on: Ok(false), for_us: false, is_writable: true },
             resolv_conf: Ok("nameserver 192.0.2.1\n".into()),
             kernel: Kernel { release: Ok("6.18.44".into()), pidfd: Ok(()), io_uring: Ok(()) },
+            engine: engine::Engine { dockerd: None, plugin: engine::Plugin::Absent, others: Vec::new() },
         }
     }
 

@@ -3,6 +3,8 @@
 use netns::linux::firewall::Foreign;
 use netns::linux::privilege::Feature;
 
+use super::engine::Engine;
+
 /// All that is looked at.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -21,6 +23,8 @@ pub struct Facts {
     /// The text of `/etc/resolv.conf`.
     pub resolv_conf: Result<String, String>,
     pub kernel: Kernel,
+    /// Docker beside us.
+    pub engine: Engine,
 }
 
 /// `/dev/net/tun`.

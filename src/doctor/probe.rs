@@ -20,6 +20,7 @@ use rustix::fs::StatVfsMountFlags;
 use rustix::process::{Pid, PidfdFlags};
 use switch::link::port::PortLink;
 
+use super::engine;
 use super::facts::{Facts, Forwarding, Kernel, Nft, Tap, Tun};
 use crate::failure::cause_of;
 
@@ -85,6 +86,7 @@ pub fn look() -> Facts {
                 .map_err(|why| cause_of(&why.into())),
             io_uring: switch::engine::try_uring().map_err(|why| cause_of(&why)),
         },
+        engine: engine::look(),
     }
 }
 
