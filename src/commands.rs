@@ -1,6 +1,7 @@
 //! Each command: what is asked of the daemon, and how the answer is printed.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use control::{Bridge, NetworkOrder, Request, Shown, Station, Status};
 use netns::manager::NetworkView;
@@ -12,7 +13,7 @@ use crate::cli::{
     NetworkOption, PortAddArgs, PortCommand, PortDelArgs, ShowArgs, SimCommand, UpArgs,
 };
 use crate::client::{Client, is_left_to_root};
-use crate::daemon::{self, Options, Outcome};
+use crate::daemon::{self, Docker, Options, Outcome};
 use crate::failure::{Failure, cause_of, io};
 use switch::engine::Io;
 
@@ -218,9 +219,23 @@ fn parse_fdb(words: &[String]) -> Result<FdbFilter, Failure> {
 }
 
 fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {
-    let UpArgs { detach: _, bip, metrics, io, flight_recorder } = *args;
-    let options =
-        Options { dirs: dirs.clone(), stays: true, bip, metrics, io: io.unwrap_or_default(), flight_recorder };
+    let UpArgs { detach: _, bip, metrics, io, flight_recorder, docker, docker_api } = args;
+    let absolute = |path: &Path| {
+        std::path::absolute(path).map_err(crate::failure::io(format_args!("find the socket {}", path.display())))
+    };
+    let docker = match docker {
+        Some(socket) => Some(Docker { socket: absolute(socket)?, api: absolute(docker_api)? }),
+        None => None,
+    };
+    let options = Options {
+        dirs: dirs.clone(),
+        stays: true,
+        bip: *bip,
+        metrics: *metrics,
+        io: io.unwrap_or_default(),
+        flight_recorder: *flight_recorder,
+        docker,
+    };
     if !args.detach {
         let listens = |warnings: &[String]| {
             for warning in warnings {
@@ -248,7 +263,8 @@ fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {
         }
         let metrics = args.metrics.map(|metrics| format!("--metrics {metrics}"));
         let io = args.io.filter(|io| *io != Io::Auto).map(|io| format!("--io {}", io.name()));
-        if let Some(option) = metrics.or(io) {
+        let docker = args.docker.as_ref().map(|_| "--docker".to_owned());
+        if let Some(option) = metrics.or(io).or(docker) {
             return Err(Failure::new(format_args!("a daemon runs already (pid {pid}); {option} has no effect on it"))
                 .with_hint("end it first (SIGTERM): its containers go on, and the next daemon takes them over"));
         }
@@ -288,9 +304,11 @@ fn status_text(status: &Status) -> String {
         runtime_dir,
         state_dir,
         metrics,
+        docker,
         io,
         flight_recorder,
     } = status;
+    let docker = docker.as_ref().map(|socket| format!("docker:       {socket}\n")).unwrap_or_default();
     let life = if *ends_by_itself { "ends by itself after its last container" } else { "stays until `pontoon down`" };
     let metrics = metrics.as_ref().map(|url| format!("metrics:      {url}\n")).unwrap_or_default();
     let recorder = flight_recorder.as_ref().map_or_else(String::new, |recorder| {
@@ -300,7 +318,7 @@ fn status_text(status: &Status) -> String {
     });
     format!(
         "pid:          {pid}\nversion:      {version}\nbridges:      {}\ncontainers:   {running} running, {containers} in all\n\
-         life:         {life}\nio:           {io}\nruntime dir:  {runtime_dir}\nstate dir:    {state_dir}\n{metrics}{recorder}",
+         life:         {life}\nio:           {io}\nruntime dir:  {runtime_dir}\nstate dir:    {state_dir}\n{metrics}{docker}{recorder}",
         bridges.join(", ")
     )
 }

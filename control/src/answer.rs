@@ -106,6 +106,9 @@ pub struct Status {
     /// Where its metrics can be had over TCP, if they can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<String>,
+    /// Where it serves Docker as a network plugin, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub docker: Option<String>,
     /// How its data plane reads and writes frames: `uring` or `epoll`; empty from a daemon that does not tell.
     #[serde(default)]
     pub io: String,

@@ -1,6 +1,7 @@
 //! The arguments of `up`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Args;
 use ipnet::Ipv4Net;
@@ -24,7 +25,18 @@ pub struct UpArgs {
     /// Keep what happened in the last so many seconds (1 to 3600) in memory, for `pontoon capture --last`; at most 64 MiB
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub flight_recorder: Option<u64>,
+    /// Be Docker's network driver `pontoon`: serve the engine at this socket, which it looks for in /run/docker/plugins
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = PLUGIN)]
+    pub docker: Option<PathBuf>,
+    /// The engine's own socket, which is asked what containers and networks are called
+    #[arg(long, value_name = "PATH", requires = "docker", default_value = ENGINE)]
+    pub docker_api: PathBuf,
 }
+
+/// Where dockerd finds a driver called `pontoon`.
+const PLUGIN: &str = "/run/docker/plugins/pontoon.sock";
+/// Where dockerd listens, if nobody has told it otherwise.
+const ENGINE: &str = "/var/run/docker.sock";
 
 fn parse_io(text: &str) -> Result<Io, String> {
     text.parse().map_err(|unknown: switch::engine::UnknownIo| unknown.to_string())

@@ -10,6 +10,7 @@
 
 mod capture;
 mod clients;
+mod docker;
 mod http;
 mod journal;
 mod metrics;
@@ -26,7 +27,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -44,7 +45,7 @@ use switch::engine::{Engine, Io};
 use self::capture::FlightRecorder;
 use self::clients::{Busy, CLIENTS, Connected, turn_away};
 use self::monitor::Listeners;
-pub use self::options::{Options, dispatch};
+pub use self::options::{Docker, Options, dispatch};
 use self::state::State;
 use crate::failure::{Failure, cause_of, io};
 use crate::paths::{Dirs, unusable};
@@ -80,16 +81,18 @@ pub fn run(options: &Options, listens: impl FnOnce(&[String])) -> Result<Outcome
             .with_hint("an instance has both directories for itself: --runtime-dir and --state-dir"));
     };
     let metrics = options.metrics.map(metrics::Listener::bind).transpose()?;
+    let face = options.docker.as_ref().map(docker::Face::bind).transpose()?;
     let (daemon, warnings) = Daemon::start(options, metrics.as_ref().map(metrics::Listener::address))?;
     let listener = listen(&options.dirs)?;
     let served = metrics.map(|metrics| metrics.serve(&daemon)).transpose()?;
+    let face = face.map(|face| face.serve(&daemon)).transpose()?;
     tracing::info!(pid = std::process::id(), "listening at {}", options.dirs.socket().display());
     listens(&warnings);
     let ended = daemon.watch(&listener);
     // A client that connects from now on finds no socket; one that has just connected finds the door closed. Both try
     // again, and start the next daemon, which waits for the lock.
     let _ = std::fs::remove_file(options.dirs.socket());
-    drop((listener, served));
+    drop((listener, served, face));
     daemon.see_off();
     let mut state = daemon.state();
     state.engine.take();
@@ -150,6 +153,8 @@ struct Daemon {
     started_at: u64,
     /// Where it serves metrics over TCP, if it does.
     metrics: Option<SocketAddr>,
+    /// Where it serves Docker, if it does.
+    docker: Option<PathBuf>,
 }
 
 impl Daemon {
@@ -174,7 +179,7 @@ impl Daemon {
             .map(|why| format!("io_uring can not be used here ({}): frames are moved with epoll", cause_of(why)));
         let news = engine.news();
         let started = Instant::now();
-        let settings = Settings { seed: seed()?, bip: options.bip };
+        let settings = Settings { seed: seed()?, bip: options.bip, defers_forwarding: options.docker.is_some() };
         tracing::info!(seed = settings.seed, "chance");
         let (manager, mut warnings) = Manager::open(backend, &settings, now_since(started))?;
         warnings.extend(no_uring);
@@ -213,6 +218,7 @@ impl Daemon {
             started,
             started_at: unix_seconds(),
             metrics,
+            docker: options.docker.as_ref().map(|docker| docker.socket.clone()),
         };
         Ok((Arc::new(daemon), warnings))
     }
@@ -308,7 +314,6 @@ impl Daemon {
     /// Lets a client's request be carried out, unless the daemon ends: it does not end before the answer. The state is as it was
     /// when the request was let in: whatever ends the daemon comes before that, or after the first step of the request.
     fn begin(&self, request: &Request) -> Option<(Busy<'_>, MutexGuard<'_, State>)> {
-        let mut state = self.state();
         let comes_to_stay = match request {
             Request::Enter | Request::Stay | Request::Run(_) | Request::CreateNetwork(_) | Request::AddPort { .. } => {
                 true
@@ -337,6 +342,12 @@ impl Daemon {
             | Request::Explain { .. }
             | Request::Capture(_) => false,
         };
+        self.let_in(comes_to_stay)
+    }
+
+    /// The same for whatever is asked: whether something comes of it that stays.
+    fn let_in(&self, comes_to_stay: bool) -> Option<(Busy<'_>, MutexGuard<'_, State>)> {
+        let mut state = self.state();
         if state.ending || (state.closing && comes_to_stay) {
             return None;
         }

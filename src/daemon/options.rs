@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use control::Answer;
@@ -32,13 +33,25 @@ pub struct Options {
     pub io: Io,
     /// How many seconds the flight recorder keeps, if there is to be one.
     pub flight_recorder: Option<u64>,
+    /// Where it serves Docker, if it does.
+    pub docker: Option<Docker>,
+}
+
+/// How Docker is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Docker {
+    /// The plugin's socket.
+    pub socket: PathBuf,
+    /// The engine's, which is asked for names.
+    pub api: PathBuf,
 }
 
 impl Options {
     /// A daemon that ends by itself after its last container.
     #[must_use]
     pub fn passing(dirs: &Dirs) -> Self {
-        Options { dirs: dirs.clone(), stays: false, bip: None, metrics: None, io: Io::Auto, flight_recorder: None }
+        let dirs = dirs.clone();
+        Options { dirs, stays: false, bip: None, metrics: None, io: Io::Auto, flight_recorder: None, docker: None }
     }
 
     /// The arguments that [`dispatch`] understands.
@@ -50,11 +63,14 @@ impl Options {
         let flight_recorder = self.flight_recorder.map(|seconds| seconds.to_string()).unwrap_or_default();
         let Dirs { runtime, state } = self.dirs.clone();
         let options = [stays.into(), bip.into(), metrics.into(), self.io.name().into(), flight_recorder.into()];
-        [DAEMON.into(), runtime.into(), state.into()].into_iter().chain(options).collect()
+        let docker = self.docker.clone().into_iter().flat_map(|Docker { socket, api }| [socket.into(), api.into()]);
+        [DAEMON.into(), runtime.into(), state.into()].into_iter().chain(options).chain(docker).collect()
     }
 
     fn from_arguments(arguments: &[OsString]) -> Option<Self> {
-        let [_, first, runtime, state, stays, bip, metrics, io, flight_recorder] = arguments else { return None };
+        let [_, first, runtime, state, stays, bip, metrics, io, flight_recorder, docker @ ..] = arguments else {
+            return None;
+        };
         (first == DAEMON).then(|| Options {
             dirs: Dirs { runtime: runtime.into(), state: state.into() },
             stays: stays == "stays",
@@ -62,6 +78,10 @@ impl Options {
             metrics: metrics.to_str().and_then(|metrics| metrics.parse().ok()),
             io: io.to_str().and_then(|io| io.parse().ok()).unwrap_or_default(),
             flight_recorder: flight_recorder.to_str().and_then(|seconds| seconds.parse().ok()),
+            docker: match docker {
+                [socket, api] => Some(Docker { socket: socket.into(), api: api.into() }),
+                _ => None,
+            },
         })
     }
 }

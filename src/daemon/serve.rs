@@ -138,6 +138,10 @@ fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request
         }
         Request::Log(container) => {
             let record = state.manager.find(&container)?;
+            if let Some(guest) = &record.guest {
+                let (container, engine) = (record.name.to_string(), guest.engine);
+                return Err(netns::error::Error::OfEngine { container, engine }.into());
+            }
             if !record.detached {
                 return Err(Failure::new(format_args!("container {} keeps no log", record.name))
                     .with_hint("only containers started with -d do: the others write to their caller's terminal"));
@@ -330,6 +334,7 @@ fn status(daemon: &Daemon, state: &State) -> Status {
         ends_by_itself: !state.stays,
         runtime_dir: daemon.dirs.runtime.display().to_string(),
         state_dir: daemon.dirs.state.display().to_string(),
+        docker: daemon.docker.as_ref().map(|socket| socket.display().to_string()),
         metrics: daemon.metrics.map(|address| format!("http://{address}/metrics")),
         io: state.engine.as_ref().map(|engine| engine.io().name().to_owned()).unwrap_or_default(),
         flight_recorder: state.flight_recorder.and_then(|recorder| recorder.status(state)),

@@ -4,6 +4,9 @@ mod broken_streams;
 mod captures;
 mod daemons;
 mod directories;
+mod docker;
+mod docker_forward;
+mod docker_hostile;
 mod environment;
 mod explain;
 mod foreground;
@@ -48,6 +51,9 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
         captures::ALL,
         daemons::ALL,
         directories::ALL,
+        docker::ALL,
+        docker_forward::ALL,
+        docker_hostile::ALL,
         environment::ALL,
         explain::ALL,
         foreground::ALL,

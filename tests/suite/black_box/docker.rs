@@ -1,0 +1,309 @@
+//! Docker's network driver, called as dockerd calls it, in order.
+
+pub mod dockerd;
+
+use std::net::Ipv4Addr;
+
+use netns::manager::ContainerView;
+use serde_json::{Value, json};
+
+use self::dockerd::{Answer, Api, Plugin, Sandbox, about, endpoint_id, network, port, program, with};
+use super::{fails, prints, tests};
+use crate::lab::linux::inside::Inside;
+use crate::lab::linux::{Linux, waited_for};
+use crate::lab::{Lab, Place};
+
+tests![
+    containers_of_dockers_live_and_go_as_dockerd_says,
+    what_dockerd_says_twice_is_done_once,
+    an_internal_network_of_dockers_has_no_way_out_and_no_second_interface,
+    ports_of_dockers_are_published_and_one_that_is_taken_is_told,
+    an_address_that_dockerd_gives_to_another_is_taken_from_the_first,
+    a_daemon_killed_between_calls_forgets_nothing,
+    networks_and_containers_are_called_as_docker_calls_them,
+    what_is_dockers_is_left_to_docker,
+    the_plugins_socket_is_roots_and_goes_with_the_daemon,
+];
+
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+const FIRST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+const SECOND: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 3);
+
+/// A container of Docker's: its sandbox, and what its interface was called on the host.
+fn start(plugin: &Plugin, number: u8, address: Ipv4Addr) -> (Sandbox, String) {
+    let filled = plugin.create_endpoint(number, &format!("{address}/24"));
+    let [_, _, c, d] = address.octets();
+    assert_eq!(filled, json!({"Interface": {"MacAddress": format!("02:42:0a:4d:{c:02x}:{d:02x}")}}));
+    let joined = plugin.join(number);
+    let source = joined["InterfaceName"]["SrcName"].as_str().expect("a name").to_owned();
+    let expected = json!({"InterfaceName": {"SrcName": source, "DstPrefix": "eth"}, "Gateway": GATEWAY});
+    assert_eq!(joined, expected);
+    let sandbox = Sandbox::new();
+    sandbox.take(&source, "eth0", &format!("{address}/24"), Some(GATEWAY));
+    assert_eq!(plugin.call("EndpointOperInfo", &about(number)), json!({"Value": {}}));
+    (sandbox, source)
+}
+
+fn containers(lab: &Linux) -> Vec<ContainerView> {
+    lab.json(&["ps", "-a"])
+}
+
+fn has_interface(name: &str) -> bool {
+    Inside::here().interfaces().iter().any(|own| own.name == name)
+}
+
+fn containers_of_dockers_live_and_go_as_dockerd_says() {
+    let mut lab = Linux::new();
+    let plugin = Plugin::up(&lab);
+    plugin.is_alive();
+    let capabilities = plugin.call("GetCapabilities", &json!({}));
+    assert_eq!((&capabilities["Scope"], &capabilities["ConnectivityScope"]), (&json!("local"), &json!("local")));
+    let before = lab.census();
+    assert_eq!(plugin.call("CreateNetwork", &network()), json!({}));
+    let (one, one_was) = start(&plugin, 1, FIRST);
+    let (other, other_was) = start(&plugin, 2, SECOND);
+    assert!(one.inside().ping(SECOND, 1000) && other.inside().ping(FIRST, 56) && one.inside().ping(GATEWAY, 56));
+    let interfaces = one.inside().interfaces();
+    let eth0 = interfaces.iter().find(|own| own.name == "eth0").expect("eth0");
+    assert_eq!((eth0.mtu, eth0.mac.to_string().as_str()), (1400, "02:42:0a:4d:00:02"));
+    let shown = containers(&lab);
+    let shown: Vec<_> = shown.iter().map(|container| (container.name.as_str(), container.state.as_str())).collect();
+    assert_eq!(shown, [(&endpoint_id(2)[..12], "running"), (&endpoint_id(1)[..12], "running")]);
+    plugin.take_down(2, other, &other_was);
+    assert!(!has_interface(&other_was) && !one.inside().ping(SECOND, 56));
+    plugin.take_down(1, one, &one_was);
+    assert_eq!(containers(&lab).len(), 0);
+    assert_eq!(plugin.call("DeleteNetwork", &json!({"NetworkID": dockerd::NET})), json!({}));
+    assert!(waited_for(|| (lab.census() == before).then_some(())).is_some(), "{:?}, {before:?}", lab.census());
+    lab.down();
+    lab.assert_nothing_is_left();
+}
+
+fn what_dockerd_says_twice_is_done_once() {
+    let mut lab = Linux::new();
+    let plugin = Plugin::up(&lab);
+    for _ in 0..2 {
+        plugin.call("CreateNetwork", &network());
+    }
+    let mut another = network();
+    another["IPv4Data"][0]["Gateway"] = json!("10.77.0.9/24");
+    let why = plugin.refuses("CreateNetwork", &another);
+    assert_eq!(why, "create network 111111111111: there is a network of this id, 111111111111, and it is another");
+    let filled = [(); 2].map(|()| plugin.create_endpoint(1, "10.77.0.2/24"));
+    assert_eq!(filled[0], filled[1]);
+    let joined = [(); 2].map(|()| plugin.join(1));
+    assert_eq!(joined[0], joined[1]);
+    for _ in 0..2 {
+        plugin.program(1, &port(8080, 80));
+    }
+    assert_eq!(containers(&lab)[0].published, ["0.0.0.0:8080->80/tcp"]);
+    for method in ["RevokeExternalConnectivity", "Leave", "DeleteEndpoint", "DeleteNetwork"] {
+        for _ in 0..2 {
+            assert_eq!(plugin.call(method, &about(1)), json!({}), "{method}");
+        }
+    }
+    assert_eq!((containers(&lab).len(), lab.networks().len()), (0, 3));
+    lab.finish();
+}
+
+fn an_internal_network_of_dockers_has_no_way_out_and_no_second_interface() {
+    let mut lab = Linux::new();
+    let plugin = Plugin::up(&lab);
+    let mut internal = network();
+    internal["Options"]["com.docker.network.internal"] = json!(true);
+    plugin.call("CreateNetwork", &internal);
+    // With another prefix of names it would be `net0` inside.
+    plugin.create_endpoint(1, "10.77.0.2/24");
+    let joined = plugin.join(1);
+    assert_eq!((&joined["DisableGatewayService"], joined.get("Gateway")), (&json!(true), None));
+    let source = joined["InterfaceName"]["SrcName"].as_str().expect("a name");
+    let sandbox = Sandbox::new();
+    sandbox.take(source, "eth0", "10.77.0.2/24", None);
+    assert!(sandbox.inside().ping(GATEWAY, 56));
+    plugin.take_down(1, sandbox, source);
+    lab.finish();
+}
+
+fn ports_of_dockers_are_published_and_one_that_is_taken_is_told() {
+    let mut lab = Linux::new();
+    let plugin = Plugin::up(&lab);
+    plugin.call("CreateNetwork", &network());
+    let (one, one_was) = start(&plugin, 1, FIRST);
+    let (other, other_was) = start(&plugin, 2, SECOND);
+    one.inside().serve(80);
+    other.inside().serve(80);
+    plugin.program(1, &port(8080, 80));
+    let heard = lab.tell(Place::Host, Ipv4Addr::LOCALHOST, 8080, "hello");
+    assert!(heard.as_ref().is_ok_and(|heard| heard.contains("hello")), "{heard:?}");
+    let why = plugin.refuses("ProgramExternalConnectivity", &program(2, &port(8080, 80)));
+    let expected = format!("publish the ports of endpoint {}: ", &endpoint_id(2)[..12]);
+    assert!(why.starts_with(&expected) && why.contains("0.0.0.0:8080/tcp"), "{why}");
+    // One of several that will do, and any.
+    let choice = json!([
+        {"Proto": 6, "IP": "", "Port": 80, "HostIP": "", "HostPort": 8080, "HostPortEnd": 8082},
+        {"Proto": 17, "IP": "", "Port": 80, "HostIP": "127.0.0.1", "HostPort": 0, "HostPortEnd": 0},
+    ]);
+    plugin.program(2, &choice);
+    let published =
+        containers(&lab).into_iter().find(|view| view.name == endpoint_id(2)[..12]).expect("it is there").published;
+    assert_eq!(published, ["0.0.0.0:8081->80/tcp", "127.0.0.1:49153->80/udp"]);
+    assert!(lab.tell(Place::Host, Ipv4Addr::LOCALHOST, 8081, "hello").is_ok());
+    let sctp = json!([{"Proto": 132, "IP": "", "Port": 80, "HostIP": "", "HostPort": 0, "HostPortEnd": 0}]);
+    let why = plugin.refuses("ProgramExternalConnectivity", &program(2, &sctp));
+    assert!(why.ends_with("port 80/sctp can not be published: SCTP is not, only TCP and UDP are"), "{why}");
+    plugin.take_down(1, one, &one_was);
+    // What it had is free.
+    plugin.program(2, &port(8080, 80));
+    assert!(lab.tell(Place::Host, Ipv4Addr::LOCALHOST, 8080, "hello").is_ok());
+    plugin.take_down(2, other, &other_was);
+    lab.finish();
+}
+
+fn an_address_that_dockerd_gives_to_another_is_taken_from_the_first() {
+    let mut lab = Linux::new();
+    let plugin = Plugin::up(&lab);
+    plugin.call("CreateNetwork", &network());
+    // dockerd was killed, and has forgotten the first.
+    let (stale, stale_was) = start(&plugin, 1, FIRST);
+    let (fresh, fresh_was) = start(&plugin, 2, FIRST);
+    assert!(!has_interface(&stale_was) && stale.inside().interfaces().iter().all(|own| own.name == "lo"));
+    assert!(fresh.inside().ping(GATEWAY, 56));
+    assert_eq!(plugin.call("DeleteEndpoint", &about(1)), json!({}));
+    assert!(fresh.inside().ping(GATEWAY, 56));
+    drop(stale);
+    plugin.take_down(2, fresh, &fresh_was);
+    lab.finish();
+}
+
+fn a_daemon_killed_between_calls_forgets_nothing() {
+    let mut lab = Linux::new();
+    let plugin = Plugin::up(&lab);
+    let anew = |lab: &mut Linux| {
+        lab.kill_daemon();
+        Plugin::up(lab)
+    };
+    plugin.call("CreateNetwork", &network());
+    let plugin = anew(&mut lab);
+    plugin.create_endpoint(1, "10.77.0.2/24");
+    let plugin = anew(&mut lab);
+    let joined = plugin.join(1);
+    let source = joined["InterfaceName"]["SrcName"].as_str().expect("a name");
+    // It is still on the host.
+    let plugin = anew(&mut lab);
+    assert_eq!(plugin.join(1), joined);
+    let sandbox = Sandbox::new();
+    sandbox.take(source, "eth0", "10.77.0.2/24", Some(GATEWAY));
+    sandbox.inside().serve(80);
+    let plugin = anew(&mut lab);
+    assert!(sandbox.inside().ping(GATEWAY, 56));
+    plugin.program(1, &port(8080, 80));
+    let plugin = anew(&mut lab);
+    assert!(lab.tell(Place::Host, Ipv4Addr::LOCALHOST, 8080, "hello").is_ok());
+    plugin.call("RevokeExternalConnectivity", &about(1));
+    let plugin = anew(&mut lab);
+    assert!(lab.tell(Place::Host, Ipv4Addr::LOCALHOST, 8080, "hello").is_err());
+    plugin.call("Leave", &about(1));
+    let plugin = anew(&mut lab);
+    sandbox.give_back("eth0", source);
+    let plugin = {
+        drop(plugin);
+        anew(&mut lab)
+    };
+    plugin.call("DeleteEndpoint", &about(1));
+    let plugin = anew(&mut lab);
+    assert!(!has_interface(source));
+    assert_eq!((containers(&lab).len(), lab.networks().len()), (0, 4));
+    plugin.call("DeleteNetwork", &json!({"NetworkID": dockerd::NET}));
+    drop((plugin, sandbox));
+    anew(&mut lab);
+    assert_eq!(lab.networks().len(), 3);
+    lab.finish();
+}
+
+fn networks_and_containers_are_called_as_docker_calls_them() {
+    let mut lab = Linux::new();
+    let plugin = Plugin::up(&lab);
+    let api = Api::serve(&lab.dir().join("docker.sock"), "shop");
+    plugin.call("CreateNetwork", &network());
+    let (one, one_was) = start(&plugin, 1, FIRST);
+    api.has("web", &[1]);
+    let is_named = |lab: &mut Linux| {
+        let names = lab.networks().into_iter().map(|network| network.name.to_string()).any(|name| name == "shop");
+        names && containers(lab).iter().any(|container| container.name == "web")
+    };
+    assert!(waited_for(|| is_named(&mut lab).then_some(())).is_some(), "{:?}", containers(&lab));
+    let web = &containers(&lab)[0];
+    assert_eq!(web.networks.keys().collect::<Vec<_>>(), ["shop"]);
+    let ports: Vec<String> = lab.bridges().into_iter().flat_map(|bridge| bridge.interfaces).collect();
+    assert_eq!(ports, ["web.eth0"]);
+    assert!(prints(&lab, &["stats"]).contains("web"));
+    assert!(one.inside().ping(GATEWAY, 56));
+    api.rename("shop-window");
+    let is_renamed = || containers(&lab).iter().any(|container| container.name == "shop-window").then_some(());
+    assert!(waited_for(is_renamed).is_some(), "{:?}", containers(&lab));
+    api.rename("web");
+    assert!(waited_for(|| is_named(&mut lab).then_some(())).is_some(), "{:?}", containers(&lab));
+    // The next daemon knows.
+    lab.kill_daemon();
+    let plugin = Plugin::up(&lab);
+    assert!(is_named(&mut lab));
+    plugin.take_down(1, one, &one_was);
+    plugin.call("DeleteNetwork", &json!({"NetworkID": dockerd::NET}));
+    assert_eq!(lab.networks().len(), 3);
+    lab.finish();
+}
+
+fn what_is_dockers_is_left_to_docker() {
+    let mut lab = Linux::new();
+    let plugin = Plugin::up(&lab);
+    plugin.call("CreateNetwork", &network());
+    let (one, one_was) = start(&plugin, 1, FIRST);
+    let name = &endpoint_id(1)[..12];
+    let network = "pontoon: network 111111111111 belongs to docker\nhint: remove it with docker, which has made it\n";
+    fails(&lab, &["network", "rm", "111111111111"], 1, &network.replace("111111111111", "[SHORT]"));
+    let of_docker = "pontoon: container [SHORT] belongs to docker\nhint: manage it with docker, which has made it\n";
+    for words in [&["stop", name][..], &["rm", "-f", name], &["kill", name], &["logs", name]] {
+        fails(&lab, words, 1, of_docker);
+    }
+    fails(&lab, &["exec", name, "true"], 125, of_docker);
+    assert_eq!(prints(&lab, &["network", "prune"]), "");
+    // Nor is what is the user's Docker's.
+    prints(&lab, &["network", "create", "mine"]);
+    let id = lab.inspect_network("mine").expect("it is there").id;
+    let endpoint = with(&about(2), &json!({"NetworkID": id}));
+    let why = plugin.refuses("CreateEndpoint", &endpoint);
+    assert!(why.contains(&format!("no such network: {}", &id[..12])), "{why}");
+    assert_eq!(plugin.call("DeleteNetwork", &json!({"NetworkID": id})), json!({}));
+    assert!(lab.inspect_network("mine").is_ok());
+    assert!(one.inside().ping(GATEWAY, 56));
+    plugin.take_down(1, one, &one_was);
+    lab.finish();
+}
+
+fn the_plugins_socket_is_roots_and_goes_with_the_daemon() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut lab = Linux::new();
+    let plugin = Plugin::up(&lab);
+    let path = plugin.socket.display().to_string();
+    let mode = std::fs::metadata(&plugin.socket).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(prints(&lab, &["status"]).contains(&format!("docker:       {path}\n")));
+    // Another instance does not take it.
+    let other = Linux::called("other");
+    let why = format!(
+        "pontoon: serve Docker at {path}: another process does\n\
+         hint: --docker=PATH chooses another socket: the file's name is the driver's\n"
+    );
+    fails(&other, &["up", "--detach", &format!("--docker={path}")], 1, &why);
+    plugin.is_alive();
+    // What a killed daemon left is replaced; what one that ends has is gone.
+    lab.kill_daemon();
+    assert!(plugin.socket.exists());
+    Plugin::up(&lab).is_alive();
+    let missing = plugin.post("NetworkDriver.Fly", b"{}");
+    assert_eq!(missing.status, 404);
+    let Answer { status, body } = plugin.say(b"GET /Plugin.Activate HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert_eq!((status, &body["Err"]), (405, &Value::from("serve the network driver: /Plugin.Activate takes POST.")));
+    lab.down();
+    assert!(!plugin.socket.exists());
+}
