@@ -5,7 +5,7 @@
 //! batch, as a link has them when there is much to do.
 //!
 //! Pairs of stations are drawn anew for each frame, so with a million stations nothing that a lookup touches is in the caches that are
-//! near; two neighbours talking are the case of ten. `lookup` is the FDB alone. Frames are made a few at a time beforehand, as they come
+//! near; two neighbours talking are the case of ten. `lookup` is the FDB alone, one by one, `lookups` by the batch. Frames are made a few at a time beforehand, as they come
 //! from a link: to write a few bytes and to read them at once in another width holds a processor up for longer than a decision takes.
 
 use std::hint::black_box;
@@ -42,9 +42,11 @@ fn known_unicast(criterion: &mut Criterion) {
         let mut now = 0;
         group.bench_function(BenchmarkId::from_parameter(stations), |bencher| {
             bencher.iter_custom(|times| {
-                timed(times, &mut pairs, |frame| {
-                    now += 1;
-                    black_box(decide(&mut switch, u32::from(frame[11]) % PORTS, frame, now));
+                timed(times, &mut pairs, |frames| {
+                    for frame in frames {
+                        now += 1;
+                        black_box(decide(&mut switch, u32::from(frame[11]) % PORTS, frame, now));
+                    }
                 })
             });
         });
@@ -63,8 +65,37 @@ fn lookup(criterion: &mut Criterion) {
             let station = |frame: &Header| MacAddr(frame[..6].try_into().expect("six"));
             let find = |frame: &Header| switch.fdb().lookup(VlanId::NONE, station(frame), Instant::ZERO);
             bencher.iter_custom(|times| {
-                timed(times, &mut pairs, |frame| {
-                    black_box(find(frame));
+                timed(times, &mut pairs, |frames| {
+                    for frame in frames {
+                        black_box(find(frame));
+                    }
+                })
+            });
+        });
+    }
+    group.finish();
+}
+
+/// As the data plane looks stations up, where a link has a batch: ahead, where the table is large.
+fn lookups(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("lookups");
+    group.throughput(Throughput::Elements(1));
+    for stations in STATIONS {
+        let switch = switch_with(stations);
+        let fdb = switch.fdb();
+        let mut pairs = Pairs { stations, first: 0, step: 1, draw: 1 };
+        group.bench_function(BenchmarkId::from_parameter(stations), |bencher| {
+            let station = |frame: &Header| MacAddr(frame[..6].try_into().expect("six"));
+            bencher.iter_custom(|times| {
+                timed(times, &mut pairs, |frames| {
+                    for batch in frames.chunks(BATCH as usize) {
+                        if fdb.is_large() {
+                            batch.iter().for_each(|frame| fdb.look_ahead(VlanId::NONE, station(frame)));
+                        }
+                        for frame in batch {
+                            black_box(fdb.lookup(VlanId::NONE, station(frame), Instant::ZERO));
+                        }
+                    }
                 })
             });
         });
@@ -253,7 +284,7 @@ impl Pairs {
 
 /// How long `times` frames take, without the making of them.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-fn timed(times: u64, pairs: &mut Pairs, mut work: impl FnMut(&Header)) -> Duration {
+fn timed(times: u64, pairs: &mut Pairs, mut work: impl FnMut(&[Header])) -> Duration {
     const AT_ONCE: u64 = 1024;
     let mut took = Duration::ZERO;
     let mut frames = Vec::with_capacity(AT_ONCE as usize);
@@ -261,7 +292,7 @@ fn timed(times: u64, pairs: &mut Pairs, mut work: impl FnMut(&Header)) -> Durati
         frames.clear();
         frames.extend((0..AT_ONCE.min(times - done)).map(|_| pairs.draw()));
         let began = std::time::Instant::now();
-        frames.iter().for_each(&mut work);
+        work(&frames);
         took += began.elapsed();
     }
     took
@@ -272,5 +303,5 @@ fn scale(draw: u32, below: u32) -> u32 {
     ((u64::from(draw) * u64::from(below)) >> 32) as u32
 }
 
-criterion_group!(benches, lookup, known_unicast, batches, flood, dataplane, counting);
+criterion_group!(benches, lookup, lookups, known_unicast, batches, flood, dataplane, counting);
 criterion_main!(benches);

@@ -28,6 +28,7 @@ use crate::slots::Slots;
 use crate::time::Instant;
 use crate::verdict::{DropReason, PortId, Verdict};
 
+mod ahead;
 mod change;
 mod control;
 mod explain;
@@ -230,6 +231,7 @@ impl<L: Link> Dataplane<L> {
         let Some(ingress) = self.ports.get_mut(port.0) else { return Serviced::Gone };
         let mut batch = std::mem::take(&mut self.batch);
         let received = ingress.take(&mut self.pool, &mut batch, self.batch_limit);
+        self.look_ahead(port, &batch);
         let mut frames = batch.drain(..);
         let mut copies = 0;
         // (What came before a link ended has no other turn.)

@@ -132,6 +132,19 @@ impl Fdb {
         self.entries.is_alive(place, now).then(|| self.entries.port(place))
     }
 
+    /// Whether the table is so large that it is worth while to [look ahead](Fdb::look_ahead).
+    #[inline]
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        self.entries.is_large()
+    }
+
+    /// Has the place where `station` would be found brought into the processor's caches, for a lookup a little later.
+    #[inline]
+    pub fn look_ahead(&self, vlan: VlanId, station: MacAddr) {
+        self.entries.look_ahead(pack(vlan, station));
+    }
+
     /// Takes note that `station` is in use, as seen by someone else (a fast path that frames take past this table).
     /// Whether there is such an entry; one that has expired does not come back.
     pub fn touch(&mut self, vlan: VlanId, station: MacAddr, now: Instant) -> bool {

@@ -200,6 +200,19 @@ impl Switch {
         }
     }
 
+    /// Has what a decision about this frame will need of the FDB brought nearer. Nothing else: no step of a decision is taken.
+    ///
+    /// # Panics
+    /// If `ingress` is not plugged in.
+    #[inline]
+    pub fn look_ahead(&self, ingress: PortId, frame: &Frame<'_>) {
+        let Ok(vlan) = self.classify(ingress, frame, &mut ()) else { return };
+        self.fdb.look_ahead(vlan, frame.source());
+        if !frame.destination().is_multicast() {
+            self.fdb.look_ahead(vlan, frame.destination());
+        }
+    }
+
     /// Whether a copy of `frame` fits port `egress`, and what happens to its tag there. `vlan` is the verdict's.
     ///
     /// # Errors

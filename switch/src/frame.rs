@@ -78,7 +78,7 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// [`DropReason::Runt`], [`DropReason::Oversized`], [`DropReason::TruncatedTag`] and [`DropReason::BadOffload`].
-    #[inline]
+    #[inline(always)]
     pub fn parse(bytes: &'a [u8], vnet: VnetHeader) -> Result<Self, DropReason> {
         let (header, mut rest) = bytes.split_first_chunk::<{ Frame::HEADER }>().ok_or(DropReason::Runt)?;
         if bytes.len() > MAX_FRAME {

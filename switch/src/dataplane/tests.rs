@@ -89,6 +89,37 @@ fn goes_on_when_buffers_are_fewer_than_frames() {
 }
 
 #[test]
+fn a_batch_goes_the_same_way_whether_its_stations_are_looked_for_ahead_or_not() {
+    let mut planes = [plane(4), plane(4)];
+    let fdb = planes[1].switch_mut(BRIDGE).unwrap().fdb_mut();
+    for station in 0..20_000_u32 {
+        let [a, b, c, d] = station.to_be_bytes();
+        fdb.set(VlanId::NONE, MacAddr([2, 1, a, b, c, d]), PortId(3), EntryKind::Static, NOW).unwrap();
+    }
+    assert_eq!(planes.each_ref().map(|plane| plane.switch(BRIDGE).unwrap().fdb().is_large()), [false, true]);
+    let batch = [
+        frame(B, A),
+        frame(ALL, A),
+        vec![1; 5],
+        [&ALL[..], &A, &[0x81, 0]].concat(),
+        vec![2; MAX_FRAME + 1],
+        frame(A, A),
+        [&B[..], &A, &[0x81, 0, 0, 7], &[0x08, 0x00], &[0; 46]].concat(),
+        frame([1, 0x80, 0xc2, 0, 0, 0], A),
+        frame(B, ALL),
+    ];
+    let told = planes.each_mut().map(|plane| {
+        arrive(plane, 1, &[frame(ALL, B)]);
+        plane.service(PortId(1), NOW);
+        arrive(plane, 0, &batch);
+        assert_eq!(plane.service(PortId(0), NOW), Serviced::Idle);
+        (0..4).map(|port| (link(plane, port).sent.clone(), counters(plane, port).clone())).collect::<Vec<_>>()
+    });
+    assert_eq!(told[0], told[1]);
+    assert_eq!([0, 1, 2, 3].map(|port| told[0][port].0.len()), [1, 3, 2, 2]);
+}
+
+#[test]
 fn makes_no_new_buffers_once_it_is_warm() {
     let mut plane = plane_with(Settings { batch: 4, buffers: 100 }, 3);
     for _ in 0..50 {

@@ -17,6 +17,7 @@ use foldhash::fast::FixedState;
 
 use super::EntryKind;
 use super::entry::Entry;
+use crate::link::sys::memory;
 use crate::time::Instant;
 use crate::verdict::PortId;
 
@@ -26,6 +27,8 @@ const SLOTS: usize = 3;
 const FULL: usize = 2;
 /// Buckets of the smallest table.
 const SMALLEST: usize = 4;
+/// Buckets of a table that is larger than the near caches of a processor: 1 MiB.
+const LARGE: usize = 1 << 14;
 /// A bit that keys of 60 bits leave free: a slot whose key is zero is empty.
 const HELD: u64 = 1 << 63;
 
@@ -61,12 +64,16 @@ pub(super) struct Place {
 
 impl Table {
     pub(super) fn new(hash: FixedState) -> Self {
-        Table { buckets: vec![Bucket::EMPTY; SMALLEST], checks: vec![[Instant::ZERO; SLOTS]; SMALLEST], len: 0, hash }
+        Table::of(SMALLEST, hash)
     }
 
     /// An empty table with the same hash.
     pub(super) fn like(other: &Table) -> Self {
         Table::new(other.hash.clone())
+    }
+
+    fn of(buckets: usize, hash: FixedState) -> Self {
+        Table { buckets: filled(buckets, Bucket::EMPTY), checks: filled(buckets, [Instant::ZERO; SLOTS]), len: 0, hash }
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -88,6 +95,18 @@ impl Table {
             }
             at = self.after(at);
         }
+    }
+
+    /// Whether it is larger than the near caches of a processor.
+    #[inline]
+    pub(super) fn is_large(&self) -> bool {
+        self.buckets.len() >= LARGE
+    }
+
+    /// Asks for the line that [`Table::find`] begins with.
+    #[inline]
+    pub(super) fn look_ahead(&self, key: u64) {
+        memory::prefetch(&self.buckets[self.home(key | HELD)]);
     }
 
     #[inline]
@@ -197,13 +216,7 @@ impl Table {
     }
 
     fn grow(&mut self) {
-        let buckets = 2 * self.buckets.len();
-        let larger = Table {
-            buckets: vec![Bucket::EMPTY; buckets],
-            checks: vec![[Instant::ZERO; SLOTS]; buckets],
-            len: self.len,
-            hash: self.hash.clone(),
-        };
+        let larger = Table { len: self.len, ..Table::of(2 * self.buckets.len(), self.hash.clone()) };
         let smaller = std::mem::replace(self, larger);
         smaller.iter().for_each(|(key, entry)| self.put(key | HELD, entry));
     }
@@ -219,6 +232,15 @@ impl Table {
     fn after(&self, bucket: usize) -> usize {
         (bucket + 1) & (self.buckets.len() - 1)
     }
+}
+
+/// So many of them, in huge pages where that is of use: entries are found at random, and each ordinary page would be
+/// another one to be translated.
+fn filled<T: Clone>(count: usize, value: T) -> Vec<T> {
+    let mut all = Vec::with_capacity(count);
+    memory::want_huge_pages(all.spare_capacity_mut());
+    all.resize(count, value);
+    all
 }
 
 impl Bucket {
@@ -285,6 +307,22 @@ mod tests {
             keys.into_iter().for_each(|key| assert!(table.remove(key).is_some()));
             assert!(table.buckets.iter().all(|bucket| bucket.passed_by == 0), "a search for nobody ends at once");
         }
+    }
+
+    #[test]
+    fn a_table_is_large_when_a_near_cache_does_not_hold_it() {
+        let mut table = Table::new(FixedState::with_seed(1));
+        let size = |table: &Table| size_of_val(&table.buckets[..]);
+        for key in 1.. {
+            assert_eq!(table.is_large(), size(&table) >= 1 << 20);
+            if table.is_large() {
+                break;
+            }
+            table.insert(key, entry(key));
+        }
+        assert_eq!(table.len(), 16_385);
+        (0..17_000).for_each(|key| table.look_ahead(key));
+        assert!((1..=16_385).all(|key| table.get(key) == Some(entry(key))), "nothing has changed");
     }
 
     #[test]

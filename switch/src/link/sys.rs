@@ -1,10 +1,12 @@
 //! The ioctls of tun devices and the calls of packet sockets that no safe crate has, the one fd that a crate gives away
-//! raw, the memory that counters share with a file, and, in [`ring`], that which a packet socket shares with the kernel.
+//! raw, the memory that counters share with a file, in [`memory`] the hints for memory that is large, and, in [`ring`], that which a packet
+//! socket shares with the kernel.
 //!
-//! The only module of the crate with unsafe code, with [`ring`] below it. Each function here is safe for any fd: on one of another kind the kernel
+//! The only module of the crate with unsafe code, with those below it. Each function here is safe for any fd: on one of another kind the kernel
 //! answers ENOTTY, EBADFD, ENOTSOCK or ENOPROTOOPT.
 #![allow(unsafe_code)]
 
+pub(crate) mod memory;
 pub(super) mod ring;
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
