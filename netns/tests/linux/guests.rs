@@ -9,6 +9,7 @@ use std::os::unix::fs::symlink;
 use netns::error::Error;
 use netns::guest::{GuestRequest, GuestView, Place, Route};
 use netns::interface::InterfaceInfo;
+use netns::linux::privilege::{Role, hold_only};
 use netns::network::Owner;
 use netns::publish::PortMapping;
 
@@ -20,6 +21,7 @@ crate::trials![
     what_an_engine_has_moved_and_renamed_is_switched,
     an_interface_is_put_into_a_sandbox_ready_for_use,
     a_keeper_holds_one_capability_and_no_namespace,
+    a_daemon_needs_no_more_than_it_holds,
     the_next_daemon_takes_it_over_as_it_is,
     what_its_interface_had_no_room_for_is_counted_wherever_it_is,
     a_port_of_the_host_leads_to_a_guest_as_long_as_it_is_there,
@@ -122,6 +124,31 @@ fn a_keeper_holds_one_capability_and_no_namespace() {
     assert_eq!(held.iter().filter(is_namespace).count(), 0, "{held:?}");
     let is_tap = |path: &&std::path::PathBuf| path.ends_with("net/tun");
     assert_eq!(held.iter().filter(is_tap).count(), 2, "its own and the gateway's: {held:?}");
+}
+
+fn a_daemon_needs_no_more_than_it_holds() {
+    let mut world = World::new();
+    let sandbox = Sandbox::new();
+    let mut engines = sandbox.run(|| std::process::Command::new("sleep").arg("1000").spawn().expect("it starts"));
+    let netns = format!("/proc/{}/ns/net", engines.id());
+    hold_only(Role::Daemon).expect("let go");
+    // To open it is to look into a process that holds more.
+    let denied = fs::File::open(&netns).expect_err("it is not for us");
+    assert_eq!(denied.kind(), std::io::ErrorKind::PermissionDenied);
+    let guest = reserve(&mut world, "one");
+    let place = || Place::Inside { netns: netns.clone(), ifname: "eth0".to_owned(), routes: vec![] };
+    let guest = open(&mut world, &guest, place());
+    assert_eq!(names(&sandbox.interfaces()), ["lo", "eth0"]);
+    let port = world.manager().port_of(&guest.id, "eth0").expect("it has a port");
+    assert_eq!(world.manager().missed().get(&port), Some(&0));
+    // What a keeper can not do any more the daemon does.
+    kill_nine(world.shim(&guest.id));
+    wait_until_closed(&mut world);
+    assert_eq!(names(&sandbox.interfaces()), ["lo"]);
+    open(&mut world, &guest, place());
+    close(&mut world, &guest);
+    assert_eq!(names(&sandbox.interfaces()), ["lo"]);
+    engines.kill().and_then(|()| engines.wait()).expect("it ends");
 }
 
 fn the_next_daemon_takes_it_over_as_it_is() {
