@@ -65,6 +65,8 @@ pub enum Error {
         name: String,
         /// The short id of the container that has it.
         id: String,
+        /// Whose that one is, if it is another engine's.
+        engine: Option<crate::network::Owner>,
     },
     /// It is not running.
     #[error("container {0} is not running")]
@@ -336,7 +338,8 @@ impl Error {
             Error::OfEngine { engine, .. } => Some(format!("manage it with {engine}, which has made it")),
             Error::NoSuchContainer(_) => Some("`pontoon ps -a` lists all containers".into()),
             Error::Ambiguous { .. } => Some("give more digits of the id, or the name".into()),
-            Error::NameInUse { name, .. } => Some(format!("`pontoon stop {name}` frees it")),
+            Error::NameInUse { engine: Some(engine), .. } => Some(format!("it is {engine}'s: choose another name")),
+            Error::NameInUse { name, engine: None, .. } => Some(format!("`pontoon stop {name}` frees it")),
             Error::Running(name) => Some(format!("`pontoon stop {name}` first, or use -f")),
             Error::Silent(_) => Some(
                 "it is asked again and again; if its shim is stopped (`ps` shows it as `pontoon __shim`), let it go on"

@@ -243,7 +243,10 @@ impl<B: Backend> Manager<B> {
                 Ok(make_up(&mut self.chance, taken))
             }
             Some(name) => match self.records.values().find(|record| record.name == name && record.is_live()) {
-                Some(other) => Err(Error::NameInUse { name: name.into(), id: other.id.short().to_owned() }),
+                Some(other) => {
+                    let engine = other.guest.as_ref().map(|guest| guest.engine);
+                    Err(Error::NameInUse { name: name.into(), id: other.id.short().to_owned(), engine })
+                }
                 None => Ok(name),
             },
         }

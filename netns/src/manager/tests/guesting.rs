@@ -196,10 +196,9 @@ fn a_guest_gets_the_name_of_its_container_once_that_is_known() {
     // Its other network: the same container, and another name here.
     let other = lab.manager.name_guest(Owner::Docker, "bbbb", "/web", lab.now).expect("named");
     assert_eq!(other.name.as_str(), "web.dock");
-    assert_eq!(
-        says(lab.create(request("web", "bridge"))),
-        format!("the name 'web' is in use by container {}", open.id.short())
-    );
+    let refused = lab.create(request("web", "bridge")).expect_err("refused");
+    assert_eq!(refused.to_string(), format!("the name 'web' is in use by container {}", open.id.short()));
+    assert_eq!(refused.hint().as_deref(), Some("it is docker's: choose another name"));
     let (_, table) = lab.host().tables[docker_id().as_str()].clone();
     assert_eq!(table.hosts.into_values().collect::<Vec<_>>(), ["web"]);
 }
