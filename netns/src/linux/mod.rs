@@ -61,7 +61,7 @@ pub use self::etc::host_resolv_conf;
 pub use self::paths::Paths;
 pub use self::process::{Command, HOSTNAME, NotStarted, Process, Streams};
 pub use self::session::{Outcome, Session, exec};
-pub use self::survey::interfaces;
+pub use self::survey::{interfaces, routes};
 pub use self::world::Linux;
 
 /// What the first argument of every process that this program starts for itself begins with, whether it is one of ours or

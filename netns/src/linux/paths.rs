@@ -44,6 +44,17 @@ impl Paths {
         may_one_live || is_borrowed || self.records().join(format!("{FORWARDING}.json")).exists()
     }
 
+    /// Whether there is nothing of any container, running or not: no record, and nothing that lives.
+    #[must_use]
+    pub fn are_empty(&self) -> bool {
+        let names = |directory: PathBuf| {
+            let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned())
+        };
+        let mut records = names(self.records());
+        !records.any(|name| name.starts_with("container-")) && names(self.containers()).next().is_none()
+    }
+
     /// Where its shim listens.
     #[must_use]
     pub fn socket(&self, id: &Id) -> PathBuf {

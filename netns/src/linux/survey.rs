@@ -25,6 +25,32 @@ pub fn interfaces() -> io::Result<Vec<InterfaceInfo>> {
     Ok(links.iter().map(|link| interface(link, &addresses)).collect())
 }
 
+/// The IPv4 routes of the main table of the network namespace that this thread is in: where to, by whom, out of which interface.
+///
+/// # Errors
+/// If the kernel can not be asked.
+pub fn routes() -> io::Result<Vec<(Ipv4Net, Option<Ipv4Addr>, String)>> {
+    let mut netlink = Netlink::open()?;
+    let links = netlink.links()?;
+    let name_of = |index: u32| {
+        let link = links.iter().find(|link| link.header.index == index)?;
+        link.attributes.iter().find_map(|attribute| match attribute {
+            LinkAttribute::IfName(name) => Some(name.clone()),
+            _ => None,
+        })
+    };
+    let routes = netlink.routes()?.into_iter().filter(|route| table_of(route) == u32::from(RouteHeader::RT_TABLE_MAIN));
+    let routes = routes.filter_map(|route| {
+        let gateway = route.attributes.iter().find_map(|attribute| match attribute {
+            RouteAttribute::Gateway(RouteAddress::Inet(ip)) => Some(*ip),
+            _ => None,
+        });
+        let name = oif(&route).and_then(name_of).unwrap_or_default();
+        Some((destination_of(&route)?, gateway, name))
+    });
+    Ok(routes.collect())
+}
+
 /// The IPv4 prefixes of addresses and of the main table's routes, but for loopback, the default route, and those of `except`.
 pub(super) fn prefixes(except: Option<(&str, MacAddr)>) -> io::Result<Vec<Ipv4Net>> {
     let mut netlink = Netlink::open()?;
@@ -107,20 +133,27 @@ fn prefixes_of(message: &AddressMessage) -> impl Iterator<Item = Ipv4Net> {
 }
 
 fn prefix_of(route: &RouteMessage) -> Option<Ipv4Net> {
+    if table_of(route) != u32::from(RouteHeader::RT_TABLE_MAIN) {
+        return None;
+    }
+    destination_of(route).filter(|prefix| prefix.prefix_len() > 0)
+}
+
+fn table_of(route: &RouteMessage) -> u32 {
     let table = route.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Table(table) => Some(*table),
         _ => None,
     });
-    if table.unwrap_or(u32::from(route.header.table)) != u32::from(RouteHeader::RT_TABLE_MAIN) {
-        return None;
-    }
+    table.unwrap_or(u32::from(route.header.table))
+}
+
+/// Where a route leads.
+fn destination_of(route: &RouteMessage) -> Option<Ipv4Net> {
     let destination = route.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Destination(RouteAddress::Inet(ip)) => Some(*ip),
         _ => None,
     });
-    let length = route.header.destination_prefix_length;
-    let prefix = Ipv4Net::new(destination.unwrap_or(Ipv4Addr::UNSPECIFIED), length).ok()?;
-    (length > 0).then_some(prefix)
+    Ipv4Net::new(destination.unwrap_or(Ipv4Addr::UNSPECIFIED), route.header.destination_prefix_length).ok()
 }
 
 /// The interface that a route leads out of.

@@ -63,6 +63,12 @@ impl<B: Backend> Manager<B> {
         warnings
     }
 
+    /// Whether somebody answers for names on a network, on the gateway's address.
+    #[must_use]
+    pub fn answers_names(&self, network: &Id) -> bool {
+        self.served.contains_key(network)
+    }
+
     /// What a user of this network is to know, if nobody answers for names on it. Nobody misses them on the default one.
     #[must_use]
     pub fn unresolved(&self, network: &Id) -> Option<String> {

@@ -190,7 +190,7 @@ impl<B: Backend> Manager<B> {
         all_of(errors).map_or(Ok(()), Err)
     }
 
-    /// Removes a network that nobody is on. Returns its id.
+    /// Removes a network that nobody is on, a user's or one of CNI. Returns its id.
     ///
     /// # Errors
     /// If there is no such network, it is one that stays, or it is in use by a container or an interface of the host; or something of it could not be removed.
@@ -208,7 +208,9 @@ impl<B: Backend> Manager<B> {
             return Err(Error::PredefinedNetwork { network: name.to_owned(), done: "removed" });
         }
         let network = self.find_network(text)?.network.clone();
-        if network.owner != owner {
+        // No runtime of CNI says when a network of its goes: a person does.
+        let is_left_to_people = owner == Owner::User && network.owner == Owner::Cni;
+        if network.owner != owner && !is_left_to_people {
             return Err(Error::NetworkOwned { network: network.name.to_string(), owner: network.owner });
         }
         let (stale, members): (Vec<&Record>, Vec<&Record>) =
@@ -292,6 +294,14 @@ impl<B: Backend> Manager<B> {
     /// A network that is known to be there.
     pub(super) fn net(&self, id: &Id) -> Result<&Net, Error> {
         self.networks.get(id).ok_or_else(|| Error::NoSuchNetwork(id.short().to_owned()))
+    }
+
+    /// Whether a network has a switch.
+    ///
+    /// # Errors
+    /// Why it has none.
+    pub fn is_up(&self, id: &Id) -> Result<(), Error> {
+        self.bridge_of(id).map(drop)
     }
 
     /// The switch of a network.
