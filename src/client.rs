@@ -33,13 +33,36 @@ pub struct Client {
     channel: Channel,
 }
 
+/// Why there is no daemon to be asked.
+#[derive(Debug)]
+pub enum Missed {
+    /// It is there, and does not answer in time.
+    Silent(Failure),
+    /// It is not there, or not for this user.
+    Failed(Failure),
+}
+
+impl From<Failure> for Missed {
+    fn from(failure: Failure) -> Self {
+        Missed::Failed(failure)
+    }
+}
+
+impl From<Missed> for Failure {
+    fn from(missed: Missed) -> Self {
+        match missed {
+            Missed::Silent(failure) | Missed::Failed(failure) => failure,
+        }
+    }
+}
+
 impl Client {
     /// Connects to the daemon.
     ///
     /// # Errors
     /// If none listens.
     pub fn connect(dirs: &Dirs) -> Result<Self, Failure> {
-        Client::find(dirs, &Request::Hello)?.ok_or_else(|| {
+        Client::find(dirs, &Request::Hello, None)?.ok_or_else(|| {
             let failure = Failure::new(format_args!("no daemon listens in {}", dirs.runtime.display()));
             failure.with_hint(if is_left_to_root() {
                 "to start one takes root: `sudo pontoon up`; without it there is `pontoon demo`"
@@ -54,7 +77,7 @@ impl Client {
     /// # Errors
     /// If that can not be known.
     pub fn look(dirs: &Dirs) -> Result<Option<Self>, Failure> {
-        Client::find(dirs, &Request::Hello)
+        Ok(Client::find(dirs, &Request::Hello, None)?)
     }
 
     /// Connects to the daemon, or starts one that ends by itself after its last container, and says so.
@@ -65,11 +88,19 @@ impl Client {
         if is_left_to_root() {
             return Client::connect(dirs);
         }
-        let (client, started) = Client::start(dirs, &Options::passing(dirs))?;
+        let (client, started) = Client::start(dirs, &Options::passing(dirs), None)?;
         if started {
             say("pontoon: started a daemon, which ends after its last container");
         }
         Ok(client)
+    }
+
+    /// Connects to the daemon, or starts one that ends by itself after its last container. It may take so long over each answer.
+    ///
+    /// # Errors
+    /// If there is none, or it does not answer.
+    pub fn reach(dirs: &Dirs, patience: Duration) -> Result<Self, Missed> {
+        Ok(Client::start(dirs, &Options::passing(dirs), Some(patience))?.0)
     }
 
     /// Asks for something that is kept or made: if the daemon is just ending, the next one.
@@ -90,7 +121,7 @@ impl Client {
     /// # Errors
     /// If it does not start.
     pub fn stay(dirs: &Dirs, options: &Options) -> Result<(Self, bool), Failure> {
-        let (client, started) = Client::start(dirs, options)?;
+        let (client, started) = Client::start(dirs, options, None)?;
         let (client, ()) = client.insist(dirs, options, &Request::Stay, &[])?;
         Ok((client, started))
     }
@@ -99,20 +130,16 @@ impl Client {
     ///
     /// # Errors
     /// If it does not start.
-    fn start(dirs: &Dirs, options: &Options) -> Result<(Self, bool), Failure> {
+    fn start(dirs: &Dirs, options: &Options, patience: Option<Duration>) -> Result<(Self, bool), Missed> {
         let deadline = Instant::now() + START_LIMIT;
         let mut started = false;
         let mut pause = SOON;
         loop {
-            if let Some(client) = Client::find(dirs, &Request::Enter)? {
+            if let Some(client) = Client::find(dirs, &Request::Enter, patience)? {
                 return Ok((client, started));
             }
             if Instant::now() > deadline {
-                return Err(Failure::new(format_args!(
-                    "the daemon in {} neither answers nor ends",
-                    dirs.runtime.display()
-                ))
-                .with_hint(format!("its log is {}", dirs.daemon_log().display())));
+                return Err(silent(dirs, "neither answers nor ends"));
             }
             match spawn_daemon(options)? {
                 Spawned::Listens(warnings) => {
@@ -154,14 +181,14 @@ impl Client {
                     return Ok((self, understood(done)?));
                 }
                 Ok(Answer::Failed(failure)) => return Err(failure),
-                Ok(Answer::Ended) => self = Client::start(dirs, options)?.0,
+                Ok(Answer::Ended) => self = Client::start(dirs, options, None)?.0,
                 Err(why) => return Err(Failure::new(format_args!("ask the daemon: {why}"))),
             }
         }
     }
 
     /// The daemon, if one listens and is not about to end.
-    fn find(dirs: &Dirs, greeting: &Request) -> Result<Option<Self>, Failure> {
+    fn find(dirs: &Dirs, greeting: &Request, patience: Option<Duration>) -> Result<Option<Self>, Missed> {
         dirs.check()?;
         let socket = dirs.socket();
         let stream = match UnixStream::connect(&socket) {
@@ -172,13 +199,15 @@ impl Client {
                     Failure::new(format_args!("connect to the daemon at {}: {}", socket.display(), cause_of(&why)));
                 let denied = why.kind() == ErrorKind::PermissionDenied;
                 let hint = "the daemon's user may, usually root: `sudo pontoon …`";
-                return Err(if denied { failure.with_hint(hint) } else { failure });
+                return Err(if denied { failure.with_hint(hint) } else { failure }.into());
             }
         };
         let mut client = Client { channel: Channel::new(stream) };
+        client.channel.set_timeouts(patience, patience).map_err(io("set how long the daemon is waited for"))?;
         match client.exchange(greeting, &[]) {
             Ok(Answer::Done(_) | Answer::Warned { .. }) => Ok(Some(client)),
-            Ok(Answer::Failed(failure)) => Err(failure),
+            Ok(Answer::Failed(failure)) => Err(failure.into()),
+            Err(WireError::TimedOut) => Err(silent(dirs, "does not answer")),
             // It closed the door: it is ending.
             Ok(Answer::Ended) | Err(_) => Ok(None),
         }
@@ -248,7 +277,11 @@ impl Client {
         Ok(Listening(self.channel))
     }
 
-    fn exchange(&mut self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<Answer, WireError> {
+    /// Sends a request, and waits for the answer.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn exchange(&mut self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<Answer, WireError> {
         match self.channel.send(request, fds) {
             // A daemon that has no room for a client says so without listening, and closes the door: it can still be read.
             Ok(()) | Err(WireError::Closed) => self.channel.recv::<Answer>().map(|(answer, _)| answer),
@@ -328,6 +361,11 @@ fn done<T: DeserializeOwned>(answer: Answer) -> Result<T, Failure> {
         Answer::Failed(failure) => Err(failure),
         Answer::Ended => Err(Failure::new("the daemon is ending")),
     }
+}
+
+fn silent(dirs: &Dirs, what: &str) -> Missed {
+    let failure = Failure::new(format_args!("the daemon in {} {what}", dirs.runtime.display()));
+    Missed::Silent(failure.with_hint(format!("its log is {}", dirs.daemon_log().display())))
 }
 
 fn warn(warnings: &[String]) {

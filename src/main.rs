@@ -5,6 +5,7 @@
 //! * [`capture`] is the caller's side of a capture;
 //! * [`output`] prints; [`show`] turns answers into text; [`demo`] shows it all to somebody new;
 //! * [`explain`] is asked about a frame; [`metrics`] is what Prometheus reads, [`log`] what is logged;
+//! * [`plugin`] is this program as a plugin of CNI, under another name;
 //! * [`doctor`] looks at the machine; [`manual`] explains the command line.
 //!
 //! Shims and inits are this very program under another first argument: see `netns::linux`.
@@ -26,6 +27,7 @@ mod metrics;
 mod monitor;
 mod output;
 mod paths;
+mod plugin;
 mod replay;
 mod run;
 mod several;
@@ -42,6 +44,9 @@ use crate::failure::Failure;
 fn main() -> ExitCode {
     let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
     if let Some(ended) = netns::linux::dispatch(arguments.iter().cloned()) {
+        return ended;
+    }
+    if let Some(ended) = plugin::dispatch(&arguments) {
         return ended;
     }
     let hidden = daemon::dispatch(&arguments).or_else(|| demo::dispatch(&arguments));

@@ -6,6 +6,7 @@ use netns::linux::Process;
 use netns::name::Name;
 use netns::publish::{PortMapping, PublishError};
 
+use crate::cni::{CniAdd, CniOrder};
 use crate::request::{CaptureOrder, NetworkOrder, Request, RunOrder};
 
 /// The longest text that names a container or a network, in bytes. Names and ids are shorter; what is longer is none.
@@ -31,6 +32,12 @@ pub const MAX_PATH: usize = 4096;
 pub const MAX_PORTS: usize = 4096;
 /// The longest filter of a capture, in bytes.
 pub const MAX_FILTER: usize = 64 * 1024;
+/// The longest key of an interface in a container of another engine's: its id and the interface's name.
+pub const MAX_KEY: usize = MAX_TARGET + 1 + 15;
+/// How many of them can be spared at once.
+pub const MAX_SPARED: usize = 16 * 1024;
+/// The most routes that such a container gets.
+pub const MAX_ROUTES: usize = 64;
 /// The longest time that a container may be given to end, in seconds: 136 years.
 pub const MAX_GRACE: u64 = u32::MAX as u64;
 /// How many bytes of a container's command `ps` has room for, where thousands may be listed in one answer.
@@ -85,6 +92,9 @@ pub enum Refused {
     /// A directory that depends on where the asker is.
     #[error("the working directory is no absolute path")]
     Relative,
+    /// A file that depends on where the asker is.
+    #[error("the network namespace is no absolute path")]
+    RelativeNetns,
 }
 
 /// Checks a request, whatever it is.
@@ -131,6 +141,7 @@ pub fn check(request: &Request) -> Result<(), Refused> {
             short("a port's name", port.len(), MAX_PORT_NAME)
         }
         Request::Capture(order) => capture(order),
+        Request::Cni(order) => cni(order),
         Request::Disconnect { network, container } => target(network).and_then(|()| target(container)),
         Request::Explain { port, frame } => {
             short("a port's name", port.len(), MAX_PORT_NAME)?;
@@ -158,10 +169,7 @@ fn run(order: &RunOrder) -> Result<(), Refused> {
     few_aliases(aliases)?;
     few("DNS servers", dns.len(), MAX_DNS)?;
     short("the host name", hostname.as_deref().unwrap_or_default().len(), MAX_HOSTNAME)?;
-    netns::publish::check(publish)?;
-    if let Some(odd) = publish.iter().find(|mapping| mapping.host == 0 || mapping.container == 0) {
-        return Err(Refused::NoSuchPort(*odd));
-    }
+    ports(publish)?;
     command(process)
 }
 
@@ -178,6 +186,52 @@ fn network(order: &NetworkOrder) -> Result<(), Refused> {
         return Err(Refused::NamelessLabel);
     }
     short("all labels together", labels.iter().map(|(key, value)| key.len() + value.len()).sum(), MAX_LABELS)
+}
+
+fn cni(order: &CniOrder) -> Result<(), Refused> {
+    match order {
+        CniOrder::Add(add) => {
+            let CniAdd {
+                network: _,
+                container,
+                ifname: _,
+                netns,
+                name: _,
+                ip: _,
+                mac: _,
+                pool: _,
+                aliases,
+                publish,
+                routes,
+            } = &**add;
+            target(container)?;
+            few_aliases(aliases)?;
+            few("routes", routes.as_ref().map_or(0, Vec::len), MAX_ROUTES)?;
+            short("the path of the network namespace", netns.as_os_str().len(), MAX_PATH)?;
+            if !netns.is_absolute() {
+                return Err(Refused::RelativeNetns);
+            }
+            ports(publish)
+        }
+        CniOrder::Check { network: _, key, publish } => {
+            short("a guest's key", key.len(), MAX_KEY)?;
+            ports(publish)
+        }
+        CniOrder::Del { key } => short("a guest's key", key.len(), MAX_KEY),
+        CniOrder::Gc { network: _, spared } => {
+            few("guests", spared.len(), MAX_SPARED)?;
+            spared.iter().try_for_each(|key| short("a guest's key", key.len(), MAX_KEY))
+        }
+        CniOrder::Status(_) => Ok(()),
+    }
+}
+
+fn ports(publish: &[PortMapping]) -> Result<(), Refused> {
+    netns::publish::check(publish)?;
+    match publish.iter().find(|mapping| mapping.host == 0 || mapping.container == 0) {
+        Some(odd) => Err(Refused::NoSuchPort(*odd)),
+        None => Ok(()),
+    }
 }
 
 /// What the kernel can execute at all.

@@ -17,11 +17,12 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 //!
-//! The map: `request`, `answer`, `failure` are the messages, `frame_bytes` is a part of them, `statistics` what is told of traffic;
+//! The map: `request`, `answer`, `failure` are the messages, `cni` and `frame_bytes` are parts of them, `statistics` what is told of traffic;
 //! [`bounds`] is what they may say.
 
 mod answer;
 pub mod bounds;
+mod cni;
 mod failure;
 mod frame_bytes;
 mod request;
@@ -33,6 +34,7 @@ use serde::{Deserialize, Deserializer};
 
 pub use self::answer::{Answer, Bridge, Captured, Capturing, FlightRecorder, Running, Shown, Station, Status, Told};
 pub use self::bounds::Refused;
+pub use self::cni::{CniAdd, CniAttached, CniNetwork, CniOrder, CniRoute};
 pub use self::failure::{Failure, OURS};
 pub use self::frame_bytes::{FrameBytes, NotHexadecimal};
 pub use self::request::{CaptureOrder, NetworkOrder, Request, RunOrder};

@@ -15,6 +15,7 @@ use netns::subnet::SubnetRequest;
 use serde::{Deserialize, Serialize};
 use switch::mac::MacAddr;
 
+use crate::cni::CniOrder;
 use crate::frame_bytes::FrameBytes;
 
 /// What a client asks.
@@ -128,6 +129,8 @@ pub enum Request {
     /// Write what the data plane does to the descriptor that comes with it. Answer: [`Capturing`](crate::Capturing), then, when the client
     /// has closed its side for writing or there is a reason to end, [`Captured`](crate::Captured). With `last` only that.
     Capture(Box<CaptureOrder>),
+    /// What a runtime of containers asks by way of the plugin `pontoon-cni`.
+    Cni(CniOrder),
 }
 
 /// What `run` asks.

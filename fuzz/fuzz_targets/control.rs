@@ -76,7 +76,8 @@ fn carry_out(world: &mut World, request: Request) {
         | Request::Bridges
         | Request::Stations
         | Request::Monitor
-        | Request::Capture(_) => {}
+        | Request::Capture(_)
+        | Request::Cni(_) => {}
         Request::Down => {
             world.down(Duration::from_secs(1)).expect("all containers end");
             world.up().expect("the next daemon starts");

@@ -10,6 +10,7 @@
 
 mod capture;
 mod clients;
+mod cni;
 mod docker;
 mod http;
 mod journal;
@@ -31,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use control::Request;
+use control::{CniOrder, Request};
 use netns::event::Narrator;
 use netns::linux::Linux;
 use netns::linux::privilege;
@@ -315,9 +316,12 @@ impl Daemon {
     /// when the request was let in: whatever ends the daemon comes before that, or after the first step of the request.
     fn begin(&self, request: &Request) -> Option<(Busy<'_>, MutexGuard<'_, State>)> {
         let comes_to_stay = match request {
-            Request::Enter | Request::Stay | Request::Run(_) | Request::CreateNetwork(_) | Request::AddPort { .. } => {
-                true
-            }
+            Request::Enter
+            | Request::Stay
+            | Request::Run(_)
+            | Request::CreateNetwork(_)
+            | Request::AddPort { .. }
+            | Request::Cni(CniOrder::Add(_)) => true,
             Request::Hello
             | Request::Status
             | Request::Down
@@ -340,7 +344,8 @@ impl Daemon {
             | Request::Stations
             | Request::Monitor
             | Request::Explain { .. }
-            | Request::Capture(_) => false,
+            | Request::Capture(_)
+            | Request::Cni(_) => false,
         };
         self.let_in(comes_to_stay)
     }

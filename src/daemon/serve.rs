@@ -6,7 +6,9 @@ use std::sync::MutexGuard;
 use std::time::Duration;
 
 use control::bounds::{COMMAND_IN_DETAIL, COMMAND_IN_LIST};
-use control::{Answer, Bridge, Checked, NetworkShown, Request, RunOrder, Running, Shown, Station, Status, Traffic};
+use control::{
+    Answer, Bridge, Checked, CniOrder, NetworkShown, Request, RunOrder, Running, Shown, Station, Status, Traffic,
+};
 use netns::linux::wire::{Channel, WireError};
 use netns::linux::{Command, Streams};
 use netns::manager::{ConnectRequest, Now, RunRequest, Started};
@@ -60,6 +62,20 @@ pub(super) fn serve(daemon: &Daemon, connected: &Connected, mut channel: Channel
                 Ok(()) => return,
                 Err(failure) => Answer::Failed(failure),
             },
+            Request::Cni(order) => {
+                let made = if let CniOrder::Add(add) = &order { Some(add.key()) } else { None };
+                let mut state = state;
+                let answer = super::cni::carry_out(daemon, &mut state, order);
+                drop(state);
+                let made = made.filter(|_| answer.is_ok());
+                let answer = answer.unwrap_or_else(Answer::Failed);
+                match (channel.send(&answer, &[]), made) {
+                    (Ok(()), _) => continue,
+                    (Err(_), Some(key)) => super::cni::take_back(daemon, &key),
+                    (Err(_), None) => {}
+                }
+                return;
+            }
             other => match carry_out(daemon, state, other) {
                 Ok(answer) => answer,
                 Err(failure) => Answer::Failed(failure),
@@ -90,7 +106,7 @@ fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request
             value(())
         }
         Request::Down => down(daemon, state),
-        Request::Run(_) | Request::Monitor | Request::Capture(_) => {
+        Request::Run(_) | Request::Monitor | Request::Capture(_) | Request::Cni(_) => {
             unreachable!("carried out by a function of its own, which has the channel")
         }
         Request::Locate(container) => {

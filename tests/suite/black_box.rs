@@ -2,6 +2,7 @@
 
 mod broken_streams;
 mod captures;
+mod cni;
 mod daemons;
 mod directories;
 mod docker;
@@ -49,6 +50,10 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
     [
         broken_streams::ALL,
         captures::ALL,
+        cni::attachments::ALL,
+        cni::delegates::ALL,
+        cni::faults::ALL,
+        cni::nonsense::ALL,
         daemons::ALL,
         directories::ALL,
         docker::ALL,

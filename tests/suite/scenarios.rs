@@ -11,7 +11,7 @@ mod fairness;
 mod ipv6;
 mod lifecycle;
 mod modes;
-mod names;
+pub mod names;
 mod networks;
 mod outside;
 mod ports;

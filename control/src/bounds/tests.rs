@@ -6,6 +6,7 @@ use netns::network::EndpointKind;
 use netns::publish::MAX_PORTS;
 
 use super::*;
+use crate::cni::{CniNetwork, CniRoute};
 use crate::{decode, encode};
 
 fn order() -> RunOrder {
@@ -55,6 +56,33 @@ fn name(text: &str) -> Name {
     text.parse().expect("a name")
 }
 
+fn cni_with(change: impl FnOnce(&mut CniAdd)) -> Request {
+    let network = CniNetwork { name: name("web"), subnet: None, gateway: None, mtu: None, internal: false };
+    let mut add = CniAdd {
+        network,
+        container: "c1".into(),
+        ifname: "eth0".parse().expect("a name"),
+        netns: "/run/netns/c1".into(),
+        name: None,
+        ip: None,
+        mac: None,
+        pool: None,
+        aliases: Vec::new(),
+        publish: Vec::new(),
+        routes: None,
+    };
+    change(&mut add);
+    Request::Cni(CniOrder::Add(Box::new(add)))
+}
+
+fn gc_with(spared: Vec<String>) -> Request {
+    Request::Cni(CniOrder::Gc { network: name("web"), spared })
+}
+
+fn route() -> CniRoute {
+    CniRoute { to: "10.0.0.0/8".parse().expect("a prefix"), by: None }
+}
+
 fn port(host: u16, container: u16) -> PortMapping {
     PortMapping { ip: Ipv4Addr::UNSPECIFIED, host, container, protocol: netns::publish::Protocol::Tcp }
 }
@@ -77,6 +105,10 @@ fn what_is_just_within_the_bounds_is_a_request() {
         run_with(|order| order.process.env = vec![("=C:".into(), "a=b".into()), ("A".into(), "".into())]),
         run_with(|order| order.process.env = vec![("A".into(), "".into()); MAX_WORDS - 1]),
         run_with(|order| order.process.cwd = ("/".to_owned() + &"d".repeat(MAX_PATH - 1)).into()),
+        cni_with(|add| add.container = container()),
+        cni_with(|add| add.netns = ("/".to_owned() + &"d".repeat(MAX_PATH - 1)).into()),
+        cni_with(|add| add.routes = Some(vec![route(); MAX_ROUTES])),
+        gc_with(vec!["k".repeat(MAX_KEY); MAX_SPARED]),
     ] {
         assert_eq!(check(&request), Ok(()));
         let line = encode(&request, 4).expect("JSON");
@@ -160,6 +192,16 @@ fn what_is_beyond_them_is_refused_by_name_before_anything_is_made_of_it() {
             run_with(|order| order.process.cwd = ("/".to_owned() + &"d".repeat(MAX_PATH)).into()),
             "the working directory: 4097 bytes are too many, at most 4096 may be",
         ),
+        (cni_with(|add| add.container = long()), "a name or an id: 256 bytes are too many, at most 255 may be"),
+        (cni_with(|add| add.netns = "netns/c1".into()), "the network namespace is no absolute path"),
+        (
+            cni_with(|add| add.aliases = vec![name("web"); MAX_ALIASES + 1]),
+            "257 aliases are too many: at most 256 may be",
+        ),
+        (cni_with(|add| add.publish = vec![port(0, 80)]), "0.0.0.0:0->80/tcp: there is no port 0"),
+        (cni_with(|add| add.routes = Some(vec![route(); MAX_ROUTES + 1])), "65 routes are too many: at most 64 may be"),
+        (gc_with(vec!["k".repeat(MAX_KEY + 1)]), "a guest's key: 272 bytes are too many, at most 271 may be"),
+        (gc_with(vec![String::new(); MAX_SPARED + 1]), "16385 guests are too many: at most 16384 may be"),
         (
             run_with(|order| order.process.argv = vec!["".into(); MAX_WORDS + 1]),
             "699051 arguments and variables are too many: at most 699050 may be",

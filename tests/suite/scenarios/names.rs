@@ -23,7 +23,7 @@ scenarios![
     names_are_found_again_after_a_killed_daemon,
 ];
 
-fn question(name: &str, kind: Rtype) -> Vec<u8> {
+pub fn question(name: &str, kind: Rtype) -> Vec<u8> {
     let mut builder = MessageBuilder::new_vec();
     builder.header_mut().set_id(0x1234);
     builder.header_mut().set_rd(true);

@@ -56,6 +56,11 @@ impl Inside {
         Inside { namespace: PathBuf::from(format!("/proc/{pid}/ns/net")) }
     }
 
+    /// One that a file stands for.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Inside { namespace: path.into() }
+    }
+
     /// Does something in there. What is made there (a socket, a process) stays there.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let namespace = File::open(&self.namespace);
