@@ -16,7 +16,7 @@ use nix::sched::{CloneFlags, setns};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use switch::link::port::PortLink;
-use switch::link::tap::Whereabouts;
+use switch::link::tap::{TapError, Whereabouts};
 
 use super::failure::{Failure, Step};
 use super::netlink::{Netlink, is_own};
@@ -146,8 +146,12 @@ pub(super) fn delete(tap: &impl AsFd) -> io::Result<()> {
         if is_gone(tap) {
             return Ok(());
         }
-        let deleted = Whereabouts::of(tap).map_err(io::Error::other);
-        let deleted = deleted.and_then(|place| Netlink::open()?.delete_link_at(&place));
+        let deleted = match Whereabouts::of(tap) {
+            Ok(place) => Netlink::open().and_then(|mut netlink| netlink.delete_link_at(&place)),
+            // Its namespace is dying: nobody can enter it any more, and the kernel is about to end what is in it.
+            Err(TapError::Query { errno: nix::Error::EINVAL }) if is_gone_within(tap, DYING) => return Ok(()),
+            Err(why) => Err(io::Error::other(why)),
+        };
         match deleted {
             Err(_) if is_gone(tap) => return Ok(()),
             Err(why) if why.raw_os_error() == Some(Errno::NODEV.raw_os_error()) => {}
@@ -160,11 +164,17 @@ pub(super) fn delete(tap: &impl AsFd) -> io::Result<()> {
 /// How often an interface that is somewhere else by now is looked for.
 const ATTEMPTS: usize = 8;
 
+/// How long a network namespace may take to die, which the kernel sees to in its own time, one after the other.
+const DYING: Timespec = Timespec { tv_sec: 3, tv_nsec: 0 };
+
 /// Whether the interface is no more: it was deleted, or the namespace that it was in.
 pub(super) fn is_gone(tap: &impl AsFd) -> bool {
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    is_gone_within(tap, Timespec { tv_sec: 0, tv_nsec: 0 })
+}
+
+fn is_gone_within(tap: &impl AsFd, patience: Timespec) -> bool {
     let mut polled = [PollFd::new(tap, PollFlags::empty())];
-    let _ = rustix::io::retry_on_intr(|| rustix::event::poll(&mut polled, Some(&now)));
+    let _ = rustix::io::retry_on_intr(|| rustix::event::poll(&mut polled, Some(&patience)));
     polled[0].revents().contains(PollFlags::ERR)
 }
 

@@ -142,7 +142,7 @@ fn what_is_there_is_not_made_again() {
     assert!(one.interfaces().iter().all(|interface| interface.name == "lo"));
     assert_eq!(names(&mut lab, true).len(), 1);
     // Another sandbox in the place of one that has just gone.
-    for _ in 0..10 {
+    for _ in 0..20 {
         end_of_sandbox("one");
         let one = sandbox("one");
         runtime.add("one").ok();
