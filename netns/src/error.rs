@@ -47,6 +47,14 @@ pub enum Error {
         /// The name of the container that stands for it.
         container: String,
     },
+    /// Its engine gives out the addresses, and none was asked for.
+    #[error("network {network} belongs to {engine}, which gives out its addresses")]
+    AddressesOfEngine {
+        /// Its name.
+        network: String,
+        /// Whose it is.
+        engine: crate::network::Owner,
+    },
     /// No container is called so.
     #[error("no such container: {0}")]
     NoSuchContainer(String),
@@ -334,6 +342,9 @@ impl Error {
             Error::NetworkHasPorts { bridge, .. } => {
                 Some(format!("`pontoon port del {bridge} INTERFACE` gives one back"))
             }
+            Error::AddressesOfEngine { .. } => Some(
+                "--ip with an address that `docker network create --aux-address` has kept free, or --network with another network".into(),
+            ),
             Error::BridgeExists(_) => Some("choose another name for the bridge".into()),
             Error::OfEngine { engine, .. } => Some(format!("manage it with {engine}, which has made it")),
             Error::NoSuchContainer(_) => Some("`pontoon ps -a` lists all containers".into()),

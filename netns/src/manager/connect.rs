@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use switch::mac::MacAddr;
 
 use super::end::all_of;
-use super::run::{check_aliases, default_endpoint, interface_of};
+use super::run::{check_addresses, check_aliases, default_endpoint, interface_of};
 use super::salvage::note_of;
 use super::{Manager, Now};
 use crate::backend::Backend;
@@ -50,6 +50,7 @@ impl<B: Backend> Manager<B> {
         }
         let net = self.find_network(network)?;
         check_aliases(&net.network, &request.aliases)?;
+        check_addresses(&net.network, request.ip)?;
         let record = self.connectable(container)?;
         let name = net.network.name.to_string();
         if record.endpoint(&net.network.id).is_some() {

@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::lease::{Lease, MAX_MTU, MIN_MTU};
 use crate::mode::NetworkMode;
 use crate::name::{Id, Name, make_up};
-use crate::network::Network;
+use crate::network::{Network, Owner};
 use crate::publish::{PortMapping, check};
 use crate::record::{Endpoint, EndpointPhase, Phase, Record};
 
@@ -189,6 +189,7 @@ impl<B: Backend> Manager<B> {
             NetworkMode::Bridge(network) => {
                 let net = self.find_network(network.as_str())?;
                 check_aliases(&net.network, &request.aliases)?;
+                check_addresses(&net.network, request.ip)?;
                 let lease = self.lease(net, request.ip, request.mac, request.mtu)?;
                 let endpoint = Endpoint {
                     network: net.network.id.clone(),
@@ -352,6 +353,16 @@ pub(super) fn default_endpoint<'a>(
     record.endpoints.iter().find(|endpoint| {
         endpoint.phase == EndpointPhase::Joined && network(&endpoint.network).is_some_and(|network| !network.internal)
     })
+}
+
+/// Docker gives out the addresses of its networks, and is not asked for one: whoever else comes says which he wants.
+pub(super) fn check_addresses(network: &Network, asked: Option<Ipv4Addr>) -> Result<(), Error> {
+    match (network.owner, asked) {
+        (Owner::Docker, None) => {
+            Err(Error::AddressesOfEngine { network: network.name.to_string(), engine: network.owner })
+        }
+        (Owner::Docker, Some(_)) | (Owner::User | Owner::Cni, _) => Ok(()),
+    }
 }
 
 /// On the default network nobody is found by name.

@@ -2,7 +2,7 @@
 
 use netns::event::Event;
 use netns::guest::{GuestRequest, Place as At, Route};
-use netns::manager::NetworkRequest;
+use netns::manager::{NetworkRequest, RunRequest};
 use netns::network::Owner;
 use netns::publish::PortMapping;
 use pontoon_sim::{Place, World};
@@ -65,7 +65,8 @@ fn an_interface_that_docker_has_moved_reaches_containers_of_ours_and_of_its_own(
     world.release_guest(DOCKER, "web").expect("released");
 
     let (web, db) = (join(&mut world, "web"), join(&mut world, "db"));
-    let own = world.run(bridge_request("own", "red"), Program::Sleep).expect("a container");
+    let at = RunRequest { ip: Some([172, 18, 0, 4].into()), ..bridge_request("own", "red") };
+    let own = world.run(at, Program::Sleep).expect("a container");
     assert_eq!(interfaces(&mut world, &Place::Host), ["pontoon0", &format!("br-{}", bridge_id(&mut world))]);
     for (from, to) in [(&web, [172, 18, 0, 3]), (&db, [172, 18, 0, 2]), (&web, [172, 18, 0, 4]), (&web, GATEWAY)] {
         assert!(world.ping(from, to), "{from:?} to {to:?}");

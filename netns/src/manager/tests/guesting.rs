@@ -235,7 +235,8 @@ fn a_network_of_an_engine_is_removed_by_its_engine_alone_and_takes_along_what_th
     assert_eq!(says(lab.manager.create_network(again, now)), "there is a network dock already");
     lab.reserve(asking("aaaa"));
     lab.open_guest("aaaa");
-    lab.run("own", "dock");
+    let ip = lab.manager.network("dock").expect("it is there").subnet.hosts().last();
+    lab.create(RunRequest { ip, ..request("own", "dock") }).expect("it is free");
     let refused = lab.manager.remove_network("dock", now).expect_err("refused");
     assert_eq!(refused.to_string(), "network dock belongs to docker");
     assert_eq!(refused.hint().as_deref(), Some("remove it with docker, which has made it"));

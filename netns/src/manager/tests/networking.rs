@@ -173,3 +173,19 @@ fn a_bridge_is_called_as_its_owner_wants_unless_the_host_has_such_an_interface()
     lab.manager.remove_network_of(Owner::Docker, id.as_str(), lab.now).expect("nobody is on it");
     assert!(!lab.host().gateways.contains_key("lan0"));
 }
+
+#[test]
+fn whoever_comes_to_a_network_of_dockers_says_which_address_he_wants() {
+    let mut lab = Lab::new();
+    lab.create_network(NetworkRequest { name: name("shop"), ..of_docker("a") });
+    let why = "network shop belongs to docker, which gives out its addresses";
+    assert_eq!(says(lab.create(request("web", "shop"))), why);
+    lab.run("web", "bridge");
+    assert_eq!(says(lab.connect("shop", "web")), why);
+    let subnet = lab.manager.network("shop").expect("it is there").subnet;
+    let ip = subnet.hosts().nth(76);
+    lab.manager
+        .connect("shop", "web", ConnectRequest { ip, ..ConnectRequest::default() }, lab.now)
+        .expect("it is free");
+    lab.create(RunRequest { ip: subnet.hosts().nth(77), ..request("db", "shop") }).expect("it is free");
+}
