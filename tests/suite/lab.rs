@@ -26,6 +26,8 @@ use switch::mac::MacAddr;
 pub const OUTSIDE: &str = "10.200.0.2";
 /// The host's address on the network between them.
 pub const HOST: &str = "10.200.0.1";
+/// The network of sandboxes, and its subnet.
+pub const PODS: (&str, &str) = ("pods", "10.88.0.0/24");
 /// What is no record.
 pub const SPOILT: &str = "{ \"id\": tru";
 
@@ -38,6 +40,8 @@ pub enum Place<'a> {
     In(&'a str),
     /// The host outside: see [`Lab::add_outside`].
     Outside,
+    /// A sandbox of another engine, by name: see [`Lab::add_sandbox`].
+    Sandbox(&'a str),
 }
 
 /// What `run` is asked for.
@@ -362,6 +366,16 @@ pub trait Lab {
     fn add_port(&mut self, bridge: &str, interface: &str) -> Result<Vec<String>, Refusal>;
     /// `port del`.
     fn remove_port(&mut self, bridge: &str, port: &str) -> Result<(), Refusal>;
+
+    /// A runtime of containers makes a sandbox: a network namespace with `lo`.
+    fn add_sandbox(&mut self, name: &str);
+    /// A sandbox ends, and what is in it.
+    fn end_sandbox(&mut self, name: &str);
+    /// Attaches a sandbox by `eth0` to the network [`PODS`], as its runtime asks with CNI's ADD, with ports of the host; its address, or
+    /// what was said instead. Starts a daemon if none runs.
+    fn attach(&mut self, sandbox: &str, publish: &[&str]) -> Result<Ipv4Addr, String>;
+    /// Takes it off, with CNI's DEL.
+    fn detach(&mut self, sandbox: &str);
 
     fn ps(&mut self, all: bool) -> Vec<ContainerView>;
     fn inspect(&mut self, container: &str) -> Result<ContainerView, Refusal>;

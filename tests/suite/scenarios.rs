@@ -19,6 +19,7 @@ mod published;
 mod recordings;
 mod recovery;
 mod refusals;
+mod sandboxes;
 mod user_networks;
 
 use crate::lab::Lab;
@@ -74,6 +75,7 @@ pub fn in_both_worlds() -> impl Iterator<Item = &'static Scenario> {
         recordings::ALL,
         recovery::ALL,
         crashes::ALL,
+        sandboxes::ALL,
     ]
     .into_iter()
     .flatten()

@@ -8,6 +8,7 @@ pub mod inside;
 pub mod monitor;
 pub mod outside;
 pub mod processes;
+mod sandboxes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
@@ -218,6 +219,7 @@ impl Linux {
             Place::Host => Inside::here(),
             Place::In(name) => Inside::of(self.pid_of(name)),
             Place::Outside => self.outside.as_ref().expect("there is a host outside").inside(),
+            Place::Sandbox(name) => Inside::at(sandboxes::path(name)),
         }
     }
 
@@ -506,6 +508,22 @@ impl Lab for Linux {
 
     fn remove_port(&mut self, bridge: &str, port: &str) -> Result<(), Refusal> {
         self.attempt(&["port", "del", bridge, port]).map(drop)
+    }
+
+    fn add_sandbox(&mut self, name: &str) {
+        sandboxes::add(name);
+    }
+
+    fn end_sandbox(&mut self, name: &str) {
+        sandboxes::end(name);
+    }
+
+    fn attach(&mut self, sandbox: &str, publish: &[&str]) -> Result<Ipv4Addr, String> {
+        sandboxes::attach(self, sandbox, publish)
+    }
+
+    fn detach(&mut self, sandbox: &str) {
+        sandboxes::detach(self, sandbox);
     }
 
     fn ps(&mut self, all: bool) -> Vec<ContainerView> {

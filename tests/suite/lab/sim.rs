@@ -8,8 +8,10 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net};
 use netns::error::Error;
 use netns::event::Event;
+use netns::guest::{self, GuestRequest, Route};
 use netns::interface::InterfaceInfo;
 use netns::manager::{ConnectRequest, ContainerView, NetworkDetails, NetworkRequest, NetworkView, RunRequest};
+use netns::network::Owner;
 use netns::publish::PortMapping;
 use netns::subnet::SubnetRequest;
 use sha2::{Digest, Sha256};
@@ -22,8 +24,8 @@ use switch::mac::MacAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    Bridge, Census, Connection, HOST, Lab, Listener, NetError, NetworkOrder, OUTSIDE, Order, Place, Program, Refusal,
-    Sniffer, Station, Transferred, address, sorted,
+    Bridge, Census, Connection, HOST, Lab, Listener, NetError, NetworkOrder, OUTSIDE, Order, PODS, Place, Program,
+    Refusal, Sniffer, Station, Transferred, address, sorted,
 };
 
 /// How long something may take that is waited for.
@@ -87,6 +89,24 @@ impl Sim {
         self.world.close(sender);
         self.world.close(receiver);
         arrived
+    }
+
+    /// What the daemon does when `pontoon-cni` asks for an interface.
+    fn attach_guest(&mut self, key: &str, sandbox: &str, publish: &[&str]) -> Result<Ipv4Addr, Error> {
+        let (name, subnet) = PODS;
+        if self.world.bridge_networks()?.iter().all(|network| network.name.as_str() != name) {
+            let subnet = SubnetRequest { subnet: Some(subnet.parse().expect("a subnet")), ..SubnetRequest::default() };
+            let name = name.parse().expect("a name");
+            self.world.create_network(NetworkRequest { owner: Owner::Cni, subnet, ..NetworkRequest::new(name) })?;
+        }
+        let published = publish.iter().flat_map(|port| PortMapping::parse(port).expect("a port")).collect();
+        let request = GuestRequest { published, ..GuestRequest::new(Owner::Cni, key, name) };
+        let lease = self.world.reserve(request)?.lease;
+        let default = Route { to: Ipv4Net::default(), via: Some(lease.gateway) };
+        let netns = format!("/run/netns/{sandbox}");
+        let place = guest::Place::Inside { netns, ifname: "eth0".into(), routes: vec![default] };
+        self.world.open_guest(Owner::Cni, key, place)?;
+        Ok(lease.ip.addr())
     }
 
     /// What has come in so far.
@@ -291,6 +311,28 @@ impl Lab for Sim {
 
     fn remove_port(&mut self, bridge: &str, port: &str) -> Result<(), Refusal> {
         self.world.remove_port(bridge, port).map_err(|error| refusal(&error))
+    }
+
+    fn add_sandbox(&mut self, name: &str) {
+        self.world.add_sandbox(name);
+    }
+
+    fn end_sandbox(&mut self, name: &str) {
+        self.world.end_sandbox(name);
+    }
+
+    fn attach(&mut self, sandbox: &str, publish: &[&str]) -> Result<Ipv4Addr, String> {
+        self.up();
+        let attached = self.attach_guest(&key_of(sandbox), sandbox, publish);
+        if attached.is_err() && self.world.is_up() {
+            let _ = self.world.release_guest(Owner::Cni, &key_of(sandbox));
+        }
+        attached.map_err(|error| error.to_string())
+    }
+
+    fn detach(&mut self, sandbox: &str) {
+        self.up();
+        self.world.release_guest(Owner::Cni, &key_of(sandbox)).expect("all of it goes");
     }
 
     fn ps(&mut self, all: bool) -> Vec<ContainerView> {
@@ -601,11 +643,17 @@ async fn serve_datagrams(port: u16) -> io::Result<()> {
     }
 }
 
+/// What CNI's ADD calls an attachment by `eth0`.
+fn key_of(sandbox: &str) -> String {
+    format!("{sandbox}/eth0")
+}
+
 fn there(place: Place<'_>) -> sim::Place {
     match place {
         Place::Host => sim::Place::Host,
         Place::In(name) => sim::Place::container(name),
         Place::Outside => sim::Place::outside(OUTSIDE_NAME),
+        Place::Sandbox(name) => sim::Place::sandbox(name),
     }
 }
 
