@@ -15,6 +15,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{self, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
 
+use super::manners::Manners;
 use super::reactor::Reactor;
 use crate::dataplane::{Dataplane, Serviced, Watch};
 use crate::link::Link;
@@ -34,6 +35,7 @@ pub(super) struct Epoll {
     /// An fd of our own for each link's file. When the link has gone, with its fd, another process may still hold the file
     /// open, and only by an fd of it can epoll be told to forget it.
     fds: Slots<OwnedFd>,
+    manners: Manners,
 }
 
 impl Epoll {
@@ -41,7 +43,7 @@ impl Epoll {
     pub(super) fn new(wake: &Arc<EventFd>) -> io::Result<Epoll> {
         let epoll = epoll::Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&**wake, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
-        Ok(Epoll { epoll, events: [EpollEvent::empty(); EVENTS], fds: Slots::new() })
+        Ok(Epoll { epoll, events: [EpollEvent::empty(); EVENTS], fds: Slots::new(), manners: Manners::default() })
     }
 }
 
@@ -75,6 +77,7 @@ impl<L: Link + AsFd> Reactor<L> for Epoll {
         _: &mut Dataplane<L>,
         _: &mut impl Watch,
     ) -> bool {
+        self.manners.round(|| ());
         let count = match self.epoll.wait(&mut self.events, patience.map_or(EpollTimeout::NONE, in_milliseconds)) {
             Ok(count) => count,
             Err(Errno::EINTR) => 0,
@@ -97,7 +100,7 @@ impl<L: Link + AsFd> Reactor<L> for Epoll {
         dataplane: &mut Dataplane<L>,
         watch: &mut impl Watch,
     ) -> Serviced {
-        dataplane.service_watched(port, now, watch)
+        dataplane.service_watched(port, now, &mut (&mut self.manners, watch))
     }
 }
 

@@ -22,7 +22,9 @@ use crate::link::Link;
 use crate::time::Instant;
 use crate::verdict::PortId;
 
+mod courtesy;
 mod epoll;
+mod manners;
 mod polling;
 mod reactor;
 #[cfg(test)]

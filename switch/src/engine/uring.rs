@@ -9,7 +9,6 @@
 //! * A port that is forgotten has nothing left in the kernel afterwards: a read that still waits would keep its device alive.
 //!   Should the kernel take too long over that, what it tells of it later is nobody's, whoever has the port's number then.
 
-mod courtesy;
 mod ring;
 #[cfg(test)]
 mod tests;
@@ -18,16 +17,14 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::EventFd;
-use nix::sys::resource::{UsageWho, getrusage};
 
-use self::courtesy::{Courtesy, PAUSE};
 use self::ring::{Done, Ring};
+use super::manners::Manners;
 use super::reactor::Reactor;
 use crate::dataplane::{Dataplane, Decided, Outcome, Serviced, Watch};
 use crate::link::queue::Queue;
@@ -57,7 +54,7 @@ pub(super) struct Uring {
     touched: Vec<PortId>,
     /// Ports to be asked for results.
     answered: Vec<PortId>,
-    courtesy: Courtesy,
+    manners: Manners,
     /// There is, or was, a link that lends its queue.
     has_queues: bool,
     /// How many ports it was given to wait for.
@@ -102,7 +99,7 @@ impl Uring {
             ready: Vec::new(),
             touched: Vec::new(),
             answered: Vec::new(),
-            courtesy: Courtesy::default(),
+            manners: Manners::default(),
             has_queues: false,
             given: 0,
             round: 0,
@@ -169,7 +166,7 @@ impl Uring {
                         dataplane.give_buffer(frame);
                         continue;
                     };
-                    self.courtesy.frame(frame.frame().len());
+                    self.manners.frame(frame.frame().len());
                     self.arrived(port, frame, dataplane);
                     if is_last {
                         self.disarmed(port);
@@ -348,10 +345,8 @@ impl<L: Link + AsFd> Reactor<L> for Uring {
         watch: &mut impl Watch,
     ) -> bool {
         self.round += 1;
-        if self.courtesy.round(preemptions) {
-            self.ring.submit();
-            pause();
-        }
+        let ring = &mut self.ring;
+        self.manners.round(|| ring.submit());
         if self.has_queues {
             // (Half of the memory is left to links that read by themselves.)
             self.ring.lend(dataplane.buffers() / 2, || dataplane.take_buffer());
@@ -383,17 +378,6 @@ impl<L: Link + AsFd> Reactor<L> for Uring {
 
 fn queue<L: Link>(dataplane: &mut Dataplane<L>, port: PortId) -> Option<&mut Queue> {
     dataplane.link_mut(port)?.queue()
-}
-
-/// Leaves the core to others for a moment.
-#[expect(clippy::disallowed_methods, reason = "it waits for nothing: others are to have the time")]
-fn pause() {
-    thread::sleep(PAUSE);
-}
-
-/// How often another thread was given the core of this one, although it had more to do.
-fn preemptions() -> u64 {
-    getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.involuntary_context_switches() as u64)
 }
 
 /// Notes which links have queued something, for whoever watches and for nobody.

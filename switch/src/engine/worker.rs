@@ -1,7 +1,7 @@
 //! The loop: waits for frames, commands and timeouts, and hands them to the data plane.
 //!
 //! * This is the one place of the crate that reads a clock: when it begins to wait, when it wakes
-//!   up, and again and again while it polls ([`Polling`]); never for a frame.
+//!   up, again and again while it polls ([`Polling`]), and around a pause ([`Manners`](super::manners::Manners)); never for a frame.
 //! * Ready ports take turns, one batch each; one that has more goes to the end of the line. While any has more, nothing is
 //!   waited for, but the [`Reactor`] is asked once a round who else is ready.
 
@@ -284,7 +284,7 @@ thread_local! {
 
 /// The machine's monotonic clock: the origin of time is its start.
 #[expect(clippy::disallowed_methods, reason = "the outermost loop, the one place that asks what time it is")]
-fn clock() -> Instant {
+pub(super) fn clock() -> Instant {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("Linux has this clock");
     Instant::ZERO + Duration::from(time)
 }

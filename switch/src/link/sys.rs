@@ -1,5 +1,6 @@
 //! The ioctls of tun devices and the calls of packet sockets that no safe crate has, the one fd that a crate gives away
-//! raw, the memory that counters share with a file, in [`memory`] the hints for memory that is large, and, in [`ring`], that which a packet
+//! raw, how the calling thread is scheduled, the memory that counters share with a file, in [`memory`] the hints for memory that
+//! is large, and, in [`ring`], that which a packet
 //! socket shares with the kernel.
 //!
 //! The only module of the crate with unsafe code, with those below it. Each function here is safe for any fd: on one of another kind the kernel
@@ -91,6 +92,20 @@ pub(super) fn own(interface: tun_tap::Iface) -> OwnedFd {
     let fd = interface.into_raw_fd();
     // SAFETY: `into_raw_fd` has just given up the ownership of an open fd, and nobody else has it.
     unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// sched_setscheduler(2): has this thread take a core from nobody when it wakes (`SCHED_BATCH`), or be scheduled in the ordinary way
+/// again. Says whether that was changed: a thread that is scheduled in a third way stays so.
+pub(crate) fn stand_back(stands_back: bool) -> nix::Result<bool> {
+    let (from, to) = (libc::SCHED_OTHER, libc::SCHED_BATCH);
+    let (from, to) = if stands_back { (from, to) } else { (to, from) };
+    // SAFETY: the arguments are numbers; 0 is the calling thread.
+    if Errno::result(unsafe { libc::sched_getscheduler(0) })? != from {
+        return Ok(false);
+    }
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the kernel reads one `struct sched_param` from the pointer.
+    Errno::result(unsafe { libc::sched_setscheduler(0, to, &raw const parameters) }).map(|_| true)
 }
 
 /// mmap(2): the first `length` bytes of a file, shared with whoever maps it after us.
