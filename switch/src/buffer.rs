@@ -39,7 +39,8 @@ impl Buffer {
     }
 
     /// Whether the longest frame fits.
-    fn is_full_size(&self) -> bool {
+    #[must_use]
+    pub fn is_full_size(&self) -> bool {
         self.bytes.len() > HEADER + MAX_FRAME
     }
 
@@ -48,6 +49,11 @@ impl Buffer {
     #[must_use]
     pub fn frame(&self) -> &[u8] {
         &self.bytes[HEADER..HEADER + self.len]
+    }
+
+    /// The frame, to be changed.
+    pub fn frame_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[HEADER..HEADER + self.len]
     }
 
     /// The offload header of the frame; all zeros for a plain one.
@@ -67,6 +73,16 @@ impl Buffer {
     /// Sets the offload header.
     pub fn set_vnet(&mut self, vnet: VnetHeader) {
         self.bytes[..HEADER].copy_from_slice(vnet.as_bytes());
+    }
+
+    /// Adds to the end of the frame.
+    ///
+    /// # Panics
+    /// If there is no room for it.
+    pub fn append(&mut self, bytes: &[u8]) {
+        let end = HEADER + self.len;
+        self.bytes[end..end + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
     }
 
     /// All the room there is, to be written by a link; `set_len` says how much of it was.

@@ -232,24 +232,25 @@ impl<L: Link> Dataplane<L> {
         let mut batch = std::mem::take(&mut self.batch);
         let received = ingress.take(&mut self.pool, &mut batch, self.batch_limit);
         self.look_ahead(port, &batch);
-        let mut frames = batch.drain(..);
-        let mut copies = 0;
+        let (mut done, mut copies) = (0, 0);
         // (What came before a link ended has no other turn.)
-        while copies < COPIES || received == Received::Down {
-            let Some(buffer) = frames.next() else { break };
-            copies += self.forward_watched(port, &buffer, now, watch).map_or(0, |verdict| verdict.copies());
-            self.pool.give(buffer);
+        while done < batch.len() && (copies < COPIES || received == Received::Down) {
+            copies += self.forward_watched(port, &batch[done], now, watch).map_or(0, |verdict| verdict.copies());
+            done += 1;
         }
-        match self.ports.get_mut(port.0) {
-            Some(ingress) => ingress.end_turn(frames, copies, self.batch_limit),
-            None => drop(frames),
+        if let Some(ingress) = self.ports.get_mut(port.0) {
+            ingress.end_turn(&mut batch, done, copies, self.batch_limit);
         }
-        self.batch = batch;
         if received == Received::Down {
             self.end(port);
         }
         self.touch(port);
         self.flush_watched(watch);
+        // Only now have links let go of what they had kept for the end of the batch.
+        while let Some(buffer) = batch.pop() {
+            self.pool.give(buffer);
+        }
+        self.batch = batch;
         match received {
             Received::Down => Serviced::Gone,
             Received::More | Received::WouldBlock if !self.ports.contains(port.0) => Serviced::Gone,

@@ -63,8 +63,10 @@ impl<L> Port<L> {
     /// What is left of a batch waits. Next time it is half as many frames, if these had more copies than a turn is long, so that few
     /// wait; twice as many if there is room.
     #[inline]
-    pub(super) fn end_turn(&mut self, left: impl Iterator<Item = Arc<Buffer>>, copies: usize, most: usize) {
-        self.waiting.extend(left);
+    pub(super) fn end_turn(&mut self, batch: &mut Vec<Arc<Buffer>>, done: usize, copies: usize, most: usize) {
+        if done < batch.len() {
+            self.waiting.extend(batch.drain(done..));
+        }
         if copies > COPIES {
             self.limit = (self.limit / 2).max(1);
         } else if copies <= COPIES / 2 {
@@ -146,7 +148,12 @@ impl<L: Link, W: Watch> Copy<'_, L, W> {
             Retag::Pop => traffic.longer_by(-(Tag::LEN as i32)),
         };
         port.touch(egress, self.touched);
-        let result = port.link.transmit(buffer, retag);
+        // Whoever watches is told at once what became of each copy.
+        let result = if self.watch.is_there() {
+            port.link.transmit(buffer, retag)
+        } else {
+            port.link.transmit_in_batch(buffer, retag)
+        };
         self.watch.copy(egress, Outcome::Offered { retag, answer: result });
         port.conclude(egress, traffic, result, self.ended);
     }

@@ -26,6 +26,7 @@ use nix::sys::eventfd::EventFd;
 use self::ring::{Done, Ring};
 use super::manners::Manners;
 use super::reactor::Reactor;
+use crate::buffer::Buffer;
 use crate::dataplane::{Dataplane, Decided, Outcome, Serviced, Watch};
 use crate::link::queue::Queue;
 use crate::link::{Link, Transmit, tun};
@@ -54,6 +55,8 @@ pub(super) struct Uring {
     touched: Vec<PortId>,
     /// Ports to be asked for results.
     answered: Vec<PortId>,
+    /// Buffers whose frames have become part of another.
+    emptied: Vec<Arc<Buffer>>,
     manners: Manners,
     /// There is, or was, a link that lends its queue.
     has_queues: bool,
@@ -99,6 +102,7 @@ impl Uring {
             ready: Vec::new(),
             touched: Vec::new(),
             answered: Vec::new(),
+            emptied: Vec::new(),
             manners: Manners::default(),
             has_queues: false,
             given: 0,
@@ -142,15 +146,19 @@ impl Uring {
         let Some(it) = self.ports.get_mut(port.0) else { return };
         let mut refused = None;
         let Some(queue) = dataplane.link_mut(port).and_then(Link::queue) else { return };
-        while let Some((number, frame, retag)) = queue.next_outgoing() {
-            match self.ring.write(it.key, number, it.fd.as_fd(), frame, retag) {
+        let mut emptied = std::mem::take(&mut self.emptied);
+        while let Some(out) = queue.next_outgoing(&mut |buffer| emptied.push(buffer)) {
+            let (number, frames) = (out.number, out.frames);
+            match self.ring.write(it.key, it.fd.as_fd(), out) {
                 Ok(()) => it.writing += 1,
                 Err(frame) => {
-                    queue.answer(number, Transmit::Refused);
+                    queue.answer(number, frames, Transmit::Refused);
                     refused = Some(frame);
                 }
             }
         }
+        emptied.drain(..).for_each(|buffer| dataplane.recycle(buffer));
+        self.emptied = emptied;
         if let Some(frame) = refused {
             dataplane.recycle(frame);
             self.is_answered(port);
@@ -177,14 +185,14 @@ impl Uring {
                         self.read_ended(port, errno, dataplane);
                     }
                 }
-                Done::Written { key, number, frame, result } => {
+                Done::Written { key, number, frames, frame, result } => {
                     dataplane.recycle(frame);
                     let Some(port) = self.port_of(key) else { continue };
                     if let Some(it) = self.ports.get_mut(port.0) {
                         it.writing -= 1;
                     }
                     if let Some(queue) = queue(dataplane, port) {
-                        queue.answer(number, tun::outcome(result));
+                        queue.answer(number, frames, tun::outcome(result));
                         self.is_answered(port);
                     }
                 }
@@ -211,7 +219,7 @@ impl Uring {
         self.ports.get(port.0).filter(|it| it.key == key).map(|_| port)
     }
 
-    fn arrived<L: Link>(&mut self, port: PortId, frame: Arc<crate::buffer::Buffer>, dataplane: &mut Dataplane<L>) {
+    fn arrived<L: Link>(&mut self, port: PortId, frame: Arc<Buffer>, dataplane: &mut Dataplane<L>) {
         let (Some(it), Some(queue)) = (self.ports.get_mut(port.0), queue(dataplane, port)) else {
             return dataplane.give_buffer(frame);
         };

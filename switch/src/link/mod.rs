@@ -5,6 +5,7 @@
 //! * [`retag`]: a frame with its tag changed, for whoever writes one.
 
 pub(crate) mod finish;
+mod held;
 pub mod packet;
 pub mod plain;
 pub mod port;
@@ -38,6 +39,13 @@ pub trait Link {
     /// Queues or sends one frame, changing its tag as `retag` says. Answers for this frame, where that is known already;
     /// otherwise [`Transmit::Queued`], and the answer comes from [`Link::flush`].
     fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit;
+
+    /// The same for a frame of a batch that [`Link::flush`] will end: the link may keep it until then, and send it together with
+    /// others.
+    #[inline]
+    fn transmit_in_batch(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit {
+        self.transmit(frame, retag)
+    }
 
     /// What `transmit` would come to, without sending: as how many frames this one would leave, or why not. Only what can be known
     /// beforehand: whether there is room, and whether the far side is switched on, is told by `transmit` alone.

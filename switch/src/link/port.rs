@@ -101,6 +101,14 @@ impl Link for PortLink {
         }
     }
 
+    fn transmit_in_batch(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit {
+        match self {
+            PortLink::Tap(tap) => tap.transmit_in_batch(frame, retag),
+            PortLink::Plain(tap) => tap.transmit_in_batch(frame, retag),
+            PortLink::Packet(port) => port.transmit_in_batch(frame, retag),
+        }
+    }
+
     fn foretell(&self, frame: &Buffer, retag: Retag) -> Result<u64, DropReason> {
         match self {
             PortLink::Tap(tap) => tap.foretell(frame, retag),

@@ -5,7 +5,6 @@
 //! * The offload mask belongs to the device, not to the fd, so it is set on every attach, a takeover included.
 
 use std::fs::OpenOptions;
-use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
@@ -13,11 +12,10 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::libc;
-use zerocopy::IntoBytes;
 
 use crate::buffer::{Buffer, Pool};
+use crate::link::held::{self, Held};
 use crate::link::queue::Queue;
-use crate::link::retag::Retagged;
 use crate::link::tun::{self, Read};
 use crate::link::{Link, Received, Transmit, sys};
 use crate::vlan::Retag;
@@ -28,6 +26,9 @@ use crate::vnet::VnetHeader;
 pub struct Tap {
     fd: OwnedFd,
     name: String,
+    /// The kernel takes super-frames of UDP.
+    takes_trains: bool,
+    held: Held,
     /// `None` while it reads and writes itself.
     queue: Option<Box<Queue>>,
 }
@@ -147,16 +148,17 @@ impl Tap {
     }
 
     fn set_up(fd: OwnedFd, name: String) -> Result<Tap, TapError> {
-        let set_up = || -> nix::Result<()> {
+        let set_up = || -> nix::Result<bool> {
             set_modes(fd.as_fd())?;
             sys::set_vnet_header_len(fd.as_fd(), VnetHeader::LEN)?;
             let mask = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
             // Kernels before 6.2 refuse a mask with USO.
             sys::set_offload(fd.as_fd(), mask | libc::TUN_F_USO4 | libc::TUN_F_USO6)
-                .or_else(|_| sys::set_offload(fd.as_fd(), mask))
+                .map(|()| true)
+                .or_else(|_| sys::set_offload(fd.as_fd(), mask).map(|()| false))
         };
         match set_up() {
-            Ok(()) => Ok(Tap { fd, name, queue: None }),
+            Ok(takes_trains) => Ok(Tap { fd, name, takes_trains, held: Held::default(), queue: None }),
             Err(errno) => Err(TapError::SetUp { name, errno }),
         }
     }
@@ -190,23 +192,26 @@ impl Link for Tap {
         if let Some(answer) = self.queue.as_mut().and_then(|queue| queue.transmit(frame, retag)) {
             return answer;
         }
-        if retag == Retag::Keep {
-            return tun::write(self.fd.as_fd(), frame.with_header());
+        self.held.write(self.fd.as_fd());
+        held::write_one(self.fd.as_fd(), frame, retag)
+    }
+
+    fn transmit_in_batch(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit {
+        if self.queue.is_none() && self.takes_trains && self.held.keep(self.fd.as_fd(), frame, retag) {
+            return Transmit::Queued;
         }
-        let Some(retagged) = Retagged::new(frame.frame(), retag) else { return Transmit::Refused };
-        let vnet = frame.vnet().shifted(retagged.shift());
-        let [before, tag, after] = retagged.pieces().map(IoSlice::new);
-        tun::write_pieces(self.fd.as_fd(), &[IoSlice::new(vnet.as_bytes()), before, tag, after])
+        self.transmit(frame, retag)
     }
 
     fn flush(&mut self, results: &mut Vec<Transmit>) {
-        if let Some(queue) = &mut self.queue {
-            queue.flush(results);
+        match &mut self.queue {
+            Some(queue) => queue.flush(results),
+            None => self.held.flush(self.fd.as_fd(), results),
         }
     }
 
     fn queue(&mut self) -> Option<&mut Queue> {
-        Some(self.queue.get_or_insert_default())
+        Some(self.queue.get_or_insert_with(|| Box::new(Queue::new(self.takes_trains))))
     }
 }
 
@@ -265,13 +270,15 @@ pub(super) fn errno_of(error: &std::io::Error) -> Errno {
 
 #[cfg(test)]
 mod tests {
+    use zerocopy::IntoBytes as _;
+
     use super::*;
-    use crate::link::tests::{SUPER_FRAME, TAGGED, UNTAGGED, pair, read};
+    use crate::link::tests::{SUPER_FRAME, TAGGED, UNTAGGED, datagram, pair, read};
 
     #[test]
     fn the_offload_header_that_is_written_fits_the_frame_behind_it() {
         let (fd, device) = pair();
-        let mut tap = Tap { fd, name: "t0".to_owned(), queue: None };
+        let mut tap = Tap { fd, name: "t0".to_owned(), takes_trains: true, held: Held::default(), queue: None };
         let tagged = SUPER_FRAME.shifted(4);
         for (frame, vnet, retag, written_vnet, written) in [
             (UNTAGGED, SUPER_FRAME, Retag::Keep, SUPER_FRAME, UNTAGGED),
@@ -283,6 +290,34 @@ mod tests {
             let frame = Arc::new(Buffer::holding(frame, vnet));
             assert_eq!(tap.transmit(&frame, retag), Transmit::Sent);
             assert_eq!(read(&device), [written_vnet.as_bytes(), written].concat(), "{retag:?}");
+        }
+    }
+
+    #[test]
+    fn datagrams_of_a_batch_leave_in_one_piece_before_what_comes_behind_them() {
+        for retag in [Retag::Keep, Retag::Push(5)] {
+            let (fd, device) = pair();
+            let mut tap = Tap { fd, name: "t0".to_owned(), takes_trains: true, held: Held::default(), queue: None };
+            let other = Arc::new(Buffer::holding(UNTAGGED, VnetHeader::default()));
+            for (frame, answer) in [
+                (&datagram(0), Transmit::Queued),
+                (&datagram(1), Transmit::Queued),
+                (&datagram(2), Transmit::Queued),
+                (&other, Transmit::Sent),
+                (&datagram(3), Transmit::Queued),
+                (&datagram(5), Transmit::Queued),
+            ] {
+                assert_eq!(tap.transmit_in_batch(frame, retag), answer);
+            }
+            let mut results = Vec::new();
+            tap.flush(&mut results);
+            assert_eq!(results, [Transmit::Sent; 5]);
+            let headers = if retag == Retag::Keep { 42 } else { 46 };
+            let written: Vec<Vec<u8>> = (0..4).map(|_| read(&device).split_off(VnetHeader::LEN)).collect();
+            assert_eq!(written[0][headers..], [0, 1, 2]);
+            assert_eq!(written[1], if retag == Retag::Keep { UNTAGGED } else { TAGGED });
+            assert_eq!(written[2][headers..], [3]);
+            assert_eq!(written[3][headers..], [5]);
         }
     }
 }

@@ -1,11 +1,14 @@
 //! What the tests of both kinds of TAP have in common. What TAPs do on a real kernel is tested in `tests/linux`.
 
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::sync::Arc;
 
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 
 use super::port::PortLink;
 use super::tap::TapError;
+use crate::buffer::Buffer;
+use crate::offload::train::tests::Flow;
 use crate::vnet::{GSO_TCPV4, NEEDS_CSUM, VnetHeader};
 
 /// A frame, and the same with a tag for VLAN 5.
@@ -26,6 +29,15 @@ pub(super) const SUPER_FRAME: VnetHeader = VnetHeader {
 pub(super) fn pair() -> (OwnedFd, OwnedFd) {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap()
+}
+
+/// Datagrams of one flow, of a byte each, in the order of their numbers; in buffers of a pool's kind.
+pub(super) fn datagram(number: u8) -> Arc<Buffer> {
+    let (frame, vnet) = Flow::v4().datagram(usize::from(number), &[number]);
+    let mut buffer = Buffer::new();
+    buffer.append(&frame);
+    buffer.set_vnet(vnet);
+    Arc::new(buffer)
 }
 
 /// What was written to the TAP next.

@@ -17,6 +17,7 @@ mod scene;
 mod segments;
 mod sys;
 mod taps;
+mod trains;
 mod veth;
 
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         ring::ALL,
         segments::ALL,
         taps::ALL,
+        trains::ALL,
     ]
     .concat();
     let can_run = scene::can_run();

@@ -23,6 +23,7 @@ use nix::libc;
 use zerocopy::IntoBytes as _;
 
 use crate::buffer::Buffer;
+use crate::link::queue::Outgoing;
 use crate::link::retag::Retagged;
 use crate::vlan::Retag;
 use crate::vnet::VnetHeader;
@@ -50,7 +51,7 @@ pub(super) enum Done {
     /// A read has ended, and why: ENOBUFS, no buffer was left.
     ReadEnded { key: u64, errno: Errno },
     /// A frame was written, or not. The buffer is given back.
-    Written { key: u64, number: u64, frame: Arc<Buffer>, result: nix::Result<usize> },
+    Written { key: u64, number: u64, frames: usize, frame: Arc<Buffer>, result: nix::Result<usize> },
     /// An fd that was waited for is ready, or can not be waited for any more: whoever looks finds out.
     Ready { key: u64 },
 }
@@ -80,6 +81,7 @@ pub(super) struct Ring {
 struct Write {
     key: u64,
     number: u64,
+    frames: usize,
     frame: Option<Arc<Buffer>>,
     /// A frame whose tag changes is written in pieces: those of it that are in no buffer, and where all of them are.
     vnet: VnetHeader,
@@ -212,10 +214,8 @@ impl Ring {
     pub(super) fn write(
         &mut self,
         key: u64,
-        number: u64,
         fd: BorrowedFd<'_>,
-        frame: Arc<Buffer>,
-        retag: Retag,
+        Outgoing { number, frames, buffer: frame, retag }: Outgoing,
     ) -> Result<(), Arc<Buffer>> {
         let retagged = match retag {
             Retag::Keep => None,
@@ -228,7 +228,7 @@ impl Ring {
             self.writes.push(None);
             (self.writes.len() as u32 - 1, Box::new(Write::new()))
         });
-        (write.key, write.number) = (key, number);
+        (write.key, write.number, write.frames) = (key, number, frames);
         let fd = types::Fd(fd.as_raw_fd());
         let request = match retagged {
             None => {
@@ -314,9 +314,9 @@ impl Ring {
             } else if kind == Kind::Write as u64 {
                 let mut write = self.writes[number as usize].take().expect("it is being written");
                 let frame = write.frame.take().expect("it is being written");
-                let (key, sequence) = (write.key, write.number);
+                let (key, sequence, frames) = (write.key, write.number, write.frames);
                 self.spare.push((number as u32, write));
-                return Some(Done::Written { key, number: sequence, frame, result });
+                return Some(Done::Written { key, number: sequence, frames, frame, result });
             } else if kind == Kind::Wait as u64 {
                 return Some(Done::Ready { key: number });
             }
@@ -337,7 +337,15 @@ impl Ring {
 impl Write {
     fn new() -> Write {
         let nothing = iovec(&[]);
-        Write { key: 0, number: 0, frame: None, vnet: VnetHeader::default(), tag: [0; 4], pieces: [nothing; 4] }
+        Write {
+            key: 0,
+            number: 0,
+            frames: 0,
+            frame: None,
+            vnet: VnetHeader::default(),
+            tag: [0; 4],
+            pieces: [nothing; 4],
+        }
     }
 }
 
