@@ -166,6 +166,8 @@ impl Policy {
         script.line(2, "meta nfproto ipv6 drop");
         script.line(2, "oifname @internal drop");
         script.line(2, "ct state established,related accept");
+        // What somebody has rewritten to come here, as the CNI plugin `portmap` does with a published port.
+        script.line(2, "ct status dnat accept");
         script.line(2, "drop");
         script.line(1, "}");
     }

@@ -89,6 +89,7 @@ table inet pontoon_0 {
 		meta nfproto ipv6 drop
 		oifname @internal drop
 		ct state established,related accept
+		ct status dnat accept
 		drop
 	}
 	chain postrouting {

@@ -52,9 +52,18 @@ impl<B: Backend> Manager<B> {
         self.pass_docker()
     }
 
-    /// Lets what leaves Docker's networks that are ours pass Docker's own rules.
+    /// Lets what leaves the engines' networks pass Docker's own rules. Beside Docker only, but for those of Docker's that an
+    /// earlier daemon has left.
     fn pass_docker(&mut self) -> Result<(), Error> {
-        let is_meant = |net: &&Net| net.failed.is_none() && net.network.owner == Owner::Docker && !net.network.internal;
+        let is_beside_docker = self.is_beside_docker;
+        let is_meant = |net: &&Net| {
+            let passes = match net.network.owner {
+                Owner::Docker => true,
+                Owner::Cni => is_beside_docker,
+                Owner::User => false,
+            };
+            passes && net.failed.is_none() && !net.network.internal
+        };
         let bridges: Vec<String> =
             self.networks.values().filter(is_meant).map(|net| net.network.bridge.clone()).collect();
         Ok(self.backend.pass_docker(&self.instance(), &bridges)?)
@@ -65,6 +74,7 @@ impl<B: Backend> Manager<B> {
         let done = match (std::mem::take(&mut self.defers_forwarding), engine) {
             (true, _) => self.protect(),
             (false, Owner::Docker) => self.pass_docker(),
+            (false, _) if self.is_beside_docker => self.pass_docker(),
             (false, _) => Ok(()),
         };
         if let Err(failed) = done {
@@ -120,6 +130,7 @@ impl<B: Backend> Manager<B> {
             }
         }
         errors.extend(self.backend.protect(&Policy::none(self.instance()), None).err().map(Error::from));
+        errors.extend(self.backend.pass_docker(&self.instance(), &[]).err().map(Error::from));
         errors
     }
 

@@ -109,6 +109,8 @@ pub struct Manager<B: Backend> {
     deadlines: BTreeMap<Id, Instant>,
     /// How the host forwarded before us, if we have switched it on.
     forwarding: Option<guard::Before>,
+    /// Whether this host's Docker is served.
+    is_beside_docker: bool,
     /// Whether forwarding is not switched on yet although there are networks: see [`Settings::defers_forwarding`].
     defers_forwarding: bool,
     /// The networks whose way out was looked at for rules of others.

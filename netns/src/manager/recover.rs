@@ -97,6 +97,7 @@ fn take_over<B: Backend>(
         deadlines: BTreeMap::new(),
         // After a reboot the host forwards as its administrator has it.
         forwarding: forwarding.filter(|before| before.boot == boot),
+        is_beside_docker: settings.defers_forwarding,
         defers_forwarding: settings.defers_forwarding && is_deserted,
         looked_at: BTreeSet::new(),
         is_guarded: false,

@@ -63,7 +63,7 @@ fn script(rules: &str, instance: &str, bridges: &[String]) -> Option<String> {
             let isolated = is_isolating.then(|| format!("-A {chain} -i {bridge} -j {ISOLATION}"));
             isolated.into_iter().chain([
                 format!("-A {chain} -i {bridge} -j ACCEPT"),
-                format!("-A {chain} -o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"),
+                format!("-A {chain} -o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT"),
             ])
         })
         .collect();
@@ -83,7 +83,7 @@ mod tests {
     const RULES: &str = "-P INPUT ACCEPT\n-P FORWARD DROP\n-N DOCKER\n-N DOCKER-ISOLATION-STAGE-2\n-N DOCKER-USER\n\
                          -A FORWARD -j DOCKER-USER\n-A FORWARD -i docker0 ! -o docker0 -j ACCEPT\n";
     const OURS: &str = "-A PONTOON-0 -i br-1 -j DOCKER-ISOLATION-STAGE-2\n-A PONTOON-0 -i br-1 -j ACCEPT\n\
-                        -A PONTOON-0 -o br-1 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n";
+                        -A PONTOON-0 -o br-1 -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT\n";
 
     fn bridges(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()

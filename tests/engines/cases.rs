@@ -1,0 +1,45 @@
+//! What is expected of the engines' networks.
+
+mod compose;
+mod crashes;
+mod docker0;
+mod many;
+mod networks;
+mod pages;
+mod podman;
+mod published;
+mod seen;
+
+use crate::host::Host;
+
+/// Something that is expected.
+pub struct Case {
+    pub name: String,
+    pub play: fn(&mut Host),
+}
+
+/// A table of functions under their own names.
+macro_rules! cases {
+    ($($name:ident),* $(,)?) => {
+        pub const ALL: &[(&str, fn(&mut $crate::host::Host))] = &[$((stringify!($name), $name)),*];
+    };
+}
+use cases;
+
+/// All of them.
+pub fn all() -> impl Iterator<Item = Case> {
+    let groups = [
+        ("docker0", docker0::ALL),
+        ("networks", networks::ALL),
+        ("published", published::ALL),
+        ("compose", compose::ALL),
+        ("many", many::ALL),
+        ("seen", seen::ALL),
+        ("pages", pages::ALL),
+        ("podman", podman::ALL),
+        ("crashes", crashes::ALL),
+    ];
+    groups.into_iter().flat_map(|(group, cases)| {
+        cases.iter().map(move |(name, play)| Case { name: format!("{group}::{name}"), play: *play })
+    })
+}

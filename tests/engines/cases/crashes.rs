@@ -1,0 +1,161 @@
+//! Somebody ends before his time.
+
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use super::cases;
+use crate::docker::Docker;
+use crate::host::{Host, IMAGE, fetched, waited_for};
+use crate::said::Said;
+
+cases![
+    an_interface_outlives_our_daemon,
+    a_container_that_ends_while_our_daemon_is_down_is_let_go,
+    a_start_waits_for_our_daemon_to_come_back,
+    our_daemon_may_be_killed_within_each_call,
+    containers_that_restart_always_are_back_after_a_restart_of_the_engine,
+    a_killed_engine_hands_no_address_out_twice,
+    both_may_be_killed_at_once,
+];
+
+const SEEN: &str = "cat /sys/class/net/eth0/ifindex /sys/class/net/eth0/address; ip -4 address show dev eth0; ip route";
+
+fn an_interface_outlives_our_daemon(host: &mut Host) {
+    host.docker.create(&["--subnet=10.71.0.0/16"], "ours");
+    host.docker.serves("web", &["--network=ours", "-p", "8080:80"]);
+    host.docker.starts("client", &["--network=ours"]);
+    let before = host.docker.inside("web", SEEN);
+    for is_killed in [true, false] {
+        if is_killed {
+            host.pontoon.kill();
+        } else {
+            host.pontoon.stop();
+        }
+        assert_eq!(host.docker.inside("web", SEEN), before);
+        host.pontoon.start_again();
+        assert_eq!(host.docker.inside("web", SEEN), before);
+        assert_eq!(host.docker.asks("client", "web"), "web");
+        assert_eq!(fetched("127.0.0.1:8080").as_deref(), Some("web"));
+        assert_eq!(host.docker.asks("client", "198.51.100.2"), "you are 198.51.100.1");
+    }
+}
+
+/// A client of Docker's that is not waited for.
+fn begin(arguments: &[&str]) -> Child {
+    let mut command = Docker::command(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("run docker")
+}
+
+/// What it printed in the end.
+fn end(client: Child) -> String {
+    let said = Said::from(client.wait_with_output().expect("wait for docker"));
+    said.printed("docker")
+}
+
+/// Long enough for dockerd to have asked in vain.
+const A_WHILE: Duration = Duration::from_millis(700);
+
+fn a_container_that_ends_while_our_daemon_is_down_is_let_go(host: &mut Host) {
+    host.docker.create(&["--subnet=10.71.0.0/16"], "ours");
+    host.docker.starts("web", &["--network=ours", "-p", "8080:80"]);
+    host.pontoon.kill();
+    let removal = begin(&["rm", "--force", "web"]);
+    std::thread::sleep(A_WHILE);
+    host.pontoon.start_again();
+    end(removal);
+    assert_eq!(
+        host.docker.does(&["run", "--rm", "--network=ours", "-p", "8080:80", IMAGE, "hostname", "-i"]),
+        "10.71.0.2"
+    );
+}
+
+fn a_start_waits_for_our_daemon_to_come_back(host: &mut Host) {
+    host.docker.create(&["--subnet=10.71.0.0/16"], "ours");
+    host.pontoon.kill();
+    let start = begin(&["run", "--rm", "--network=ours", IMAGE, "hostname", "-i"]);
+    std::thread::sleep(A_WHILE);
+    host.pontoon.start_again();
+    assert_eq!(end(start), "10.71.0.2");
+}
+
+/// dockerd asks again when it finds nobody. When somebody died with its call, it asks again as well, but with an empty body (its
+/// reader has been read): then the container does not start, and nothing of it may be left.
+fn our_daemon_may_be_killed_within_each_call(host: &mut Host) {
+    host.docker.create(&["--subnet=10.71.0.0/16"], "ours");
+    let mut started = 0;
+    // Every third step, by which both sides of a change come in turn.
+    for steps in (1..).step_by(3) {
+        host.pontoon.stop();
+        host.pontoon.start_to_crash(steps);
+        let mut client = begin(&["run", "--rm", "--network=ours", "-p", "8080:80", IMAGE, "ip", "route"]);
+        let mut is_crashed = false;
+        let is_over = waited_for(|| {
+            is_crashed = host.pontoon.has_ended();
+            (is_crashed || client.try_wait().expect("look at docker").is_some()).then_some(())
+        });
+        assert!(is_over.is_some(), "step {steps}: neither ends");
+        if is_crashed {
+            host.pontoon.start_again();
+        }
+        let said = Said::from(client.wait_with_output().expect("wait for docker"));
+        if said.is_well() {
+            let route = "default via 10.71.0.1 dev eth0 \n10.71.0.0/16 dev eth0 scope link  src 10.71.0.2 \n";
+            assert_eq!(said.stdout, route, "step {steps}");
+            started += 1;
+        } else {
+            assert!(is_crashed && said.stderr.contains("the request can not be read"), "step {steps}: {said:?}");
+        }
+        let left = waited_for(|| host.pontoon.does(&["ps", "--all"]).lines().nth(1).is_none().then_some(()));
+        assert!(left.is_some(), "step {steps}: {}", host.pontoon.does(&["ps", "--all"]));
+        drop(std::net::TcpListener::bind("0.0.0.0:8080").expect("the port is free"));
+        if !is_crashed {
+            break;
+        }
+    }
+    assert!(started > 1, "what ends a container is done again");
+    host.pontoon.stop();
+    host.pontoon.start_again();
+    assert_eq!(host.docker.does(&["run", "--rm", "--network=ours", IMAGE, "hostname", "-i"]), "10.71.0.2");
+}
+
+fn containers_that_restart_always_are_back_after_a_restart_of_the_engine(host: &mut Host) {
+    host.docker.create(&["--subnet=10.71.0.0/16"], "ours");
+    host.docker.serves("web", &["--network=ours", "--restart=always", "-p", "8080:80"]);
+    host.docker.starts("client", &["--network=ours", "--restart=always"]);
+    host.docker.stop();
+    host.docker.start_again();
+    let docker = &host.docker;
+    let is_back = || docker.try_asking("client", "web").is_well().then_some(());
+    assert!(waited_for(is_back).is_some());
+    assert_eq!(fetched("127.0.0.1:8080").as_deref(), Some("web"));
+}
+
+fn a_killed_engine_hands_no_address_out_twice(host: &mut Host) {
+    host.docker.create(&["--subnet=10.71.0.0/16"], "ours");
+    host.docker.starts("old", &["--network=ours", "-p", "8080:80"]);
+    host.docker.kill();
+    host.docker.start_again();
+    are_two_new_ones_well(host);
+}
+
+fn both_may_be_killed_at_once(host: &mut Host) {
+    host.docker.create(&["--subnet=10.71.0.0/16"], "ours");
+    host.docker.starts("old", &["--network=ours", "-p", "8080:80"]);
+    host.docker.kill();
+    host.pontoon.kill();
+    host.pontoon.start_again();
+    host.docker.start_again();
+    are_two_new_ones_well(host);
+}
+
+fn are_two_new_ones_well(host: &Host) {
+    let docker = &host.docker;
+    docker.serves("new", &["--network=ours", "-p", "8080:80"]);
+    docker.starts("other", &["--network=ours"]);
+    assert_ne!(docker.address("new"), docker.address("other"));
+    assert_eq!(docker.asks("other", &docker.address("new")), "new");
+    assert_eq!(fetched("127.0.0.1:8080").as_deref(), Some("new"));
+    docker.does(&["rm", "--force", "old"]);
+    assert_eq!(docker.asks("other", "new"), "new");
+    assert_eq!(docker.does(&["run", "--rm", "--network=ours", IMAGE, "echo", "well"]), "well");
+}

@@ -1,0 +1,84 @@
+//! Pontoon under the real engines: Debian's dockerd and Podman, started by hand on a scratch host.
+//!
+//! * [`cage`]: the processes and namespaces that all of it happens in, so that nothing of it is left however it ends;
+//! * [`host`]: what stands there, and is as it was after each case;
+//! * [`docker`], [`podman`], [`pontoon`]: the programs as their users start and call them;
+//! * [`cases`]: what is expected of them.
+//!
+//! All cases share one host, since an engine takes seconds to start; they run one after the other. The host of a case that failed
+//! is given up, and the next has a new one. Where the engines are not, or do not start, the cases are ignored, and one line
+//! says so; with `PONTOON_REQUIRE_LINUX=1` they fail instead.
+
+#![expect(unreachable_pub, reason = "nothing of a binary is reachable; `pub` says what a module offers")]
+
+mod cage;
+mod cases;
+mod docker;
+mod host;
+mod outside;
+mod podman;
+mod pontoon;
+mod said;
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use crate::cage::Cage;
+
+/// Where the cage of the cases is kept. One at a time: the cases do not run beside each other.
+static CAGE: Mutex<Option<Cage>> = Mutex::new(None);
+
+fn main() -> ExitCode {
+    let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    if let Some(ended) = cage::dispatch(&arguments, host::serve) {
+        return ended;
+    }
+    let arguments = Arguments::from_args();
+    let ended = libtest_mimic::run(&arguments, trials(&arguments)).exit_code();
+    // A static is not dropped.
+    drop(CAGE.lock().ok().and_then(|mut cage| cage.take()));
+    ended
+}
+
+fn trials(arguments: &Arguments) -> Vec<Trial> {
+    let is_required = std::env::var("PONTOON_REQUIRE_LINUX").is_ok_and(|value| value == "1");
+    let is_wanted = |name: &str| arguments.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()));
+    let wanted = cases::all().filter(|case| is_wanted(&case.name)).count();
+    let is_tried = !arguments.list && wanted > 0 && !is_required;
+    // Whether the engines start is only known once they have.
+    let refused = if is_tried { open().err() } else { None };
+    if let Some(why) = &refused {
+        eprintln!(
+            "SKIPPED {wanted} tests with Docker and Podman: {why}\n\
+             As root, with the engines installed and PONTOON_REQUIRE_LINUX=1, nothing is skipped."
+        );
+    }
+    let trial = |case: cases::Case| {
+        let name = case.name.clone();
+        Trial::test(case.name, move || play(&name)).with_ignored_flag(refused.is_some())
+    };
+    cases::all().map(trial).collect()
+}
+
+/// Opens the cage, if it is not open.
+fn open() -> Result<(), String> {
+    let mut cage = CAGE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if cage.is_none() {
+        *cage = Some(Cage::open()?);
+    }
+    Ok(())
+}
+
+fn play(name: &str) -> Result<(), Failed> {
+    // Taken out, so that a case that fails takes its cage with it.
+    let mut place = CAGE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut cage = match place.take() {
+        Some(cage) => cage,
+        None => Cage::open()?,
+    };
+    cage.play(name)?;
+    *place = Some(cage);
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! [`Pontoon`]: our daemon and command, as the pages for Docker's users have them, with the usual directories.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::host::{DIR, waited_for};
+use crate::said::Said;
+
+/// The command under test.
+pub const COMMAND: &str = env!("CARGO_BIN_EXE_pontoon");
+const SOCKET: &str = "/run/docker/plugins/pontoon.sock";
+
+/// The daemon that serves Docker.
+pub struct Pontoon {
+    daemon: Option<Child>,
+}
+
+impl Pontoon {
+    /// Starts the daemon.
+    ///
+    /// # Errors
+    /// If it does not serve in time: what it said.
+    pub fn start() -> Result<Pontoon, String> {
+        let mut pontoon = Pontoon { daemon: None };
+        pontoon.up(None)?;
+        Ok(pontoon)
+    }
+
+    fn log_file() -> PathBuf {
+        Path::new(DIR).join("pontoon.log")
+    }
+
+    fn up(&mut self, steps: Option<usize>) -> Result<(), String> {
+        let log = File::options().create(true).append(true).open(Pontoon::log_file());
+        let log = log.map_err(|why| format!("open the daemon's log: {why}"))?;
+        let mut command = Command::new(COMMAND);
+        command.args(["up", "--docker"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.envs(steps.map(|steps| ("PONTOON_CRASH_AFTER_STEPS", steps.to_string())));
+        let mut daemon = command.spawn().map_err(|why| format!("run {COMMAND}: {why}"))?;
+        let mut ended = None;
+        let is_up = waited_for(|| {
+            ended = daemon.try_wait().ok().flatten();
+            (ended.is_some() || std::os::unix::net::UnixStream::connect(SOCKET).is_ok()).then_some(())
+        });
+        self.daemon = Some(daemon);
+        match (is_up, ended) {
+            (Some(()), None) => Ok(()),
+            (_, Some(status)) => Err(format!("pontoon up --docker ended with {status}:\n{}", self.log())),
+            (None, None) => Err(format!("pontoon up --docker does not serve in time:\n{}", self.log())),
+        }
+    }
+
+    /// The last that it said.
+    pub fn log(&self) -> String {
+        let said = std::fs::read_to_string(Pontoon::log_file()).unwrap_or_default();
+        let lines: Vec<&str> = said.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+
+    /// Ends the daemon as a service manager does.
+    pub fn stop(&mut self) {
+        self.end(Signal::SIGTERM);
+    }
+
+    /// Ends it as a crash does.
+    pub fn kill(&mut self) {
+        self.end(Signal::SIGKILL);
+    }
+
+    fn end(&mut self, signal: Signal) {
+        let mut daemon = self.daemon.take().expect("it has been started");
+        kill(Pid::from_raw(daemon.id().cast_signed()), signal).expect("send a signal to the daemon");
+        daemon.wait().expect("wait for the daemon");
+    }
+
+    /// Starts it again.
+    pub fn start_again(&mut self) {
+        assert!(self.daemon.is_none());
+        self.up(None).unwrap_or_else(|why| panic!("start the daemon again: {why}"));
+    }
+
+    /// Starts it again, to end as a crash does at a step of what it will be asked.
+    pub fn start_to_crash(&mut self, steps: usize) {
+        assert!(self.daemon.is_none());
+        self.up(Some(steps)).unwrap_or_else(|why| panic!("start the daemon again: {why}"));
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        let ended = self.daemon.as_mut().is_some_and(|daemon| daemon.try_wait().expect("look at the daemon").is_some());
+        if ended {
+            self.daemon = None;
+        }
+        ended
+    }
+
+    /// Runs the command.
+    pub fn try_to(&self, arguments: &[&str]) -> Said {
+        Said::by(Command::new("timeout").args(["60", COMMAND]).args(arguments))
+    }
+
+    /// Runs the command, which succeeds; what it prints.
+    pub fn does(&self, arguments: &[&str]) -> String {
+        self.try_to(arguments).printed(&format!("pontoon {}", arguments.join(" ")))
+    }
+}
