@@ -1,8 +1,8 @@
-//! Pontoon under the real engines: Debian's dockerd and Podman, started by hand on a scratch host.
+//! Pontoon under a real engine: Debian's dockerd, started by hand on a scratch host.
 //!
 //! * [`cage`]: the processes and namespaces that all of it happens in, so that nothing of it is left however it ends;
 //! * [`host`]: what stands there, and is as it was after each case;
-//! * [`docker`], [`podman`], [`pontoon`]: the programs as their users start and call them;
+//! * [`docker`], [`pontoon`]: the programs as their users start and call them;
 //! * [`cases`]: what is expected of them.
 //!
 //! All cases share one host, since an engine takes seconds to start; they run one after the other. The host of a case that failed
@@ -10,13 +10,13 @@
 //! says so; with `PONTOON_REQUIRE_LINUX=1` they fail instead.
 
 #![expect(unreachable_pub, reason = "nothing of a binary is reachable; `pub` says what a module offers")]
+#![expect(clippy::disallowed_methods, reason = "no event tells of what engines do; a deadline bounds each wait")]
 
 mod cage;
 mod cases;
 mod docker;
 mod host;
 mod outside;
-mod podman;
 mod pontoon;
 mod said;
 
@@ -51,7 +51,7 @@ fn trials(arguments: &Arguments) -> Vec<Trial> {
     let refused = if is_tried { open().err() } else { None };
     if let Some(why) = &refused {
         eprintln!(
-            "SKIPPED {wanted} tests with Docker and Podman: {why}\n\
+            "SKIPPED {wanted} tests with Docker: {why}\n\
              As root, with the engines installed and PONTOON_REQUIRE_LINUX=1, nothing is skipped."
         );
     }
