@@ -8,8 +8,9 @@
 //! `/proc/sys/net` shows the network namespace of the thread that looks, not of the process: no `thread-self` is needed.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -69,14 +70,6 @@ impl Forwarding {
         Ok(true)
     }
 
-    /// Sees to it that the host forwards, whatever it was. Writes nothing if it does: writing resets what others have set.
-    ///
-    /// # Errors
-    /// If `/proc/sys` can not be read or written.
-    pub fn keep_on() -> Result<(), BackendError> {
-        Ok(write("ip_forward", true)?)
-    }
-
     /// Puts all of it back, unless the host forwarded before us. An interface that came in between gets what it would have
     /// got without us. May be called again, if it failed or the process ended in the middle of it.
     ///
@@ -119,6 +112,32 @@ impl Forwarding {
             default: need("conf/default/forwarding")?,
             interfaces,
         })
+    }
+}
+
+/// Sees to it that the host forwards: the network namespace in which it is first asked to.
+///
+/// The file stays open, because it is asked for each container. A path below `/proc/sys/net` has an entry in the kernel's cache of
+/// names for each network namespace in which somebody has gone it, all under one hash: with a thousand containers the way there
+/// takes longer than all else that a container's start costs the daemon.
+#[derive(Debug, Default)]
+pub struct KeptOn {
+    file: Option<File>,
+}
+
+impl KeptOn {
+    /// Switches forwarding on if it is off, whatever it was. Writes nothing if it is on: writing resets what others have set.
+    ///
+    /// # Errors
+    /// If `/proc/sys` can not be read or written.
+    pub fn keep(&mut self) -> Result<(), BackendError> {
+        if self.file.is_none() {
+            self.file = File::open(path("ip_forward")).ok();
+        }
+        let mut first = [b'0'];
+        let read = self.file.as_ref().map(|file| file.read_at(&mut first, 0));
+        // (What could not be read so is asked for, and reported, by its name.)
+        if matches!(read, Some(Ok(1))) && first != [b'0'] { Ok(()) } else { Ok(write("ip_forward", true)?) }
     }
 }
 

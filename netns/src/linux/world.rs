@@ -21,6 +21,7 @@ use rustix::process::Rlimit;
 use super::borrow::Watch as LinkWatch;
 use super::failure::{Failure, Step};
 use super::firewall;
+use super::forwarding::KeptOn;
 use super::handle::{Handle, KILLED, PATIENCE, is_over_within, status_left};
 use super::limits::allow_more_files;
 use super::names::Resolver;
@@ -78,6 +79,8 @@ pub struct Linux {
     watched: BTreeMap<u64, Id>,
     /// Containers whose publisher somebody has ended.
     unpublished: VecDeque<Id>,
+    /// That the host forwards.
+    kept_on: KeptOn,
     /// How many open files were allowed before we took more: the containers' limit.
     files: Rlimit,
 }
@@ -132,6 +135,7 @@ impl Linux {
             publishers: BTreeMap::new(),
             watched: BTreeMap::new(),
             unpublished: VecDeque::new(),
+            kept_on: KeptOn::default(),
             files,
         })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use netns::linux::forwarding::Forwarding;
+use netns::linux::forwarding::{Forwarding, KeptOn};
 use netns::linux::scratch;
 
 use crate::places::sh;
@@ -14,6 +14,7 @@ crate::trials![
     a_host_that_forwards_already_is_left_alone,
     an_interface_that_came_in_between_is_as_without_us,
     what_is_journalled_restores_after_a_crash,
+    forwarding_is_switched_on_when_it_is_off_and_left_alone_when_it_is_on,
 ];
 
 /// All of /proc/sys/net/ipv4 that can be read, as this thread's namespace has it.
@@ -118,4 +119,19 @@ fn what_is_journalled_restores_after_a_crash() {
     assert_eq!(journalled, forwarding);
     journalled.restore().expect("written");
     assert_eq!(changed(&before, &sysctls()), [""; 0]);
+}
+
+fn forwarding_is_switched_on_when_it_is_off_and_left_alone_when_it_is_on() {
+    enter(&["ip_forward=0"]);
+    let own = "/proc/sys/net/ipv4/conf/eth2/forwarding";
+    let mut kept_on = KeptOn::default();
+    for _ in 0..2 {
+        kept_on.keep().expect("written");
+        assert_eq!(sysctls()["/proc/sys/net/ipv4/ip_forward"], "1\n");
+        // To write it again would reset this one.
+        fs::write(own, "0").expect("written");
+        kept_on.keep().expect("read");
+        assert_eq!(sysctls()[own], "0\n");
+        fs::write("/proc/sys/net/ipv4/ip_forward", "0").expect("written");
+    }
 }

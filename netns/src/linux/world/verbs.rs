@@ -247,7 +247,7 @@ impl Backend for Linux {
     }
 
     fn forward(&mut self) -> Result<(), BackendError> {
-        Forwarding::keep_on()
+        self.kept_on.keep()
     }
 
     fn stop_forwarding(&mut self, before: &str) -> Result<(), BackendError> {
@@ -261,7 +261,7 @@ impl Backend for Linux {
         before.restore()?;
         // One who came since may have found all switched on, and nothing to do.
         if self.others_forward()? {
-            Forwarding::keep_on()?;
+            self.kept_on.keep()?;
         }
         unnoted
     }
