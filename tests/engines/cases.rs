@@ -6,6 +6,7 @@ mod docker0;
 mod many;
 mod networks;
 mod pages;
+mod podman;
 mod published;
 mod seen;
 
@@ -35,6 +36,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         ("many", many::ALL),
         ("seen", seen::ALL),
         ("pages", pages::ALL),
+        ("podman", podman::ALL),
         ("crashes", crashes::ALL),
     ];
     groups.into_iter().flat_map(|(group, cases)| {

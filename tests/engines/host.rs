@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::cases;
 use crate::docker::{COMPOSE, DOCKER, DOCKERD, Docker};
 use crate::outside::{OUTSIDE, Outside};
+use crate::podman::{PODMAN, Podman};
 use crate::pontoon::Pontoon;
 use crate::said::{Said, run};
 
@@ -28,18 +29,25 @@ const A_MOMENT: Duration = Duration::from_millis(10);
 /// # Errors
 /// Which is not.
 pub fn is_installed() -> Result<(), String> {
-    let needed =
-        [(DOCKERD, "docker.io"), (DOCKER, "docker.io"), (COMPOSE, "docker-compose"), (BUSYBOX, "busybox-static")];
+    let needed = [
+        (DOCKERD, "docker.io"),
+        (DOCKER, "docker.io"),
+        (COMPOSE, "docker-compose"),
+        (PODMAN, "podman"),
+        ("/usr/lib/cni/portmap", "containernetworking-plugins"),
+        (BUSYBOX, "busybox-static"),
+    ];
     match needed.iter().find(|(path, _)| !Path::new(path).exists()) {
         None => Ok(()),
         Some((path, package)) => Err(format!("there is no {path} (Debian's package {package})")),
     }
 }
 
-/// A host with an engine.
+/// A host with both engines.
 pub struct Host {
     pub pontoon: Pontoon,
     pub docker: Docker,
+    pub podman: Podman,
     pub outside: Outside,
 }
 
@@ -54,7 +62,13 @@ impl Host {
         let docker = Docker::start(cgroup)?;
         let archive = make_image();
         docker.import(&archive, IMAGE);
-        Ok(Host { pontoon, docker, outside })
+        let podman = Podman::new(cgroup)?;
+        podman.import(&archive, IMAGE);
+        // The bridges of Podman's networks, and their rules, are made by their first containers, and stay.
+        for network in ["--network=podman", "--network=pontoon"] {
+            podman.does(&["run", "--rm", network, "-p", "8080:80", IMAGE, "true"]);
+        }
+        Ok(Host { pontoon, docker, podman, outside })
     }
 
     /// Takes away what a case has left with the engines.
@@ -67,6 +81,9 @@ impl Host {
         let networks = docker(&["network", "ls", "--quiet", "--filter", "type=custom"]);
         if !networks.is_empty() {
             docker(&[&["network", "rm"], &networks.lines().collect::<Vec<_>>()[..]].concat());
+        }
+        if !self.podman.does(&["ps", "--all", "--quiet"]).is_empty() {
+            self.podman.does(&["rm", "--all", "--force", "--time", "0"]);
         }
     }
 }

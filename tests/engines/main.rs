@@ -1,8 +1,8 @@
-//! Pontoon under a real engine: Debian's dockerd, started by hand on a scratch host.
+//! Pontoon under the real engines: Debian's dockerd and Podman, started by hand on a scratch host.
 //!
 //! * [`cage`]: the processes and namespaces that all of it happens in, so that nothing of it is left however it ends;
 //! * [`host`]: what stands there, and is as it was after each case;
-//! * [`docker`], [`pontoon`]: the programs as their users start and call them;
+//! * [`docker`], [`podman`], [`pontoon`]: the programs as their users start and call them;
 //! * [`cases`]: what is expected of them.
 //!
 //! All cases share one host, since an engine takes seconds to start; they run one after the other. The host of a case that failed
@@ -17,6 +17,7 @@ mod cases;
 mod docker;
 mod host;
 mod outside;
+mod podman;
 mod pontoon;
 mod said;
 
@@ -51,7 +52,7 @@ fn trials(arguments: &Arguments) -> Vec<Trial> {
     let refused = if is_tried { open().err() } else { None };
     if let Some(why) = &refused {
         eprintln!(
-            "SKIPPED {wanted} tests with Docker: {why}\n\
+            "SKIPPED {wanted} tests with Docker and Podman: {why}\n\
              As root, with the engines installed and PONTOON_REQUIRE_LINUX=1, nothing is skipped."
         );
     }
