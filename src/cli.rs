@@ -340,6 +340,9 @@ pub struct NetworkInspectArgs {
 /// `network rm`
 #[derive(Debug, Args)]
 pub struct NetworkRmArgs {
+    /// Also one that Docker or another engine has made and has forgotten since
+    #[arg(short, long)]
+    pub force: bool,
     /// The networks
     #[arg(required = true, value_name = "NETWORK")]
     pub networks: Vec<String>,

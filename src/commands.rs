@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::cli::{
     BridgeCommand, Cli, Command, FdbArgs, Json, LogsArgs, NetworkCommand, NetworkConnectArgs, NetworkCreateArgs,
-    NetworkOption, PortAddArgs, PortCommand, PortDelArgs, ShowArgs, SimCommand, UpArgs,
+    NetworkOption, NetworkRmArgs, PortAddArgs, PortCommand, PortDelArgs, ShowArgs, SimCommand, UpArgs,
 };
 use crate::client::{Client, is_left_to_root};
 use crate::daemon::{self, Docker, Options, Outcome};
@@ -110,7 +110,11 @@ fn network(dirs: &Dirs, command: NetworkCommand) -> Result<(), Failure> {
             several::inspect(Client::connect_or_start(dirs)?, args.networks, Request::InspectNetwork)
         }
         NetworkCommand::Rm(args) => {
-            several::for_each(Client::connect_or_start(dirs)?, args.networks, Request::RemoveNetwork)
+            let NetworkRmArgs { force, networks } = args;
+            several::for_each(Client::connect_or_start(dirs)?, networks, |network| Request::RemoveNetwork {
+                network,
+                force,
+            })
         }
         NetworkCommand::Prune(_) => {
             let gone: Vec<String> = insist(dirs, &Request::PruneNetworks)?;

@@ -129,7 +129,7 @@ pub fn check(request: &Request) -> Result<(), Refused> {
         }
         Request::Remove { container, force: _ } => target(container),
         Request::CreateNetwork(order) => network(order),
-        Request::RemoveNetwork(network) | Request::InspectNetwork(network) => target(network),
+        Request::RemoveNetwork { network, force: _ } | Request::InspectNetwork(network) => target(network),
         Request::Connect { network, container, ip: _, mac: _, aliases } => {
             target(network)?;
             target(container)?;

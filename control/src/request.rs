@@ -72,7 +72,12 @@ pub enum Request {
     /// Make a network. Answer: its id.
     CreateNetwork(Box<NetworkOrder>),
     /// Remove a network.
-    RemoveNetwork(String),
+    RemoveNetwork {
+        /// Its name or id.
+        network: String,
+        /// Also one of another engine, which has forgotten it.
+        force: bool,
+    },
     /// Remove all networks that nobody is on. Answer: an array of their names.
     PruneNetworks,
     /// Answer: all that is known of a network.

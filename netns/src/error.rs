@@ -363,7 +363,9 @@ impl Error {
             Error::NetworkInUse { network, .. } => Some(format!(
                 "`pontoon network disconnect {network} CONTAINER` takes one off it, `pontoon stop` ends one"
             )),
-            Error::NetworkOwned { owner, .. } => Some(format!("remove it with {owner}, which has made it")),
+            Error::NetworkOwned { owner, .. } => Some(format!(
+                "remove it with {owner}, which has made it; if it is not known there any more, --force removes it"
+            )),
             Error::AmbiguousNetwork { .. } => Some("give more digits of the id, or the name".into()),
             Error::AliasOnDefault { .. } => Some("`pontoon network create` makes one".into()),
             Error::NotConnectable { container, mode: NetworkMode::None } => {

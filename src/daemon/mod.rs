@@ -333,7 +333,7 @@ impl Daemon {
             | Request::Inspect(_)
             | Request::Log(_)
             | Request::Networks
-            | Request::RemoveNetwork(_)
+            | Request::RemoveNetwork { .. }
             | Request::PruneNetworks
             | Request::InspectNetwork(_)
             | Request::Connect { .. }

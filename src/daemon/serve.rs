@@ -179,8 +179,13 @@ fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request
             warnings.extend(state.manager.unresolved(&id));
             value(id)
         }
-        Request::RemoveNetwork(network) => {
-            let removed = state.manager.remove_network(&network, now);
+        Request::RemoveNetwork { network, force } => {
+            let manager = &mut state.manager;
+            let removed = if force {
+                manager.remove_forgotten_network(&network, now)
+            } else {
+                manager.remove_network(&network, now)
+            };
             let _ = state.pump();
             removed?;
             value(())

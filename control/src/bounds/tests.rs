@@ -124,7 +124,10 @@ fn what_is_beyond_them_is_refused_by_name_before_anything_is_made_of_it() {
     let refused = [
         (Request::Locate(long()), "a name or an id: 256 bytes are too many, at most 255 may be"),
         (Request::Inspect(long()), "a name or an id: 256 bytes are too many, at most 255 may be"),
-        (Request::RemoveNetwork(long()), "a name or an id: 256 bytes are too many, at most 255 may be"),
+        (
+            Request::RemoveNetwork { network: long(), force: false },
+            "a name or an id: 256 bytes are too many, at most 255 may be",
+        ),
         (
             Request::Remove { container: long(), force: true },
             "a name or an id: 256 bytes are too many, at most 255 may be",

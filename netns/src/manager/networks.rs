@@ -198,6 +198,23 @@ impl<B: Backend> Manager<B> {
         self.remove_network_of(Owner::User, text, now)
     }
 
+    /// The same, also for a network of an engine that has forgotten it: Docker holds a network for removed whatever it is answered,
+    /// and if nobody answers. What that has left on it without an interface is released.
+    ///
+    /// # Errors
+    /// As [`remove_network`](Self::remove_network), but for its owner.
+    pub fn remove_forgotten_network(&mut self, text: &str, now: Now) -> Result<Id, Error> {
+        self.reap(now);
+        let known = self.find_network(text).map(|net| &net.network).ok().filter(|network| network.owner != Owner::User);
+        let Some(network) = known else { return self.remove_network(text, now) };
+        let open = self.members(&network.id).into_iter().filter(|record| record.is_open());
+        let containers = open.map(|record| record.name.as_str()).collect::<Vec<_>>().join(", ");
+        if !containers.is_empty() {
+            return Err(Error::NetworkInUse { network: network.name.to_string(), containers });
+        }
+        self.remove_network_of(network.owner, text, now)
+    }
+
     /// Removes a network of this owner that nobody is on but guests of this owner, which are released. Returns its id.
     ///
     /// # Errors

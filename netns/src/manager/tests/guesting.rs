@@ -8,6 +8,8 @@ use crate::lease::mac_of;
 use crate::network::Owner;
 
 const KEY: &str = "0123456789abcdef";
+const FORGOTTEN: &str =
+    "remove it with docker, which has made it; if it is not known there any more, --force removes it";
 
 /// A host with a network of Docker's, by the id that Docker has given it.
 fn lab() -> Lab {
@@ -239,7 +241,7 @@ fn a_network_of_an_engine_is_removed_by_its_engine_alone_and_takes_along_what_th
     lab.create(RunRequest { ip, ..request("own", "dock") }).expect("it is free");
     let refused = lab.manager.remove_network("dock", now).expect_err("refused");
     assert_eq!(refused.to_string(), "network dock belongs to docker");
-    assert_eq!(refused.hint().as_deref(), Some("remove it with docker, which has made it"));
+    assert_eq!(refused.hint().as_deref(), Some(FORGOTTEN));
     assert_eq!(lab.manager.prune_networks(now).0, Vec::<Name>::new());
     let refused = says(lab.manager.remove_network_of(Owner::Docker, docker_id().as_str(), now));
     assert_eq!(refused, "network dock is in use by own");
@@ -253,6 +255,28 @@ fn a_network_of_an_engine_is_removed_by_its_engine_alone_and_takes_along_what_th
     lab.reserve(GuestRequest::new(Owner::Cni, "c/eth0", "red"));
     assert_eq!(says(lab.manager.remove_network_of(Owner::Cni, "red", now)), "network red belongs to user");
     assert_eq!(says(lab.manager.remove_network("red", now)), "network red is in use by c");
+}
+
+#[test]
+fn a_network_that_its_engine_has_forgotten_is_removed_by_force_once_nothing_is_on_it() {
+    let mut lab = lab();
+    let now = lab.now;
+    lab.reserve(asking("aaaa"));
+    lab.open_guest("aaaa");
+    let guest = lab.guest("aaaa").expect("it is there").name;
+    assert_eq!(says(lab.manager.remove_forgotten_network("dock", now)), format!("network dock is in use by {guest}"));
+    lab.manager.close_guest(Owner::Docker, "aaaa", now).expect("closed");
+    lab.manager.remove_forgotten_network("dock", now).expect("nothing is on it");
+    assert_eq!((lab.guest("aaaa"), lab.manager.network("dock").is_err()), (None, true));
+    assert_eq!(says(lab.manager.remove_forgotten_network("dock", now)), "no such network: dock");
+    assert_eq!(
+        says(lab.manager.remove_forgotten_network("bridge", now)),
+        says(lab.manager.remove_network("bridge", now))
+    );
+    // Force does nothing else.
+    lab.create_network(network("red"));
+    lab.reserve(GuestRequest::new(Owner::Cni, "c/eth0", "red"));
+    assert_eq!(says(lab.manager.remove_forgotten_network("red", now)), "network red is in use by c");
 }
 
 #[test]
