@@ -5,14 +5,15 @@ mod datagrams;
 mod integrity;
 mod iperf;
 mod round_trips;
+mod stream;
 
-use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 pub use cpu::busy_percent;
 pub use integrity::check;
 pub use iperf::{bulk, flood};
 pub use round_trips::reach;
+use stream::{be_patient, connect};
 
 use super::measure::{Figure, Measure};
 use super::search;
@@ -82,18 +83,4 @@ fn bulk_per_core(pair: &[Pair], streams: usize, length: Duration) -> Result<(f64
     let gbits = bulk(pair, &["-P", &streams.to_string()], length)?;
     let used = cpu::busy_seconds()? - before;
     Ok((gbits, gbits * length.as_secs_f64() / used.max(0.01)))
-}
-
-fn connect(address: SocketAddr) -> Result<TcpStream, String> {
-    let failed = |why: std::io::Error| format!("connect to {address}: {why}");
-    let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(failed)?;
-    be_patient(&stream).map_err(failed)?;
-    Ok(stream)
-}
-
-/// No small segment waits for company, and nothing waits for ever.
-fn be_patient(stream: &TcpStream) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))
 }

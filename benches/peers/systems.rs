@@ -4,6 +4,7 @@
 mod bridge;
 mod by_hand;
 mod docker;
+mod end;
 mod namespace;
 mod ovs;
 mod pontoon;
@@ -14,6 +15,7 @@ mod vde;
 use std::net::Ipv4Addr;
 
 pub use by_hand::ByHand;
+pub use end::End;
 pub use namespace::enter;
 pub use pontoon::Pontoon;
 
@@ -30,14 +32,6 @@ pub trait System {
     fn container(&self, number: usize) -> End;
     /// What is behind the host; none, if it has no outside.
     fn outside(&self) -> Option<End>;
-}
-
-/// Where a load begins or ends.
-#[derive(Clone, Copy, Debug)]
-pub struct End {
-    /// A process in its namespace.
-    pub pid: u32,
-    pub address: Ipv4Addr,
 }
 
 /// Starts a system, and sees that each of its containers reaches another.

@@ -82,24 +82,24 @@ impl Cage {
         Ok(Cage { orders: init.stdin.take(), init, answers, said, cgroup })
     }
 
-    /// Plays a case.
+    /// Plays a case, whose name may have a message to it after a space; the message that comes back.
     ///
     /// # Errors
     /// How it failed. The cage is of no use any more.
-    pub fn play(&mut self, name: &str) -> Result<(), String> {
+    pub fn play(&mut self, order: &str) -> Result<String, String> {
         let orders = self.orders.as_mut().expect("it is open");
-        writeln!(orders, "{name}").map_err(|why| format!("tell the host what to play: {why}"))?;
+        writeln!(orders, "{order}").map_err(|why| format!("tell the host what to play: {why}"))?;
         self.answer()
     }
 
-    fn answer(&mut self) -> Result<(), String> {
+    fn answer(&mut self) -> Result<String, String> {
         let answer = self.answers.recv_timeout(LIMIT);
         let said = std::mem::take(&mut *self.said.lock().expect("nobody panics with it"));
         let said = String::from_utf8_lossy(&said);
         match answer {
-            Ok(answer) => match serde_json::from_str::<Option<String>>(&answer) {
-                Ok(None) => Ok(()),
-                Ok(Some(why)) => Err(format!("{why}\n{said}")),
+            Ok(answer) => match serde_json::from_str::<Result<String, String>>(&answer) {
+                Ok(Ok(message)) => Ok(message),
+                Ok(Err(why)) => Err(format!("{why}\n{said}")),
                 Err(why) => Err(format!("the host's answer is not as it should be: {why}: {answer}\n{said}")),
             },
             Err(why) => Err(format!("the host does not answer within {LIMIT:?}: {why}\n{said}")),

@@ -49,6 +49,8 @@ pub struct Host {
     pub docker: Docker,
     pub podman: Podman,
     pub outside: Outside,
+    /// What comes with the order to play a case; what the case leaves there goes back with the answer.
+    pub message: String,
 }
 
 impl Host {
@@ -68,7 +70,7 @@ impl Host {
         for network in ["--network=podman", "--network=pontoon"] {
             podman.does(&["run", "--rm", network, "-p", "8080:80", IMAGE, "true"]);
         }
-        Ok(Host { pontoon, docker, podman, outside })
+        Ok(Host { pontoon, docker, podman, outside, message: String::new() })
     }
 
     /// Takes away what a case has left with the engines.
@@ -182,7 +184,8 @@ pub fn waited_for<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
 /// What the last panic said.
 static PANIC: Mutex<String> = Mutex::new(String::new());
 
-/// Is the host: starts the engines, tells how that went, and plays each case that it reads the name of.
+/// Is the host: starts the engines, tells how that went, and plays each case that it reads the name of,
+/// with a message after it or none.
 pub fn serve(cgroup: &str) -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         *PANIC.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = panic.to_string();
@@ -190,20 +193,22 @@ pub fn serve(cgroup: &str) -> ExitCode {
     let mut host = match caught(|| Host::new(cgroup)).and_then(|host| host) {
         Ok(host) => host,
         Err(why) => {
-            answer(Some(why));
+            answer(&Err(why));
             return ExitCode::FAILURE;
         }
     };
     let before = Census::take();
-    answer(None);
-    for name in std::io::stdin().lock().lines().map_while(Result::ok) {
-        answer(play(&mut host, &name, &before).err());
+    answer(&Ok(String::new()));
+    for order in std::io::stdin().lock().lines().map_while(Result::ok) {
+        let (name, message) = order.split_once(' ').unwrap_or((&order, ""));
+        message.clone_into(&mut host.message);
+        answer(&play(&mut host, name, &before).map(|()| std::mem::take(&mut host.message)));
     }
     ExitCode::SUCCESS
 }
 
-fn answer(failure: Option<String>) {
-    println!("{}", serde_json::to_string(&failure).expect("text is JSON"));
+fn answer(answer: &Result<String, String>) {
+    println!("{}", serde_json::to_string(answer).expect("text is JSON"));
 }
 
 fn play(host: &mut Host, name: &str, before: &Census) -> Result<(), String> {
