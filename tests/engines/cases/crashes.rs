@@ -79,7 +79,8 @@ fn a_start_waits_for_our_daemon_to_come_back(host: &mut Host) {
 }
 
 /// dockerd asks again when it finds nobody. When somebody died with its call, it asks again as well, but with an empty body (its
-/// reader has been read): then the container does not start, and nothing of it may be left.
+/// reader has been read): then the container does not start, and nothing of it may be
+/// in the way of the next.
 fn our_daemon_may_be_killed_within_each_call(host: &mut Host) {
     host.docker.create(&["--subnet=10.71.0.0/16"], "ours");
     let mut started = 0;
@@ -105,8 +106,6 @@ fn our_daemon_may_be_killed_within_each_call(host: &mut Host) {
         } else {
             assert!(is_crashed && said.stderr.contains("the request can not be read"), "step {steps}: {said:?}");
         }
-        let left = waited_for(|| host.pontoon.does(&["ps", "--all"]).lines().nth(1).is_none().then_some(()));
-        assert!(left.is_some(), "step {steps}: {}", host.pontoon.does(&["ps", "--all"]));
         drop(std::net::TcpListener::bind("0.0.0.0:8080").expect("the port is free"));
         if !is_crashed {
             break;
@@ -115,7 +114,10 @@ fn our_daemon_may_be_killed_within_each_call(host: &mut Host) {
     assert!(started > 1, "what ends a container is done again");
     host.pontoon.stop();
     host.pontoon.start_again();
+    // An endpoint whose removal got lost with the daemon goes when its address is given to the next.
     assert_eq!(host.docker.does(&["run", "--rm", "--network=ours", IMAGE, "hostname", "-i"]), "10.71.0.2");
+    let is_empty = || host.pontoon.does(&["ps", "--all"]).lines().nth(1).is_none().then_some(());
+    assert!(waited_for(is_empty).is_some(), "{}", host.pontoon.does(&["ps", "--all"]));
 }
 
 fn containers_that_restart_always_are_back_after_a_restart_of_the_engine(host: &mut Host) {
