@@ -70,6 +70,10 @@ impl Host {
         for network in ["--network=podman", "--network=pontoon"] {
             podman.does(&["run", "--rm", network, "-p", "8080:80", IMAGE, "true"]);
         }
+        // A container's last process tidies up behind its client's back.
+        let is_of_podmans = |command: &String| command.contains("conmon") || command.contains(PODMAN);
+        let is_settled = || (!processes().iter().any(is_of_podmans)).then_some(());
+        waited_for(is_settled).ok_or_else(|| format!("Podman's containers do not end: {:?}", processes()))?;
         Ok(Host { pontoon, docker, podman, outside, message: String::new() })
     }
 

@@ -79,8 +79,8 @@ fn a_start_waits_for_our_daemon_to_come_back(host: &mut Host) {
 }
 
 /// dockerd asks again when it finds nobody. When somebody died with its call, it asks again as well, but with an empty body (its
-/// reader has been read): then the container does not start, and nothing of it may be
-/// in the way of the next.
+/// reader has been read): then the container does not start, and nothing of it may be in the way of the next. An endpoint whose
+/// removal is lost so stays until its address is given out again, or until it has been missed for long enough, which no case waits for.
 fn our_daemon_may_be_killed_within_each_call(host: &mut Host) {
     host.docker.create(&["--subnet=10.71.0.0/16"], "ours");
     let mut started = 0;
