@@ -1,6 +1,6 @@
-//! What dockerd's own API says of names: the protocol sends only ids.
+//! What dockerd's own API says of names and of what is there: the protocol sends only ids, and sends some never.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use netns::name::{Id, Name};
 use serde::Deserialize;
@@ -32,6 +32,39 @@ struct RawNetwork {
 pub fn network_name(network: &Id, body: &[u8]) -> Option<Name> {
     let RawNetwork { name, id } = serde_json::from_slice(body).ok()?;
     if id == network.as_str() { name.parse().ok() } else { None }
+}
+
+#[derive(Deserialize)]
+struct RawMembers {
+    #[serde(rename = "Id")]
+    id: String,
+    #[serde(rename = "Containers")]
+    containers: BTreeMap<String, RawEndpoint>,
+}
+
+#[derive(Deserialize)]
+struct RawEndpoint {
+    #[serde(rename = "EndpointID")]
+    endpoint: String,
+}
+
+/// The ids of a network's endpoints, from what is at [`network_path`]; none if it is not of this network, or does not say.
+#[must_use]
+pub fn network_endpoints(network: &Id, body: &[u8]) -> Option<BTreeSet<String>> {
+    let RawMembers { id, containers } = serde_json::from_slice(body).ok()?;
+    (id == network.as_str()).then(|| containers.into_values().map(|member| member.endpoint).collect())
+}
+
+#[derive(Deserialize)]
+struct RawMessage {
+    message: String,
+}
+
+/// Whether what is at [`network_path`] says that there is no such network, as Docker says it.
+#[must_use]
+pub fn is_no_network(network: &Id, body: &[u8]) -> bool {
+    let said = serde_json::from_slice(body);
+    said.is_ok_and(|RawMessage { message }| message == format!("network {network} not found"))
 }
 
 #[derive(Deserialize)]

@@ -10,7 +10,7 @@
 //! * What a user asked for and would not get is refused by name; never is it passed over.
 //!
 //! The map: [`call`], [`network`] with its [`options`], [`endpoint`] and [`ports`] are what comes in; [`reply`] and [`failure`] are what goes
-//! out; [`engine`] reads what dockerd's own API says of names, which the protocol does not send.
+//! out; [`engine`] reads what dockerd's own API says of names and of what is there, which the protocol does not send.
 
 pub mod call;
 pub mod endpoint;

@@ -291,6 +291,14 @@ fn names_are_read_from_the_engines_answers() {
     let names: Vec<_> = names.iter().map(|(endpoint, name)| (endpoint.as_str(), name.as_str())).collect();
     assert_eq!(names, [(END, "web")]);
     assert!(engine::container_names(b"<html>").is_empty());
+    let members = |id: &str| json!({"Id": id, "Containers": {"0": {"Name": "web", "EndpointID": END}}}).to_string();
+    let endpoints = engine::network_endpoints(&id, members(NET).as_bytes()).expect("it says");
+    assert_eq!(endpoints.into_iter().collect::<Vec<_>>(), [END]);
+    let silent: [&str; 3] = [&members(END), &json!({"Id": NET}).to_string(), "{\"message\":\"no\"}"];
+    assert!(silent.iter().all(|said| engine::network_endpoints(&id, said.as_bytes()).is_none()));
+    let missing = json!({"message": format!("network {NET} not found")}).to_string();
+    assert!(engine::is_no_network(&id, missing.as_bytes()));
+    assert!(!engine::is_no_network(&id, b"{\"message\":\"page not found\"}"));
 }
 
 fn any_method() -> impl Strategy<Value = Method> {

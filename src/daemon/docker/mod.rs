@@ -4,10 +4,12 @@
 //!   does not need the manager.
 //! * While the daemon ends no call is answered: dockerd sees the conversation end, and asks the next daemon again.
 //! * Nothing of Docker's is kept here: endpoints are guests, in the manager's records. What the protocol does not say, the names, [`names`]
-//!   asks for behind dockerd's back.
+//!   asks for behind dockerd's back, as [`forgotten`] does for what it may have removed unheard.
 //! * An error has status 200 and the protocol's form; what is no call of the protocol at all has a status of HTTP and the same form.
 
+mod api;
 mod calls;
+mod forgotten;
 mod names;
 mod socket;
 
@@ -78,7 +80,11 @@ fn site(daemon: &Arc<Daemon>, namer: &Arc<Namer>) -> Site {
 fn answer(daemon: &Daemon, namer: &Namer, called: Called, body: &[u8]) -> Option<Answer> {
     let carried_out = match call::read(called, body) {
         Ok(call) => calls::carry_out(daemon, namer, called, call)?,
-        Err(refused) => Err(refused),
+        Err(refused) => {
+            // dockerd does not say it again.
+            namer.doubt();
+            Err(refused)
+        }
     };
     Some(match carried_out {
         Ok(done) => json(StatusCode::OK, &done),

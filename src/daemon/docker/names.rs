@@ -2,7 +2,7 @@
 //!
 //! Never within a call: dockerd holds locks then that its answer would have to wait for. So it is asked a moment later, and again as long
 //! as something has no name yet, ever more seldom; an engine that does not answer leaves us with the beginnings of ids. It tells by itself
-//! when a container is called something else. What it says is bounded in length, and it has a limited time to say it.
+//! when a container is called something else.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,18 +11,15 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use docker::engine::{CONTAINERS, RENAMES, container_names, network_name, network_path};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use http_body_util::BodyExt;
 use netns::name::{Id, Name};
 use netns::network::Owner;
-use tokio::net::UnixStream;
 use tokio::sync::mpsc::{Receiver, Sender, WeakSender, channel};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use super::api::{asked, get};
+use super::forgotten;
 use crate::daemon::Daemon;
 
 /// When it is asked, after there is something new to be named.
@@ -36,10 +33,6 @@ const AFTER: [Duration; 8] = [
     Duration::from_secs(16),
     Duration::from_secs(32),
 ];
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The longest answer, in bytes: some thousands of containers.
-const LONGEST: usize = 32 << 20;
 /// How long after its end an engine is asked to tell of new names again.
 const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 
@@ -47,6 +40,7 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Namer {
     news: Sender<()>,
+    doubts: Sender<()>,
 }
 
 impl Namer {
@@ -57,18 +51,20 @@ impl Namer {
     pub(super) fn start(daemon: &Arc<Daemon>, api: PathBuf) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let (news, heard) = channel(1);
+        let (doubts, doubted) = channel(1);
         // It must not keep the daemon: nobody waits for an answer of the engine's then.
         let daemon = Arc::downgrade(daemon);
         let listens = listen(api.clone(), news.downgrade());
+        let watches = forgotten::watch(daemon.clone(), api.clone(), doubted);
         let work = move || {
             runtime.block_on(async {
-                let listens = tokio::spawn(listens);
+                let others = [tokio::spawn(listens), tokio::spawn(watches)];
                 run(&daemon, heard, &api).await;
-                listens.abort();
+                others.iter().for_each(JoinHandle::abort);
             });
         };
         std::thread::Builder::new().name("pontoon-names".to_owned()).spawn(work)?;
-        let namer = Namer { news };
+        let namer = Namer { news, doubts };
         namer.nudge();
         Ok(namer)
     }
@@ -77,6 +73,11 @@ impl Namer {
     pub(super) fn nudge(&self) {
         // One that waits to be heard says as much as two.
         let _ = self.news.try_send(());
+    }
+
+    /// Docker may have removed something that was not heard.
+    pub(super) fn doubt(&self) {
+        let _ = self.doubts.try_send(());
     }
 }
 
@@ -171,33 +172,4 @@ impl Names {
         daemon.poke();
         guests.iter().all(|guest| guest.named.is_some()) && unnamed_networks(daemon).is_empty()
     }
-}
-
-/// What is at a path of the engine's.
-async fn get(api: &Path, path: &str) -> io::Result<Vec<u8>> {
-    let got = async {
-        let (body, conversation) = asked(api, path).await?;
-        let body = Limited::new(body, LONGEST).collect().await.map_err(io::Error::other);
-        conversation.abort();
-        Ok(body?.to_bytes().to_vec())
-    };
-    timeout(PATIENCE, got).await?
-}
-
-/// The beginning of what is there, and what has to be kept until its end.
-async fn asked(api: &Path, path: &str) -> io::Result<(Incoming, JoinHandle<hyper::Result<()>>)> {
-    let answer = async {
-        let stream = UnixStream::connect(api).await?;
-        let (mut asking, conversation) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-        let conversation = tokio::spawn(conversation);
-        let request = Request::get(path).header("Host", "docker").body(Empty::<Bytes>::new());
-        let answer = asking.send_request(request.map_err(io::Error::other)?).await.map_err(io::Error::other)?;
-        Ok::<_, io::Error>((answer, conversation))
-    };
-    let (answer, conversation): (Response<Incoming>, _) = timeout(PATIENCE, answer).await??;
-    if answer.status() == StatusCode::OK {
-        return Ok((answer.into_body(), conversation));
-    }
-    conversation.abort();
-    Err(io::Error::other(format!("{path}: {}", answer.status())))
 }

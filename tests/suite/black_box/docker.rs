@@ -21,6 +21,7 @@ tests![
     an_address_that_dockerd_gives_to_another_is_taken_from_the_first,
     a_daemon_killed_between_calls_forgets_nothing,
     networks_and_containers_are_called_as_docker_calls_them,
+    what_docker_has_forgotten_goes,
     what_is_dockers_is_left_to_docker,
     the_plugins_socket_is_roots_and_goes_with_the_daemon,
 ];
@@ -250,6 +251,58 @@ fn networks_and_containers_are_called_as_docker_calls_them() {
     plugin.take_down(1, one, &one_was);
     plugin.call("DeleteNetwork", &json!({"NetworkID": dockerd::NET}));
     assert_eq!(lab.networks().len(), 3);
+    lab.finish();
+}
+
+fn what_docker_has_forgotten_goes() {
+    // In milliseconds; what is younger is not missed.
+    let hasty = [("PONTOON_DOCKER_FORGETS_AFTER", "200")];
+    let mut lab = Linux::new();
+    let api = Api::serve(&lab.dir().join("docker.sock"), "shop");
+    let plugin = Plugin::up_with(&lab, &hasty);
+    plugin.call("CreateNetwork", &network());
+    let (one, _) = start(&plugin, 1, FIRST);
+    let (other, _) = start(&plugin, 2, SECOND);
+    api.has("web", &[1]);
+    api.has("db", &[2]);
+    let names = |lab: &Linux| containers(lab).into_iter().map(|view| view.name.to_string()).collect::<Vec<_>>();
+    let are = |lab: &Linux, expected: &[&str]| {
+        assert!(waited_for(|| (names(lab) == expected).then_some(())).is_some(), "{:?}", names(lab));
+    };
+    are(&lab, &["db", "web"]);
+    // One that does not say what is there has forgotten nothing. dockerd comes with nothing where somebody died with its call.
+    let ask = |what: &str| {
+        let answer = plugin.post("NetworkDriver.DeleteEndpoint", b"");
+        assert!(answer.body["Err"].as_str().is_some_and(|why| why.contains("can not be read")), "{what}: {answer:?}");
+    };
+    api.is_broken();
+    for times in 1..=4 {
+        ask("broken");
+        api.is_asked(times);
+    }
+    api.lists("shop", &[1, 2]);
+    for times in 1..=4 {
+        ask("listed");
+        api.is_asked(times);
+    }
+    are(&lab, &["db", "web"]);
+    assert!(one.inside().ping(SECOND, 56));
+    api.lists("shop", &[2]);
+    ask("the first has been forgotten");
+    are(&lab, &["db"]);
+    assert!(waited_for(|| one.inside().interfaces().iter().all(|own| own.name == "lo").then_some(())).is_some());
+    assert!(other.inside().ping(GATEWAY, 56));
+    // What an earlier daemon has left is looked at, too.
+    lab.kill_daemon();
+    api.lists("shop", &[]);
+    let plugin = Plugin::up_with(&lab, &hasty);
+    are(&lab, &[]);
+    assert_eq!(lab.networks().len(), 4);
+    api.has_no_network();
+    let is_gone = |lab: &mut Linux| (lab.networks().len() == 3).then_some(());
+    assert!(waited_for(|| is_gone(&mut lab)).is_some(), "{:?}", lab.networks());
+    drop((one, other));
+    plugin.is_alive();
     lab.finish();
 }
 

@@ -35,10 +35,17 @@ pub struct Answer {
 impl Plugin {
     /// Starts a daemon that serves Docker.
     pub fn up(lab: &Linux) -> Self {
+        Plugin::up_with(lab, &[])
+    }
+
+    /// The same, in this environment.
+    pub fn up_with(lab: &Linux, environment: &[(&str, &str)]) -> Self {
         let socket = lab.dir().join("plugins/pontoon.sock");
         let api = lab.dir().join("docker.sock");
         let arguments = [format!("--docker={}", socket.display()), format!("--docker-api={}", api.display())];
-        super::prints(lab, &["up", "--detach", &arguments[0], &arguments[1]]);
+        let mut up = lab.command(&["up", "--detach", &arguments[0], &arguments[1]]);
+        let up = up.envs(environment.iter().copied()).output().expect("run pontoon");
+        assert!(up.status.success(), "{}", text(&up.stderr));
         Plugin { socket }
     }
 
@@ -211,10 +218,18 @@ impl Drop for Sandbox {
     }
 }
 
-/// The engine's own API, which knows names.
+/// The engine's own API, which knows names and what is there.
 pub struct Api {
+    network: Arc<Mutex<Said>>,
     containers: Arc<Mutex<Value>>,
     listeners: Arc<Mutex<Vec<UnixStream>>>,
+}
+
+/// What it says of the network, and how often it has said that.
+struct Said {
+    status: &'static str,
+    body: Value,
+    times: usize,
 }
 
 impl Api {
@@ -224,7 +239,10 @@ impl Api {
         let containers = Arc::new(Mutex::new(json!([])));
         let listeners = Arc::new(Mutex::new(Vec::new()));
         let listening = Arc::clone(&listeners);
-        let (known, network) = (Arc::clone(&containers), json!({"Name": network, "Id": NET, "Driver": "pontoon"}));
+        let known = Arc::clone(&containers);
+        let body = json!({"Name": network, "Id": NET, "Driver": "pontoon"});
+        let network = Arc::new(Mutex::new(Said { status: "200 OK", body, times: 0 }));
+        let of_network = Arc::clone(&network);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.expect("accept");
@@ -242,14 +260,48 @@ impl Api {
                 }
                 let (status, body) = match path {
                     "/containers/json?all=1" => ("200 OK", known.lock().expect("a list").clone()),
-                    _ if path == format!("/networks/{NET}") => ("200 OK", network.clone()),
+                    _ if path == format!("/networks/{NET}") => {
+                        let mut said = of_network.lock().expect("what is said");
+                        said.times += 1;
+                        (said.status, said.body.clone())
+                    }
                     _ => ("404 Not Found", json!({"message": "page not found"})),
                 };
                 let body = body.to_string();
                 let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
             }
         });
-        Api { containers, listeners }
+        Api { network, containers, listeners }
+    }
+
+    /// From now on it says this of the network.
+    fn says(&self, status: &'static str, body: Value) {
+        *self.network.lock().expect("what is said") = Said { status, body, times: 0 };
+    }
+
+    /// These are the network's endpoints.
+    pub fn lists(&self, name: &str, endpoints: &[u8]) {
+        let members: serde_json::Map<String, Value> = endpoints
+            .iter()
+            .map(|number| (format!("{number}"), json!({"Name": "x", "EndpointID": endpoint_id(*number)})))
+            .collect();
+        self.says("200 OK", json!({"Name": name, "Id": NET, "Driver": "pontoon", "Containers": members}));
+    }
+
+    /// It can not say what is there.
+    pub fn is_broken(&self) {
+        self.says("500 Internal Server Error", json!({"message": "no"}));
+    }
+
+    /// There is no such network.
+    pub fn has_no_network(&self) {
+        self.says("404 Not Found", json!({"message": format!("network {NET} not found")}));
+    }
+
+    /// Waits until it has said what it says of the network so often.
+    pub fn is_asked(&self, times: usize) {
+        let is_asked = || (self.network.lock().expect("what is said").times >= times).then_some(());
+        assert!(waited_for(is_asked).is_some(), "it is not asked {times} times");
     }
 
     /// A container of this name has these endpoints.
