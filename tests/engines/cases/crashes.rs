@@ -83,6 +83,9 @@ fn a_start_waits_for_our_daemon_to_come_back(host: &mut Host) {
 /// removal is lost so stays until its address is given out again, or until it has been missed for long enough, which no case waits for.
 fn our_daemon_may_be_killed_within_each_call(host: &mut Host) {
     host.docker.create(&["--subnet=10.71.0.0/16"], "ours");
+    // To call it by its name is a step as well, but of no call.
+    let is_named = || host.pontoon.does(&["network", "ls"]).contains(" ours ").then_some(());
+    assert!(waited_for(is_named).is_some(), "{}", host.pontoon.does(&["network", "ls"]));
     let mut started = 0;
     // Every third step, by which both sides of a change come in turn.
     for steps in (1..).step_by(3) {
