@@ -76,7 +76,16 @@ impl Running {
     fn start(end: End, limit: Duration, arguments: &[&str]) -> Result<Self, String> {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/proc/{}/ns/net", end.pid));
-        command.args(["timeout", "--kill-after=2", &limit.as_secs().to_string(), "iperf3", "--forceflush"]);
+        // A container's command has a session of its own, and with it a share of the processor (autogroups, sched(7)).
+        command.args([
+            "setsid",
+            "--wait",
+            "timeout",
+            "--kill-after=2",
+            &limit.as_secs().to_string(),
+            "iperf3",
+            "--forceflush",
+        ]);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         command.spawn().map(Running).map_err(|why| format!("start iperf3: {why}"))
     }
