@@ -101,7 +101,7 @@ fn carry_out(world: &mut World, request: Request) {
         }
         Request::Networks => drop(world.networks()),
         Request::CreateNetwork(order) => drop(world.create_network((*order).into())),
-        Request::RemoveNetwork(network) => drop(world.remove_network(&network)),
+        Request::RemoveNetwork { network, force: _ } => drop(world.remove_network(&network)),
         Request::PruneNetworks => drop(world.prune_networks().expect("what nobody is on goes")),
         Request::InspectNetwork(network) => drop(world.inspect_network(&network)),
         Request::Connect { network, container, ip, mac, aliases } => {
