@@ -1,9 +1,11 @@
 //! [`Pontoon`]: our daemon and command, as the pages for Docker's users have them, with the usual directories.
 
 use std::fs::File;
+use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -14,6 +16,7 @@ use crate::said::Said;
 /// The command under test.
 pub const COMMAND: &str = env!("CARGO_BIN_EXE_pontoon");
 const SOCKET: &str = "/run/docker/plugins/pontoon.sock";
+const CRASH: &str = "PONTOON_CRASH_AFTER_STEPS";
 
 /// The daemon that serves Docker.
 pub struct Pontoon {
@@ -27,7 +30,7 @@ impl Pontoon {
     /// If it does not serve in time: what it said.
     pub fn start() -> Result<Pontoon, String> {
         let mut pontoon = Pontoon { daemon: None };
-        pontoon.up(None)?;
+        pontoon.up(&[])?;
         Ok(pontoon)
     }
 
@@ -35,12 +38,13 @@ impl Pontoon {
         Path::new(DIR).join("pontoon.log")
     }
 
-    fn up(&mut self, steps: Option<usize>) -> Result<(), String> {
+    fn up(&mut self, environment: &[(&str, String)]) -> Result<(), String> {
         let log = File::options().create(true).append(true).open(Pontoon::log_file());
         let log = log.map_err(|why| format!("open the daemon's log: {why}"))?;
         let mut command = Command::new(COMMAND);
         command.args(["up", "--docker"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        command.envs(steps.map(|steps| ("PONTOON_CRASH_AFTER_STEPS", steps.to_string())));
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        let is_to_crash = environment.iter().any(|(name, _)| *name == CRASH);
         let mut daemon = command.spawn().map_err(|why| format!("run {COMMAND}: {why}"))?;
         let mut ended = None;
         let is_up = waited_for(|| {
@@ -51,7 +55,7 @@ impl Pontoon {
         match (is_up, ended) {
             (Some(()), None) => Ok(()),
             // What it does by itself at its start has steps, too.
-            (_, Some(status)) if steps.is_some() && status.signal() == Some(Signal::SIGKILL as i32) => Ok(()),
+            (_, Some(status)) if is_to_crash && status.signal() == Some(Signal::SIGKILL as i32) => Ok(()),
             (_, Some(status)) => Err(format!("pontoon up --docker ended with {status}:\n{}", self.log())),
             (None, None) => Err(format!("pontoon up --docker does not serve in time:\n{}", self.log())),
         }
@@ -83,13 +87,31 @@ impl Pontoon {
     /// Starts it again.
     pub fn start_again(&mut self) {
         assert!(self.daemon.is_none());
-        self.up(None).unwrap_or_else(|why| panic!("start the daemon again: {why}"));
+        self.up(&[]).unwrap_or_else(|why| panic!("start the daemon again: {why}"));
     }
 
     /// Starts it again, to end as a crash does at a step of what it will be asked.
     pub fn start_to_crash(&mut self, steps: usize) {
         assert!(self.daemon.is_none());
-        self.up(Some(steps)).unwrap_or_else(|why| panic!("start the daemon again: {why}"));
+        self.up(&[(CRASH, steps.to_string())]).unwrap_or_else(|why| panic!("start the daemon again: {why}"));
+    }
+
+    /// Starts it again, to miss what Docker has forgotten sooner than it does.
+    pub fn start_to_miss_after(&mut self, age: Duration) {
+        assert!(self.daemon.is_none());
+        let age = ("PONTOON_DOCKER_FORGETS_AFTER", age.as_millis().to_string());
+        self.up(&[age]).unwrap_or_else(|why| panic!("start the daemon again: {why}"));
+    }
+
+    /// Says to the plugin what dockerd could say; the answer.
+    pub fn hears(&self, method: &str, body: &serde_json::Value) -> String {
+        let body = body.to_string();
+        let mut stream = std::os::unix::net::UnixStream::connect(SOCKET).expect("connect to the plugin");
+        let head = format!("POST /NetworkDriver.{method} HTTP/1.1\r\nHost: \r\nConnection: close\r\n");
+        write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).expect("say it");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("hear the answer");
+        answer
     }
 
     /// Whether it has ended by itself.

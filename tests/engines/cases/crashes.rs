@@ -3,6 +3,8 @@
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::cases;
 use crate::docker::Docker;
 use crate::host::{Host, IMAGE, fetched, waited_for};
@@ -13,6 +15,7 @@ cases![
     a_container_that_ends_while_our_daemon_is_down_is_let_go,
     a_start_waits_for_our_daemon_to_come_back,
     our_daemon_may_be_killed_within_each_call,
+    what_the_engine_does_not_know_goes_and_what_it_knows_stays,
     containers_that_restart_always_are_back_after_a_restart_of_the_engine,
     a_killed_engine_hands_no_address_out_twice,
     both_may_be_killed_at_once,
@@ -121,6 +124,36 @@ fn our_daemon_may_be_killed_within_each_call(host: &mut Host) {
     assert_eq!(host.docker.does(&["run", "--rm", "--network=ours", IMAGE, "hostname", "-i"]), "10.71.0.2");
     let is_empty = || host.pontoon.does(&["ps", "--all"]).lines().nth(1).is_none().then_some(());
     assert!(waited_for(is_empty).is_some(), "{}", host.pontoon.does(&["ps", "--all"]));
+}
+
+fn what_the_engine_does_not_know_goes_and_what_it_knows_stays(host: &mut Host) {
+    let network = host.docker.create(&["--subnet=10.71.0.0/16"], "ours");
+    host.docker.serves("web", &["--network=ours", "-p", "8080:80"]);
+    let (stray, unknown) = ("5".repeat(64), "6".repeat(64));
+    let endpoint = json!({
+        "NetworkID": network, "EndpointID": stray, "Options": {},
+        "Interface": {"Address": "10.71.0.9/16", "AddressIPv6": "", "MacAddress": ""},
+    });
+    let other = json!({
+        "NetworkID": unknown, "Options": {}, "IPv6Data": [],
+        "IPv4Data": [{"AddressSpace": "LocalDefault", "Gateway": "10.72.0.1/16", "Pool": "10.72.0.0/16"}],
+    });
+    for (method, body) in [("CreateEndpoint", &endpoint), ("CreateNetwork", &other)] {
+        let answer = host.pontoon.hears(method, body);
+        assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("Err"), "{answer}");
+    }
+    let shown = |host: &Host| host.pontoon.does(&["ps", "--all"]) + &host.pontoon.does(&["network", "ls"]);
+    assert!([&stray[..12], &unknown[..12]].iter().all(|id| shown(host).contains(id)), "{}", shown(host));
+    host.pontoon.stop();
+    // No container starts meanwhile.
+    host.pontoon.start_to_miss_after(Duration::from_millis(500));
+    assert!(waited_for(|| host.pontoon.try_to(&["ps"]).is_well().then_some(())).is_some(), "it listens");
+    let is_gone = || (![&stray[..12], &unknown[..12]].iter().any(|id| shown(host).contains(id))).then_some(());
+    assert!(waited_for(is_gone).is_some(), "{}", shown(host));
+    assert!(shown(host).contains(" ours "), "{}", shown(host));
+    assert_eq!(fetched("127.0.0.1:8080").as_deref(), Some("web"));
+    host.pontoon.stop();
+    host.pontoon.start_again();
 }
 
 fn containers_that_restart_always_are_back_after_a_restart_of_the_engine(host: &mut Host) {
