@@ -1,5 +1,7 @@
 //! The loads of the benchmark against the peers that are used here.
 
+#[path = "../peers/load/cpu.rs"]
+mod cpu;
 #[allow(dead_code, reason = "floods are not measured here")]
 #[path = "../peers/load/iperf.rs"]
 mod iperf;
@@ -10,6 +12,7 @@ mod stream;
 
 use std::time::Duration;
 
+pub use cpu::busy_percent;
 pub use iperf::bulk;
 pub use round_trips::{ping_pong, reach};
 use stream::{be_patient, connect};

@@ -90,6 +90,7 @@ fn main() -> ExitCode {
 fn measure(options: &Options) -> Result<Vec<Sample>, String> {
     let missing = |why| format!("the engines can not be measured here: {why}");
     systems::find("iperf3", "iperf3").map_err(missing)?;
+    tell_others()?;
     let mut cage = Cage::open().map_err(missing)?;
     let mut samples = Vec::new();
     for round in 1..=options.rounds {
@@ -99,5 +100,17 @@ fn measure(options: &Options) -> Result<Vec<Sample>, String> {
         eprint!("{}", figures::line(&taken, round, options.rounds));
         samples.extend(taken);
     }
+    drop(cage);
+    tell_others()?;
     Ok(samples)
+}
+
+/// Says how much of the cores others use, who should use nothing of them.
+fn tell_others() -> Result<(), String> {
+    let busy = load::busy_percent()?;
+    eprintln!(
+        "others keep the cores busy by {busy:.0} %{}",
+        if busy < 10.0 { "" } else { ": the figures are worth less" }
+    );
+    Ok(())
 }
