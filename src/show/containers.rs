@@ -5,6 +5,7 @@ use netns::manager::{ContainerView, NetworkView};
 use netns::mode::NetworkMode;
 use netns::name::Id;
 
+use super::ports::ports;
 use super::stats::Units;
 use super::{table, text};
 
@@ -22,7 +23,7 @@ pub fn ps(containers: &[Shown], with_traffic: bool, now: u64) -> String {
             network(container),
             interface.map(|own| own.ip.addr().to_string()).unwrap_or_default(),
             interface.map(|own| own.mac.to_string()).unwrap_or_default(),
-            container.published.join(", "),
+            ports(&container.published),
             status(container, now),
         ];
         rows.add_row(cells.into_iter().chain(with_traffic.then(|| net_io(traffic.values()))));

@@ -4,6 +4,7 @@ pub mod bridges;
 pub mod containers;
 pub mod events;
 pub mod explain;
+mod ports;
 pub mod stations;
 pub mod stats;
 

@@ -68,7 +68,7 @@ fn a_published_port_is_reached_on_the_host_and_the_gateway_is_the_peer() {
     lab.up();
     run_published(&lab, "web", &["8080:80", "127.0.0.1:9000-9001:90-91"]);
     let views = prints(&lab, &["ps"]);
-    let ports = "0.0.0.0:8080->80/tcp, 127.0.0.1:9000->90/tcp, 127.0.0.1:9001->91/tcp";
+    let ports = "0.0.0.0:8080->80/tcp, 127.0.0.1:9000-9001->90-91/tcp";
     assert!(views.contains(ports), "{views}");
     for (host, inside) in [(8080, 80), (9000, 90), (9001, 91)] {
         let server = serve(&mut lab, "web", inside);
