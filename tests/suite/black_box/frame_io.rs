@@ -1,7 +1,10 @@
 //! How the daemon reads and writes frames: chosen, told, and done without where the kernel does not let us.
 
+use std::process::{Command, Output};
 use std::thread;
 
+use nix::errno::Errno;
+use nix::libc::{SYS_io_uring_enter, SYS_io_uring_register, SYS_io_uring_setup, c_long};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 use super::{fails, prints, tests};
@@ -38,37 +41,40 @@ fn frames_cross_with(io: &str) {
     lab.finish();
 }
 
+/// Whichever of its calls a sandbox refuses, and how.
 fn where_io_uring_is_forbidden_it_is_done_without() {
     let mut lab = Linux::new();
-    let forbidden = |arguments: &[&str]| {
-        let mut command = lab.command(arguments);
-        // What a thread may not do its children may not either.
-        let run = move || {
-            seccompiler::apply_filter(&without_io_uring()).expect("forbid io_uring");
-            command.output().expect("run pontoon")
+    let refusals = [
+        (SYS_io_uring_setup, Errno::EPERM, "Operation not permitted"),
+        (SYS_io_uring_setup, Errno::ENOSYS, "Function not implemented"),
+        (SYS_io_uring_setup, Errno::ENOMEM, "Cannot allocate memory"),
+        (SYS_io_uring_register, Errno::EACCES, "Permission denied"),
+        (SYS_io_uring_enter, Errno::EPERM, "Operation not permitted"),
+    ];
+    for (call, errno, why) in refusals {
+        let forbidden = |lab: &Linux, arguments: &[&str]| {
+            let said = run_without(call, errno, lab.command(arguments));
+            (said.status.code(), text(&said.stdout), text(&said.stderr))
         };
-        thread::spawn(run).join().expect("it ran")
-    };
-    let refused = forbidden(&["up", "--detach", "--io", "uring"]);
-    assert_eq!(
-        (refused.status.code(), text(&refused.stderr)),
-        (
-            Some(1),
-            "pontoon: start the data plane with io_uring: Operation not permitted\n\
+        let told = |code: i32, stderr: String| (Some(code), String::new(), stderr);
+        let refused = format!(
+            "pontoon: start the data plane with io_uring: {why}\n\
              hint: without `--io uring` epoll is used where io_uring can not be had\n"
-                .to_owned()
-        )
-    );
-    let up = forbidden(&["up", "--detach"]);
-    let said =
-        "pontoon: warning: io_uring can not be used here (Operation not permitted): frames are moved with epoll\n";
-    assert_eq!((up.status.code(), text(&up.stderr)), (Some(0), said.to_owned()));
-    let again = forbidden(&["run", "--", "true"]);
-    assert_eq!((again.status.code(), text(&again.stderr)), (Some(0), String::new()), "it is said once");
-    let status: serde_json::Value = serde_json::from_str(&prints(&lab, &["status", "--json"])).expect("JSON");
-    assert_eq!(status["io"], "epoll");
-    run_all(&mut lab, &["web", "db"]);
-    assert_all_reach_each_other(&mut lab, &["web", "db"]);
+        );
+        assert_eq!(forbidden(&lab, &["up", "--detach", "--io", "uring"]), told(1, refused), "{call}");
+        let warned = format!("pontoon: warning: io_uring can not be used here ({why}): frames are moved with epoll\n");
+        assert_eq!(forbidden(&lab, &["up", "--detach"]), told(0, warned), "{call}");
+        assert_eq!(forbidden(&lab, &["run", "--", "true"]), told(0, String::new()), "{call}: it is said once");
+        let status: serde_json::Value = serde_json::from_str(&prints(&lab, &["status", "--json"])).expect("JSON");
+        assert_eq!(status["io"], "epoll", "{call}");
+        run_all(&mut lab, &["web", "db"]);
+        assert_all_reach_each_other(&mut lab, &["web", "db"]);
+        prints(&lab, &["stats", "--check"]);
+        prints(&lab, &["down"]);
+        // Who asks for epoll is told nothing.
+        assert_eq!(forbidden(&lab, &["up", "--detach", "--io", "epoll"]), told(0, String::new()), "{call}");
+        prints(&lab, &["down"]);
+    }
     lab.finish();
 }
 
@@ -88,11 +94,17 @@ fn another_way_has_no_effect_on_a_daemon_that_runs() {
     lab.finish();
 }
 
-/// Lets everything be but `io_uring_setup`, as many a sandbox does.
-fn without_io_uring() -> BpfProgram {
-    let rules = [(nix::libc::SYS_io_uring_setup, Vec::new())].into_iter().collect();
-    let forbidden = SeccompAction::Errno(nix::libc::EPERM as u32);
+/// Runs a command in a sandbox that answers one system call with an error.
+fn run_without(call: c_long, errno: Errno, mut command: Command) -> Output {
+    let rules = [(call, Vec::new())].into_iter().collect();
     let arch = std::env::consts::ARCH.try_into().expect("an architecture that seccomp knows");
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, forbidden, arch).expect("a filter");
-    filter.try_into().expect("a program")
+    let refusal = SeccompAction::Errno(errno as u32);
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refusal, arch).expect("a filter");
+    let program: BpfProgram = filter.try_into().expect("a program");
+    // What a thread may not do its children may not either.
+    let run = move || {
+        seccompiler::apply_filter(&program).expect("forbid a call");
+        command.output().expect("run pontoon")
+    };
+    thread::spawn(run).join().expect("it ran")
 }

@@ -113,7 +113,8 @@ impl Ring {
     /// A ring that does nothing until it is [enabled](Ring::enable).
     ///
     /// # Errors
-    /// If the kernel is too old (before 6.7), has no io_uring, or does not let us: EPERM, as in many a sandbox.
+    /// If the kernel is too old (before 6.7), has no io_uring, or does not let us make a ring, or use one: EPERM, as in many a
+    /// sandbox.
     pub(super) fn new() -> io::Result<Ring> {
         let ring = IoUring::builder()
             .setup_r_disabled()
@@ -127,6 +128,13 @@ impl Ring {
         ring.submitter().register_probe(&mut probe)?;
         if !probe.is_supported(opcode::ReadMulti::CODE) {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel has no reads that go on by themselves"));
+        }
+        // A ring that is not enabled yet has nothing to give to the kernel, which says so. Where somebody else answers before the
+        // kernel does, a filter that lets rings be made but not used, it would be too late to find that out once frames come.
+        match ring.submit() {
+            Err(error) if error.raw_os_error() == Some(libc::EBADFD) => {}
+            Err(error) => return Err(error),
+            Ok(_) => {}
         }
         let shelf = MmapMut::map_anon(usize::from(LENT) * size_of::<types::BufRingEntry>())?;
         // SAFETY: the shelf is as long as `LENT` entries and begins at a page. It is unmapped after the ring is closed and has
