@@ -116,7 +116,7 @@ pub enum Command {
     Sim(SimCommand),
     /// Start the daemon
     Up(UpArgs),
-    /// Stop all containers, give interfaces of the host back, and stop the daemon
+    /// Stop all containers, give interfaces of the host back, and stop the daemon; containers of other engines lose their network
     Down,
     /// Show the daemon
     Status(Json),

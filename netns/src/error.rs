@@ -6,7 +6,7 @@ use crate::backend::{BackendError, StartError};
 use crate::borrowed::Unfit;
 use crate::lease::{MAX_MTU, MIN_MTU};
 use crate::mode::NetworkMode;
-use crate::network::LeaseError;
+use crate::network::{LeaseError, Owner};
 use crate::publish::PublishError;
 use crate::subnet::SubnetError;
 
@@ -19,7 +19,7 @@ pub enum Error {
         /// Its name.
         network: String,
         /// Whose it is.
-        owner: crate::network::Owner,
+        owner: Owner,
     },
     /// It is another engine's, which alone says what becomes of it.
     #[error("container {container} belongs to {engine}")]
@@ -27,13 +27,13 @@ pub enum Error {
         /// Its name.
         container: String,
         /// Whose it is.
-        engine: crate::network::Owner,
+        engine: Owner,
     },
     /// No guest has this key.
     #[error("{engine} has no endpoint {key} here")]
     NoSuchGuest {
         /// The engine.
-        engine: crate::network::Owner,
+        engine: Owner,
         /// What was given.
         key: String,
     },
@@ -41,7 +41,7 @@ pub enum Error {
     #[error("the endpoint {key} of {engine} is there already, with other properties: container {container}")]
     GuestExists {
         /// The engine.
-        engine: crate::network::Owner,
+        engine: Owner,
         /// The key.
         key: String,
         /// The name of the container that stands for it.
@@ -53,7 +53,7 @@ pub enum Error {
         /// Its name.
         network: String,
         /// Whose it is.
-        engine: crate::network::Owner,
+        engine: Owner,
     },
     /// No container is called so.
     #[error("no such container: {0}")]
@@ -74,7 +74,7 @@ pub enum Error {
         /// The short id of the container that has it.
         id: String,
         /// Whose that one is, if it is another engine's.
-        engine: Option<crate::network::Owner>,
+        engine: Option<Owner>,
     },
     /// It is not running.
     #[error("container {0} is not running")]
@@ -165,8 +165,10 @@ pub enum Error {
     NetworkInUse {
         /// Its name.
         network: String,
-        /// Theirs.
+        /// Theirs, with their engine's behind it where that is not us.
         containers: String,
+        /// Whose they are, each once.
+        owners: Vec<Owner>,
     },
     /// The host's interface in it could not be made again.
     #[error("network {network} is down: {why}")]
@@ -273,6 +275,8 @@ pub enum Error {
         port: String,
         /// The container's.
         container: String,
+        /// Whose that is.
+        owner: Owner,
         /// The network's.
         network: String,
     },
@@ -336,9 +340,10 @@ impl Error {
             Error::Unfit { name, why } => why.hint(name),
             Error::NoSuchPort { port, elsewhere: Some(bridge), .. } => Some(format!("{port} is a port of {bridge}")),
             Error::NoSuchPort { elsewhere: None, .. } => Some("`pontoon show` lists bridges and ports".into()),
-            Error::PortOfContainer { container, network, .. } => {
+            Error::PortOfContainer { container, owner: Owner::User, network, .. } => {
                 Some(format!("`pontoon network disconnect {network} {container}` takes it off"))
             }
+            Error::PortOfContainer { owner, network, .. } => Some(leaving(*owner, network)),
             Error::NetworkHasPorts { bridge, .. } => {
                 Some(format!("`pontoon port del {bridge} INTERFACE` gives one back"))
             }
@@ -360,9 +365,7 @@ impl Error {
             Error::Target { source, .. } => source.hint(),
             Error::Lease { network, source } => lease_hint(network, source),
             Error::Subnet { network, source } => subnet_hint(network, source),
-            Error::NetworkInUse { network, .. } => Some(format!(
-                "`pontoon network disconnect {network} CONTAINER` takes one off it, `pontoon stop` ends one"
-            )),
+            Error::NetworkInUse { network, owners, .. } => Some(leaving_of_all(owners, network)),
             Error::NetworkOwned { owner, .. } => Some(format!(
                 "remove it with {owner}, which has made it; if it is not known there any more, --force removes it"
             )),
@@ -423,6 +426,28 @@ impl Error {
             _ => 125,
         }
     }
+}
+
+/// What takes a container of this owner's off a network.
+fn leaving(owner: Owner, network: &str) -> String {
+    match owner {
+        Owner::User => {
+            format!("`pontoon network disconnect {network} CONTAINER` takes one off it, `pontoon stop` ends one")
+        }
+        Owner::Docker => format!(
+            "`docker network disconnect {network} CONTAINER` takes one off it, `docker rm -f CONTAINER` removes one"
+        ),
+        Owner::Cni => "the runtime that has made one removes it, such as `podman rm -f CONTAINER`".into(),
+    }
+}
+
+/// The same for several owners: ours first.
+fn leaving_of_all(owners: &[Owner], network: &str) -> String {
+    let told = owners.iter().enumerate().map(|(at, owner)| match at {
+        0 => leaving(*owner, network),
+        _ => format!("of those of {owner}: {}", leaving(*owner, network)),
+    });
+    told.collect::<Vec<_>>().join("; ")
 }
 
 fn subnet_hint(network: &str, error: &SubnetError) -> Option<String> {

@@ -51,7 +51,7 @@ pub struct Network {
 }
 
 /// Whose a network is. One that another engine has made through its plugin goes when that engine says so, and not before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Owner {
     /// The user's, made by the command.

@@ -11,7 +11,7 @@ use crate::guest::Guest;
 use crate::lease::Lease;
 use crate::mode::NetworkMode;
 use crate::name::{Id, Name};
-use crate::network::EndpointKind;
+use crate::network::{EndpointKind, Owner};
 use crate::publish::PortMapping;
 
 /// One container.
@@ -131,6 +131,12 @@ impl Record {
             | Phase::Stopping { .. } => true,
             Phase::Exited { .. } | Phase::Removing => false,
         }
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        self.guest.as_ref().map_or(Owner::User, |guest| guest.engine)
     }
 
     /// Whether it may have interfaces: it lives, and is more than a reservation.

@@ -12,6 +12,7 @@ mod capture;
 mod clients;
 mod cni;
 mod docker;
+mod down;
 mod http;
 mod journal;
 mod metrics;

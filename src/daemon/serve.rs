@@ -20,7 +20,7 @@ use switch::vnet::VnetHeader;
 
 use super::clients::{Connected, PATIENCE};
 use super::state::State;
-use super::{Daemon, monitor, statistics};
+use super::{Daemon, down, monitor, statistics};
 use crate::failure::Failure;
 
 /// Serves one client until it goes, or says something that is no request.
@@ -105,7 +105,10 @@ fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request
             state.stays = true;
             value(())
         }
-        Request::Down => down(daemon, state),
+        Request::Down => {
+            warnings.extend(down::down(daemon, state)?);
+            value(())
+        }
         Request::Run(_) | Request::Monitor | Request::Capture(_) | Request::Cni(_) => {
             unreachable!("carried out by a function of its own, which has the channel")
         }
@@ -305,40 +308,6 @@ fn understand(order: RunOrder, fds: Vec<OwnedFd>) -> Result<(RunRequest, Command
     };
     let (request, process) = order.into_parts();
     Ok((request, Command { process, streams }))
-}
-
-/// Asks every container to end, sees to it, gives interfaces of the host back, and then lets the daemon end.
-fn down(daemon: &Daemon, mut state: MutexGuard<'_, State>) -> Result<Value, Failure> {
-    let mut errors = Vec::new();
-    // From now on none comes that would be left behind.
-    state.closing = true;
-    let now = daemon.now();
-    // Their engines are not asked: whoever takes the switch away takes it from them, too.
-    errors.extend(state.manager.release_all(now));
-    let living = state.manager.living();
-    for id in &living {
-        match state.manager.stop(id.as_str(), netns::manager::STOP_GRACE, now) {
-            // It has just ended by itself, and is forgotten; or is a guest that was released, which is tried again.
-            Ok(_) | Err(netns::error::Error::NoSuchContainer(_) | netns::error::Error::OfEngine { .. }) => {}
-            Err(failed) => errors.push(failed),
-        }
-    }
-    let _ = state.pump();
-    drop(state);
-    daemon.poke();
-    let mut state = daemon.wait_until(|state| living.iter().all(|id| state.manager.has_ended(id)));
-    errors.extend(state.manager.remove_ports(daemon.now()));
-    let _ = state.pump();
-    state.ending = true;
-    drop(state);
-    daemon.poke();
-    match errors.first() {
-        None => value(()),
-        Some(_) => {
-            let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            Err(Failure::new(all.join("; ")))
-        }
-    }
 }
 
 fn await_end(daemon: &Daemon, id: &Id) {

@@ -9,6 +9,9 @@ use super::ports::ports;
 use super::stats::Units;
 use super::{table, text};
 
+/// Who has made what no engine has.
+const OURS: &str = "pontoon";
+
 /// The table of `ps`, with what each container has received and sent if that is wanted. `now` in seconds since 1970.
 #[must_use]
 pub fn ps(containers: &[Shown], with_traffic: bool, now: u64) -> String {
@@ -43,9 +46,10 @@ fn net_io<'a>(traffic: impl Iterator<Item = &'a Traffic>) -> String {
 /// The table of `network ls`.
 #[must_use]
 pub fn networks(networks: &[NetworkView]) -> String {
-    let mut rows = table(&["NETWORK ID", "NAME", "DRIVER", "SCOPE"]);
+    let mut rows = table(&["NETWORK ID", "NAME", "DRIVER", "SCOPE", "OWNER"]);
     for network in networks {
-        rows.add_row([&network.id[..Id::SHORT], &network.name, &network.driver, &network.scope]);
+        let owner = network.owner.map_or_else(|| OURS.to_owned(), |engine| engine.to_string());
+        rows.add_row([&network.id[..Id::SHORT], &network.name, &network.driver, &network.scope, &owner]);
     }
     text(rows, &[])
 }

@@ -8,6 +8,7 @@ mod directories;
 mod docker;
 mod docker_forward;
 mod docker_hostile;
+mod engines;
 mod environment;
 mod explain;
 mod foreground;
@@ -59,6 +60,7 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
         docker::ALL,
         docker_forward::ALL,
         docker_hostile::ALL,
+        engines::ALL,
         environment::ALL,
         explain::ALL,
         foreground::ALL,

@@ -296,7 +296,8 @@ impl<B: Backend> Manager<B> {
             let record = self.records.get(id).filter(|record| record.port_name(ifname) == port)?;
             let endpoint = record.endpoints.iter().find(|endpoint| endpoint.ifname == *ifname)?;
             let network = self.networks.get(&endpoint.network)?.network.name.to_string();
-            Some(Error::PortOfContainer { port: port.to_owned(), container: record.name.to_string(), network })
+            let (container, owner) = (record.name.to_string(), record.owner());
+            Some(Error::PortOfContainer { port: port.to_owned(), container, owner, network })
         });
         of_container.unwrap_or_else(|| {
             let held = self.borrowed.values().find(|held| held.record.name == port);

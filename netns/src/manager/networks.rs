@@ -207,10 +207,9 @@ impl<B: Backend> Manager<B> {
         self.reap(now);
         let known = self.find_network(text).map(|net| &net.network).ok().filter(|network| network.owner != Owner::User);
         let Some(network) = known else { return self.remove_network(text, now) };
-        let open = self.members(&network.id).into_iter().filter(|record| record.is_open());
-        let containers = open.map(|record| record.name.as_str()).collect::<Vec<_>>().join(", ");
-        if !containers.is_empty() {
-            return Err(Error::NetworkInUse { network: network.name.to_string(), containers });
+        let open: Vec<&Record> = self.members(&network.id).into_iter().filter(|record| record.is_open()).collect();
+        if !open.is_empty() {
+            return Err(in_use(network, &open));
         }
         self.remove_network_of(network.owner, text, now)
     }
@@ -235,8 +234,7 @@ impl<B: Backend> Manager<B> {
                 owner != Owner::User && record.guest.as_ref().is_some_and(|guest| guest.engine == owner)
             });
         if !members.is_empty() {
-            let containers = members.iter().map(|record| record.name.as_str()).collect::<Vec<_>>().join(", ");
-            return Err(Error::NetworkInUse { network: network.name.to_string(), containers });
+            return Err(in_use(&network, &members));
         }
         let ports = self.interfaces_on(&network.id);
         if !ports.is_empty() {
@@ -419,6 +417,17 @@ pub(super) fn open_gateway<B: Backend>(backend: &mut B, network: &Network) -> Re
         return Ok(None);
     }
     Ok(Some(link))
+}
+
+/// Which containers a network is in use by, and whose they are.
+fn in_use(network: &Network, members: &[&Record]) -> Error {
+    let named = members.iter().map(|record| match record.owner() {
+        Owner::User => record.name.to_string(),
+        engine @ (Owner::Docker | Owner::Cni) => format!("{} ({engine})", record.name),
+    });
+    let containers = named.collect::<Vec<_>>().join(", ");
+    let owners: BTreeSet<Owner> = members.iter().map(|record| record.owner()).collect();
+    Error::NetworkInUse { network: network.name.to_string(), containers, owners: owners.into_iter().collect() }
 }
 
 /// Whether a user-defined network may be called so.

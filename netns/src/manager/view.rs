@@ -34,6 +34,9 @@ pub struct NetworkView {
     pub driver: String,
     /// Always `local`.
     pub scope: String,
+    /// The engine that has made it and alone removes it, if one has: `docker` or `cni`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
 }
 
 /// What `network inspect` shows.
@@ -147,16 +150,18 @@ impl<B: Backend> Manager<B> {
     /// All networks, as `network ls` lists them.
     #[must_use]
     pub fn networks(&self) -> Vec<NetworkView> {
-        let view = |id: &Id, name: &str, driver: &str| NetworkView {
+        let view = |id: &Id, name: &str, driver: &str, owner| NetworkView {
             id: id.to_string(),
             name: name.to_owned(),
             driver: driver.to_owned(),
             scope: "local".to_owned(),
+            owner: engine(owner),
         };
         let (host, none) = (&self.predefined.host, &self.predefined.none);
-        let others = [view(host, "host", "host"), view(none, "none", "null")];
+        let others = [view(host, "host", "host", Owner::User), view(none, "none", "null", Owner::User)];
+        let bridges = self.bridge_networks().into_iter();
         let mut views: Vec<NetworkView> =
-            self.bridge_networks().iter().map(|network| view(&network.id, network.name.as_str(), "bridge")).collect();
+            bridges.map(|network| view(&network.id, network.name.as_str(), "bridge", network.owner)).collect();
         views.splice(1..1, others);
         views
     }
@@ -200,7 +205,7 @@ impl<B: Backend> Manager<B> {
             mac: Some(network.mac),
             endpoint: Some(network.endpoint),
             labels: network.labels.clone(),
-            owner: Some(network.owner).filter(|owner| *owner != Owner::User),
+            owner: engine(network.owner),
             containers: self.members(&network.id).iter().filter_map(member).collect(),
         }
     }
@@ -340,7 +345,12 @@ impl<B: Backend> Manager<B> {
             published: record.published.iter().filter(|_| is_reachable).map(ToString::to_string).collect(),
             detached: record.detached,
             auto_remove: record.auto_remove,
-            engine: record.guest.as_ref().map(|guest| guest.engine),
+            engine: engine(record.owner()),
         }
     }
+}
+
+/// What is said of an owner: nothing of the user.
+fn engine(owner: Owner) -> Option<Owner> {
+    Some(owner).filter(|owner| *owner != Owner::User)
 }

@@ -3,10 +3,13 @@
 use std::process::{Command, Stdio};
 
 use super::cases;
-use crate::host::{Host, waited_for};
+use crate::host::{Host, fetched, waited_for};
 use crate::pontoon::COMMAND;
 
-cases![our_commands_know_containers_and_networks_by_the_engines_names];
+cases![
+    our_commands_know_containers_and_networks_by_the_engines_names,
+    what_down_takes_from_a_container_it_has_again_when_it_is_restarted,
+];
 
 fn our_commands_know_containers_and_networks_by_the_engines_names(host: &mut Host) {
     let (docker, pontoon) = (&host.docker, &host.pontoon);
@@ -58,4 +61,21 @@ fn our_commands_know_containers_and_networks_by_the_engines_names(host: &mut Hos
     }
     let doctor = pontoon.try_to(&["doctor"]);
     assert!(doctor.is_well(), "{doctor:?}");
+}
+
+fn what_down_takes_from_a_container_it_has_again_when_it_is_restarted(host: &mut Host) {
+    host.docker.create(&["--subnet=10.71.0.0/16"], "ours");
+    host.docker.serves("web", &["--network=ours", "-p", "8080:80"]);
+    let is_named = || host.pontoon.does(&["ps"]).contains(" web ").then_some(());
+    assert!(waited_for(is_named).is_some(), "{}", host.pontoon.does(&["ps"]));
+    let said = host.pontoon.try_to(&["down"]);
+    let told = "pontoon: warning: 1 container of docker has lost its network: web; `docker restart` gives it back to one once \
+                `pontoon up --docker` serves again\n";
+    assert_eq!((said.status, said.stdout.as_str(), said.stderr.as_str()), (Some(0), "", told));
+    assert!(waited_for(|| host.pontoon.has_ended().then_some(())).is_some(), "the daemon ends");
+    assert_eq!(host.docker.inside("web", "ls /sys/class/net"), "lo");
+    host.pontoon.start_again();
+    host.docker.does(&["restart", "--time", "0", "web"]);
+    let is_back = || (fetched("127.0.0.1:8080").as_deref() == Some("web")).then_some(());
+    assert!(waited_for(is_back).is_some(), "{}", host.pontoon.does(&["ps"]));
 }

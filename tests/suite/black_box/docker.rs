@@ -316,8 +316,8 @@ fn what_is_dockers_is_left_to_docker() {
                 hint: remove it with docker, which has made it; if it is not known there any more, --force removes it\n";
     fails(&lab, &["network", "rm", "111111111111"], 1, left);
     let forced = ["network", "rm", "--force", "111111111111"];
-    let used = "pontoon: network [SHORT] is in use by [SHORT]\n\
-                hint: `pontoon network disconnect [SHORT] CONTAINER` takes one off it, `pontoon stop` ends one\n";
+    let used = "pontoon: network [SHORT] is in use by [SHORT] (docker)\n\
+                hint: `docker network disconnect [SHORT] CONTAINER` takes one off it, `docker rm -f CONTAINER` removes one\n";
     fails(&lab, &forced, 1, used);
     let of_docker = "pontoon: container [SHORT] belongs to docker\nhint: manage it with docker, which has made it\n";
     for words in [&["stop", name][..], &["rm", "-f", name], &["kill", name], &["logs", name]] {

@@ -57,10 +57,10 @@ fn ps_is_a_table_as_dockers() {
 fn network_ls_is_a_table_as_dockers() {
     let mut lab = Linux::new();
     lab.up();
-    let expected = "NETWORK ID     NAME     DRIVER   SCOPE\n\
-                    [SHORT]   bridge   bridge   local\n\
-                    [SHORT]   host     host     local\n\
-                    [SHORT]   none     null     local\n";
+    let expected = "NETWORK ID     NAME     DRIVER   SCOPE   OWNER\n\
+                    [SHORT]   bridge   bridge   local   pontoon\n\
+                    [SHORT]   host     host     local   pontoon\n\
+                    [SHORT]   none     null     local   pontoon\n";
     looks_like(&lab, &prints(&lab, &["network", "ls"]), expected);
     lab.finish();
 }

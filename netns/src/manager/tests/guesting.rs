@@ -254,7 +254,7 @@ fn a_network_of_an_engine_is_removed_by_its_engine_alone_and_takes_along_what_th
     lab.create_network(network("red"));
     lab.reserve(GuestRequest::new(Owner::Cni, "c/eth0", "red"));
     assert_eq!(says(lab.manager.remove_network_of(Owner::Cni, "red", now)), "network red belongs to user");
-    assert_eq!(says(lab.manager.remove_network("red", now)), "network red is in use by c");
+    assert_eq!(says(lab.manager.remove_network("red", now)), "network red is in use by c (cni)");
 }
 
 #[test]
@@ -264,7 +264,10 @@ fn a_network_that_its_engine_has_forgotten_is_removed_by_force_once_nothing_is_o
     lab.reserve(asking("aaaa"));
     lab.open_guest("aaaa");
     let guest = lab.guest("aaaa").expect("it is there").name;
-    assert_eq!(says(lab.manager.remove_forgotten_network("dock", now)), format!("network dock is in use by {guest}"));
+    assert_eq!(
+        says(lab.manager.remove_forgotten_network("dock", now)),
+        format!("network dock is in use by {guest} (docker)")
+    );
     lab.manager.close_guest(Owner::Docker, "aaaa", now).expect("closed");
     lab.manager.remove_forgotten_network("dock", now).expect("nothing is on it");
     assert_eq!((lab.guest("aaaa"), lab.manager.network("dock").is_err()), (None, true));
@@ -276,7 +279,7 @@ fn a_network_that_its_engine_has_forgotten_is_removed_by_force_once_nothing_is_o
     // Force does nothing else.
     lab.create_network(network("red"));
     lab.reserve(GuestRequest::new(Owner::Cni, "c/eth0", "red"));
-    assert_eq!(says(lab.manager.remove_forgotten_network("red", now)), "network red is in use by c");
+    assert_eq!(says(lab.manager.remove_forgotten_network("red", now)), "network red is in use by c (cni)");
 }
 
 #[test]

@@ -385,7 +385,7 @@ fn a_network_is_removed_by_hand_and_made_again_by_the_next_add() {
     runtime.add("one").ok();
     let said = pontoon(&lab, &["network", "rm", "web"]);
     assert_eq!((said.status, said.stdout.as_str()), (1, ""));
-    assert!(said.stderr.starts_with("pontoon: network web is in use by one\n"), "{}", said.stderr);
+    assert!(said.stderr.starts_with("pontoon: network web is in use by one (cni)\n"), "{}", said.stderr);
     assert!(one.ping(GATEWAY, 56));
     runtime.del("one").ok();
     // It is not one that `prune` takes for unused.
