@@ -12,7 +12,7 @@ use switch::mac::MacAddr;
 
 use crate::call::Method;
 use crate::failure::Refused;
-use crate::lenient::{or_default, short};
+use crate::lenient::{NO_ID, or_default, short};
 use crate::network::address;
 use crate::ports::{Wanted, wanted};
 
@@ -91,8 +91,10 @@ struct RawInterface {
 
 impl RawEndpoint {
     fn ids(&self) -> Result<(Id, Id), String> {
-        let id = |text: &String| Id::try_from(text.clone()).map_err(|why| why.to_string());
-        Ok((id(&self.subject.network)?, id(&self.subject.endpoint)?))
+        let Subject { network, endpoint } = &self.subject;
+        let network =
+            Id::try_from(network.clone()).map_err(|_| format!("its network {} is {NO_ID}", short(network)))?;
+        Ok((network, Id::try_from(endpoint.clone()).map_err(|_| format!("this is {NO_ID}"))?))
     }
 
     /// Checks it; whatever is wrong is wrong with this endpoint.

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Deserializer};
 
+/// What is said of a text that should be an id; the text itself is said before.
+pub(crate) const NO_ID: &str = "no id: 64 hexadecimal digits are expected";
+
 /// `null` is as good as nothing.
 pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(of: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(of)?.unwrap_or_default())

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::call::Method;
 use crate::failure::Refused;
-use crate::lenient::{or_default, short};
+use crate::lenient::{NO_ID, or_default, short};
 use crate::options::{Options, texts};
 
 const GENERIC: &str = "com.docker.network.generic";
@@ -68,7 +68,7 @@ impl NetworkOrder {
     }
 
     fn understand(raw: RawNetwork) -> Result<Self, String> {
-        let id = Id::try_from(raw.id).map_err(|why| why.to_string())?;
+        let id = Id::try_from(raw.id).map_err(|_| format!("this is {NO_ID}"))?;
         let truth = |key: &str, otherwise| match raw.options.get(key) {
             None | Some(Value::Null) => Ok(otherwise),
             Some(value) => value.as_bool().ok_or_else(|| format!("{key} is neither true nor false")),

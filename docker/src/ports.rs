@@ -63,13 +63,13 @@ impl Wanted {
             6 => Protocol::Tcp,
             17 => Protocol::Udp,
             132 => {
-                return Err(format!("port {container}/sctp can not be published: SCTP is not, only TCP and UDP are"));
+                return Err(format!("port {container}/sctp: only TCP and UDP can be published"));
             }
             other => {
-                return Err(format!("port {container} of IP protocol {other} can not be published: TCP and UDP can"));
+                return Err(format!("port {container} of IP protocol {other}: only TCP and UDP can be published"));
             }
         };
-        let wrong = |why: &str| Err(format!("port {container}/{protocol} can not be published: {why}"));
+        let wrong = |why: &str| Err(format!("port {container}/{protocol}: {why}"));
         if container == 0 {
             return wrong("0 is no port");
         }
@@ -81,7 +81,7 @@ impl Wanted {
                 }
                 Ok(ip) => Some(ip),
                 Err(_) if text.parse::<std::net::Ipv6Addr>().is_ok() => {
-                    return wrong(&format!("{text} is an IPv6 address, and IPv4 ones can be published on"));
+                    return wrong(&format!("{text} is an IPv6 address, and only IPv4 ones can be published on"));
                 }
                 Err(_) => return wrong(&format!("'{}' is no address of a host", text.escape_debug())),
             },

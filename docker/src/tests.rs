@@ -122,8 +122,15 @@ fn a_network_that_can_not_be_had_is_refused_by_its_id_and_with_the_cause() {
     }
     let mut body = network();
     body["NetworkID"] = json!("ab\u{7}");
-    let why = "create network ab\\u{7}: 'ab\u{7}' is not an id: 64 hexadecimal digits are expected";
+    let why = "create network ab\\u{7}: this is no id: 64 hexadecimal digits are expected";
     assert_eq!(refused(Method::CreateNetwork, &body), why);
+    let mut body = endpoint(json!({}), json!({}));
+    body["EndpointID"] = json!("x");
+    let why = "join endpoint x: this is no id: 64 hexadecimal digits are expected";
+    assert_eq!(refused(Method::Join, &body), why);
+    (body["NetworkID"], body["EndpointID"]) = (json!("y"), json!(END));
+    let why = "join endpoint 222222222222: its network y is no id: 64 hexadecimal digits are expected";
+    assert_eq!(refused(Method::Join, &body), why);
 }
 
 #[test]
@@ -230,17 +237,13 @@ fn a_port_that_can_not_be_published_is_refused_by_its_number() {
         program(json!([port])).expect_err("it is refused").to_string()
     };
     let cases = [
-        ("Proto", json!(132), "port 80/sctp can not be published: SCTP is not, only TCP and UDP are"),
-        ("Proto", json!(1), "port 80 of IP protocol 1 can not be published: TCP and UDP can"),
-        ("Port", json!(0), "port 0/tcp can not be published: 0 is no port"),
-        (
-            "HostIP",
-            json!("::1"),
-            "port 80/tcp can not be published: ::1 is an IPv6 address, and IPv4 ones can be published on",
-        ),
-        ("HostIP", json!("x"), "port 80/tcp can not be published: 'x' is no address of a host"),
-        ("HostIP", json!("224.0.0.1"), "port 80/tcp can not be published: 224.0.0.1 is no address of a host"),
-        ("HostPortEnd", json!(8000), "port 80/tcp can not be published: the range 8080-8000 is inverted"),
+        ("Proto", json!(132), "port 80/sctp: only TCP and UDP can be published"),
+        ("Proto", json!(1), "port 80 of IP protocol 1: only TCP and UDP can be published"),
+        ("Port", json!(0), "port 0/tcp: 0 is no port"),
+        ("HostIP", json!("::1"), "port 80/tcp: ::1 is an IPv6 address, and only IPv4 ones can be published on"),
+        ("HostIP", json!("x"), "port 80/tcp: 'x' is no address of a host"),
+        ("HostIP", json!("224.0.0.1"), "port 80/tcp: 224.0.0.1 is no address of a host"),
+        ("HostPortEnd", json!(8000), "port 80/tcp: the range 8080-8000 is inverted"),
     ];
     for (key, value, cause) in cases {
         assert_eq!(port(key, value), format!("publish the ports of endpoint 222222222222: {cause}"));

@@ -143,7 +143,7 @@ pub enum LeaseError {
     #[error("MAC address {0} is no station's")]
     ZeroMac(MacAddr),
     /// A container or the bridge has it.
-    #[error("MAC address {0} is in use on this network")]
+    #[error("MAC address {0} is in use by another station")]
     MacInUse(MacAddr),
     /// Nothing is free.
     #[error("no free address is left in the subnet {0}")]

@@ -19,6 +19,7 @@ use netns::publish::{PortMapping, Protocol};
 use netns::subnet::SubnetRequest;
 use serde_json::Value;
 
+use super::cause::Cause;
 use super::names::Namer;
 use crate::daemon::Daemon;
 use crate::daemon::state::State;
@@ -71,24 +72,6 @@ pub(super) fn carry_out(daemon: &Daemon, namer: &Namer, method: Method, call: Ca
     Some(done.map_err(|Cause { text, hint }| method.refused(&object, text).with_hint(hint)))
 }
 
-/// Why a call was not carried out.
-struct Cause {
-    text: String,
-    hint: Option<String>,
-}
-
-impl From<Error> for Cause {
-    fn from(error: Error) -> Self {
-        Cause { text: error.to_string(), hint: error.hint() }
-    }
-}
-
-impl From<String> for Cause {
-    fn from(text: String) -> Self {
-        Cause { text, hint: None }
-    }
-}
-
 /// Where one call is carried out.
 struct Desk<'a> {
     state: MutexGuard<'a, State>,
@@ -101,7 +84,9 @@ impl Desk<'_> {
             return if is_as_ordered(known, &order) {
                 Ok(reply::done())
             } else {
-                Err(Cause::from(format!("there is a network of this id, {}, and it is another", known.name)))
+                let name = Some(known.name.as_str()).filter(|name| *name != order.id.short());
+                let called = name.map(|name| format!(", {name}")).unwrap_or_default();
+                Err(Cause::from(format!("there is another network of this id{called}")))
             };
         }
         // Docker does not say what it is called: that is asked for later.

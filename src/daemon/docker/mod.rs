@@ -9,6 +9,7 @@
 
 mod api;
 mod calls;
+mod cause;
 mod forgotten;
 mod names;
 mod socket;

@@ -11,11 +11,12 @@ use self::dockerd::{Answer, Api, Plugin, Sandbox, about, endpoint_id, network, p
 use super::{fails, prints, tests};
 use crate::lab::linux::inside::Inside;
 use crate::lab::linux::{Linux, waited_for};
-use crate::lab::{Lab, Place};
+use crate::lab::{Lab, Order, Place, run};
 
 tests![
     containers_of_dockers_live_and_go_as_dockerd_says,
     what_dockerd_says_twice_is_done_once,
+    what_docker_is_refused_names_its_object_once,
     an_internal_network_of_dockers_has_no_way_out_and_no_second_interface,
     ports_of_dockers_are_published_and_one_that_is_taken_is_told,
     an_address_that_dockerd_gives_to_another_is_taken_from_the_first,
@@ -89,7 +90,7 @@ fn what_dockerd_says_twice_is_done_once() {
     let mut another = network();
     another["IPv4Data"][0]["Gateway"] = json!("10.77.0.9/24");
     let why = plugin.refuses("CreateNetwork", &another);
-    assert_eq!(why, "create network 111111111111: there is a network of this id, 111111111111, and it is another");
+    assert_eq!(why, "create network 111111111111: there is another network of this id");
     let filled = [(); 2].map(|()| plugin.create_endpoint(1, "10.77.0.2/24"));
     assert_eq!(filled[0], filled[1]);
     let joined = [(); 2].map(|()| plugin.join(1));
@@ -104,6 +105,45 @@ fn what_dockerd_says_twice_is_done_once() {
         }
     }
     assert_eq!((containers(&lab).len(), lab.networks().len()), (0, 3));
+    lab.finish();
+}
+
+/// Operation, object, cause: the object is not in the cause again.
+fn what_docker_is_refused_names_its_object_once() {
+    let mut lab = Linux::new();
+    let plugin = Plugin::up(&lab);
+    let mut overlapping = network();
+    overlapping["IPv4Data"][0]["Pool"] = json!("172.17.8.0/24");
+    overlapping["IPv4Data"][0]["Gateway"] = json!("172.17.8.1/24");
+    let why = plugin.refuses("CreateNetwork", &overlapping);
+    let expected = "create network 111111111111: the subnet 172.17.8.0/24 overlaps 172.17.0.0/16, the subnet of network bridge \
+                    (--subnet chooses another one)";
+    assert_eq!(why, expected);
+    prints(&lab, &["network", "create", "111111111111"]);
+    let why = plugin.refuses("CreateNetwork", &network());
+    let called = "a network is called so already (`pontoon network inspect 111111111111` shows it)";
+    assert_eq!(why, format!("create network 111111111111: {called}"));
+    prints(&lab, &["network", "rm", "111111111111"]);
+
+    plugin.call("CreateNetwork", &network());
+    plugin.create_endpoint(1, "10.77.0.2/24");
+    let (one, other) = (&endpoint_id(1)[..12], &endpoint_id(2)[..12]);
+    let interface = |ip: &str, mac: &str| json!({"Interface": {"Address": ip, "AddressIPv6": "", "MacAddress": mac}, "Options": {}});
+    let again = with(&about(1), &interface("10.77.0.9/24", ""));
+    let why = plugin.refuses("CreateEndpoint", &again);
+    assert_eq!(why, format!("create endpoint {one}: it is there already, with other properties"));
+    // What is said of another object names that one.
+    plugin.join(1);
+    let mac = with(&about(2), &interface("10.77.0.9/24", "02:42:0a:4d:00:02"));
+    let why = plugin.refuses("CreateEndpoint", &mac);
+    let taken = "network 111111111111: MAC address 02:42:0a:4d:00:02 is in use by another station";
+    let who = "`pontoon ps` shows which container has it";
+    assert_eq!(why, format!("create endpoint {other}: {taken} ({who})"));
+
+    run(&mut lab, Order::new("own").network("111111111111").ip("10.77.0.99"));
+    let why = plugin.refuses("DeleteNetwork", &json!({"NetworkID": dockerd::NET}));
+    let used = "it is in use by own (`pontoon network disconnect 111111111111 CONTAINER` takes one off it, `pontoon stop` ends one)";
+    assert_eq!(why, format!("delete network 111111111111: {used}"));
     lab.finish();
 }
 
@@ -137,8 +177,12 @@ fn ports_of_dockers_are_published_and_one_that_is_taken_is_told() {
     let heard = lab.tell(Place::Host, Ipv4Addr::LOCALHOST, 8080, "hello");
     assert!(heard.as_ref().is_ok_and(|heard| heard.contains("hello")), "{heard:?}");
     let why = plugin.refuses("ProgramExternalConnectivity", &program(2, &port(8080, 80)));
-    let expected = format!("publish the ports of endpoint {}: ", &endpoint_id(2)[..12]);
-    assert!(why.starts_with(&expected) && why.contains("0.0.0.0:8080/tcp"), "{why}");
+    let [holder, who] = [1, 2].map(|number| endpoint_id(number)[..12].to_owned());
+    let expected = format!(
+        "publish the ports of endpoint {who}: 0.0.0.0:8080/tcp: Address already in use: container {holder} publishes it \
+         (stop that container, or publish another port of the host)"
+    );
+    assert_eq!(why, expected);
     // One of several that will do, and any.
     let choice = json!([
         {"Proto": 6, "IP": "", "Port": 80, "HostIP": "", "HostPort": 8080, "HostPortEnd": 8082},
@@ -151,7 +195,7 @@ fn ports_of_dockers_are_published_and_one_that_is_taken_is_told() {
     assert!(lab.tell(Place::Host, Ipv4Addr::LOCALHOST, 8081, "hello").is_ok());
     let sctp = json!([{"Proto": 132, "IP": "", "Port": 80, "HostIP": "", "HostPort": 0, "HostPortEnd": 0}]);
     let why = plugin.refuses("ProgramExternalConnectivity", &program(2, &sctp));
-    assert!(why.ends_with("port 80/sctp can not be published: SCTP is not, only TCP and UDP are"), "{why}");
+    assert!(why.ends_with(": port 80/sctp: only TCP and UDP can be published"), "{why}");
     plugin.take_down(1, one, &one_was);
     // What it had is free.
     plugin.program(2, &port(8080, 80));

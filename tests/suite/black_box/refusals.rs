@@ -99,7 +99,7 @@ fn bad_targets_addresses_and_names_are_told_with_a_hint() {
         ),
         (
             &["--mac-address", "02:00:00:00:00:09"],
-            "network bridge: MAC address 02:00:00:00:00:09 is in use on this network",
+            "network bridge: MAC address 02:00:00:00:00:09 is in use by another station",
             who_has_it,
         ),
         (&["--mtu", "67"], "an MTU of 67 is out of range: 68 to 65521 bytes", ""),

@@ -92,7 +92,7 @@ fn a_mac_that_can_not_be_had_is_refused(lab: &mut dyn Lab) {
             (Order::new("x").mac("01:00:5e:00:00:01"), &format!("network bridge: {group}")),
             (
                 Order::new("x").mac("02:00:00:00:00:09"),
-                "network bridge: MAC address 02:00:00:00:00:09 is in use on this network",
+                "network bridge: MAC address 02:00:00:00:00:09 is in use by another station",
             ),
             (Order::new("x").mac("00:00:00:00:00:00"), "network bridge: MAC address 00:00:00:00:00:00 is no station's"),
         ],

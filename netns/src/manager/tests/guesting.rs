@@ -179,7 +179,7 @@ fn a_mac_is_taken_only_from_one_without_an_interface() {
     assert_eq!(lab.guest("aaaa"), None);
     lab.open_guest("bbbb");
     let refused = says(lab.manager.reserve(asking("cccc"), lab.now));
-    assert_eq!(refused, "network dock: MAC address 02:00:00:00:00:09 is in use on this network");
+    assert_eq!(refused, "network dock: MAC address 02:00:00:00:00:09 is in use by another station");
 }
 
 #[test]
