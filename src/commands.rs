@@ -1,7 +1,6 @@
 //! Each command: what is asked of the daemon, and how the answer is printed.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use control::{Bridge, NetworkOrder, Request, Shown, Station, Status};
 use netns::manager::NetworkView;
@@ -223,12 +222,14 @@ fn parse_fdb(words: &[String]) -> Result<FdbFilter, Failure> {
 }
 
 fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {
-    let UpArgs { detach: _, bip, metrics, io, flight_recorder, docker, docker_api } = args;
-    let absolute = |path: &Path| {
-        std::path::absolute(path).map_err(crate::failure::io(format_args!("find the socket {}", path.display())))
-    };
+    let UpArgs { detach: _, bip, metrics, io: engine, flight_recorder, docker, docker_api } = args;
     let docker = match docker {
-        Some(socket) => Some(Docker { socket: absolute(socket)?, api: absolute(docker_api)? }),
+        Some(socket) => {
+            let api = std::path::absolute(docker_api).map_err(io(format_args!("find {}", docker_api.display())))?;
+            let docker = Docker { socket: socket.clone(), api };
+            docker.check()?;
+            Some(docker)
+        }
         None => None,
     };
     let options = Options {
@@ -236,7 +237,7 @@ fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {
         stays: true,
         bip: *bip,
         metrics: *metrics,
-        io: io.unwrap_or_default(),
+        io: engine.unwrap_or_default(),
         flight_recorder: *flight_recorder,
         docker,
     };

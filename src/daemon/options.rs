@@ -12,6 +12,7 @@ use ipnet::Ipv4Net;
 use switch::engine::Io;
 
 use super::{Outcome, run};
+use crate::failure::Failure;
 use crate::log;
 use crate::paths::Dirs;
 
@@ -44,6 +45,16 @@ pub struct Docker {
     pub socket: PathBuf,
     /// The engine's, which is asked for names.
     pub api: PathBuf,
+}
+
+impl Docker {
+    /// Whether it could be served so, as far as can be seen before anything is started.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub fn check(&self) -> Result<(), Failure> {
+        super::docker::check(self)
+    }
 }
 
 impl Options {

@@ -48,6 +48,14 @@ pub(super) struct Plugin {
     _served: Served,
 }
 
+/// Whether Docker could be served so, as far as can be seen without making anything.
+///
+/// # Errors
+/// Why it could not.
+pub(super) fn check(options: &Docker) -> Result<(), Failure> {
+    socket::check(&options.socket)
+}
+
 impl Face {
     /// Takes the socket.
     ///

@@ -12,6 +12,8 @@ tests![
     down_tells_whose_containers_it_takes_the_network_from,
     network_ls_tells_whose_a_network_is,
     a_network_in_use_tells_what_its_containers_engines_take,
+    where_docker_can_not_be_served_is_told_before_anything_is_started,
+    the_directory_in_which_dockerd_looks_is_made,
 ];
 
 /// Two containers of Docker's and one of a runtime's.
@@ -101,4 +103,45 @@ fn a_network_in_use_tells_what_its_containers_engines_take() {
     let bridge = lab.inspect_network("web").expect("it is there").bridge.expect("a bridge");
     let port = format!("pontoon: port pod.eth0 is that of container pod\n{left}");
     fails(&lab, &["port", "del", &bridge, "pod.eth0"], 1, &port);
+}
+
+fn where_docker_can_not_be_served_is_told_before_anything_is_started() {
+    let lab = Linux::new();
+    let dir = lab.dir().display().to_string();
+    let another = "--docker=PATH chooses another socket: the file's name is the driver's";
+    let longest = format!("{dir}/{}", "x".repeat(107 - 1 - dir.len()));
+    std::fs::write(lab.dir().join("file"), "").expect("write a file");
+    std::os::unix::fs::symlink("nowhere", lab.dir().join("link")).expect("make a link");
+    let absolute =
+        "dockerd takes an absolute one, such as /run/docker/plugins/NAME.sock: the file's name is the driver's";
+    let yours = "dockerd looks into /run/docker/plugins; a directory elsewhere is yours to make";
+    for (path, status, why, hint) in [
+        ("pontoon.sock".to_owned(), 2, "the path is relative".to_owned(), absolute),
+        (format!("{longest}x"), 1, "the path is too long for a socket: 108 bytes, 107 at most".to_owned(), another),
+        (format!("{dir}/no/such/p.sock"), 1, format!("there is no directory {dir}/no/such"), yours),
+        (format!("{dir}/file/p.sock"), 1, format!("{dir}/file is no directory"), another),
+        (dir.clone(), 1, "a directory is there".to_owned(), another),
+        (format!("{dir}/file"), 1, "a file is there".to_owned(), another),
+        (format!("{dir}/link"), 1, "a symbolic link is there".to_owned(), another),
+    ] {
+        let told = format!("pontoon: serve Docker at {path}: {why}\nhint: {hint}\n");
+        for up in [&["up"][..], &["up", "--detach"]] {
+            let said = pontoon(&lab, &[up, &[&format!("--docker={path}")]].concat());
+            assert_eq!((said.status, said.stdout.as_str(), said.stderr.as_str()), (status, "", told.as_str()));
+        }
+    }
+    assert!(!lab.runtime_dir().exists() && !lab.state_dir().exists());
+    // One byte less will do.
+    prints(&lab, &["up", "--detach", &format!("--docker={longest}")]);
+}
+
+/// Docker need not have been started before. (/run is the test's own.)
+fn the_directory_in_which_dockerd_looks_is_made() {
+    let mut lab = Linux::new();
+    for own in ["--docker", "--docker=/run/docker/plugins/shop/shop.sock"] {
+        prints(&lab, &["up", "--detach", own]);
+        let path = own.split('=').nth(1).unwrap_or("/run/docker/plugins/pontoon.sock");
+        assert!(prints(&lab, &["status"]).contains(&format!("docker:       {path}\n")));
+        lab.down();
+    }
 }

@@ -40,7 +40,7 @@ impl Plugin {
 
     /// The same, in this environment.
     pub fn up_with(lab: &Linux, environment: &[(&str, &str)]) -> Self {
-        let socket = lab.dir().join("plugins/pontoon.sock");
+        let socket = lab.dir().join("pontoon-plugin.sock");
         let api = lab.dir().join("docker.sock");
         let arguments = [format!("--docker={}", socket.display()), format!("--docker-api={}", api.display())];
         let mut up = lab.command(&["up", "--detach", &arguments[0], &arguments[1]]);
