@@ -5,9 +5,11 @@ mod crashes;
 mod docker0;
 mod many;
 mod networks;
+mod outages;
 mod pages;
 mod podman;
 mod published;
+mod restarts;
 mod seen;
 
 use crate::host::Host;
@@ -26,9 +28,10 @@ macro_rules! cases {
 }
 use cases;
 
-/// All of them.
+/// All of them; those that wait longest come first, and the others are played meanwhile.
 pub fn all() -> impl Iterator<Item = Case> {
     let groups = [
+        ("outages", outages::ALL),
         ("docker0", docker0::ALL),
         ("networks", networks::ALL),
         ("published", published::ALL),
@@ -38,6 +41,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         ("pages", pages::ALL),
         ("podman", podman::ALL),
         ("crashes", crashes::ALL),
+        ("restarts", restarts::ALL),
     ];
     groups.into_iter().flat_map(|(group, cases)| {
         cases.iter().map(move |(name, play)| Case { name: format!("{group}::{name}"), play: *play })

@@ -47,11 +47,11 @@ impl Docker {
     /// If it does not answer in time: what it said.
     pub fn start(cgroup: &str) -> Result<Docker, String> {
         let mut docker = Docker { daemon: None, cgroup: cgroup.to_owned() };
-        docker.up()?;
+        docker.up(&[])?;
         Ok(docker)
     }
 
-    fn up(&mut self) -> Result<(), String> {
+    fn up(&mut self, options: &[&str]) -> Result<(), String> {
         let log = File::options().create(true).append(true).open(LOG).map_err(|why| format!("open {LOG}: {why}"))?;
         let errors = log.try_clone().map_err(|why| format!("open {LOG}: {why}"))?;
         let mut dockerd = Command::new(DOCKERD);
@@ -67,7 +67,7 @@ impl Docker {
         dockerd.args(["--cgroup-parent", &format!("/{}", self.cgroup)]);
         // Without CAP_SYS_RESOURCE nobody's limits can be raised, nor may the kernel be told to spare anybody.
         dockerd.args(["--default-ulimit", "nofile=1024:1024", "--default-ulimit", "nproc=1000:1000"]);
-        dockerd.args(["--oom-score-adjust", "0", "--log-level", "warn"]);
+        dockerd.args(["--oom-score-adjust", "0", "--log-level", "warn"]).args(options);
         dockerd.stdin(Stdio::null()).stdout(log).stderr(errors);
         let mut daemon = dockerd.spawn().map_err(|why| format!("run {DOCKERD}: {why}"))?;
         let mut ended = None;
@@ -111,8 +111,19 @@ impl Docker {
 
     /// Starts it again.
     pub fn start_again(&mut self) {
+        self.start_again_with(&[]);
+    }
+
+    /// Starts it again with further options.
+    pub fn start_again_with(&mut self, options: &[&str]) {
         assert!(self.daemon.is_none());
-        self.up().unwrap_or_else(|why| panic!("start dockerd again: {why}"));
+        self.up(options).unwrap_or_else(|why| panic!("start dockerd again: {why}"));
+    }
+
+    /// A client that is not waited for.
+    pub fn begins(arguments: &[&str]) -> Child {
+        let mut command = Docker::command(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("run docker")
     }
 
     /// The client with these arguments.

@@ -66,14 +66,7 @@ impl Host {
         docker.import(&archive, IMAGE);
         let podman = Podman::new(cgroup)?;
         podman.import(&archive, IMAGE);
-        // The bridges of Podman's networks, and their rules, are made by their first containers, and stay.
-        for network in ["--network=podman", "--network=pontoon"] {
-            podman.does(&["run", "--rm", network, "-p", "8080:80", IMAGE, "true"]);
-        }
-        // A container's last process tidies up behind its client's back.
-        let is_of_podmans = |command: &String| command.contains("conmon") || command.contains(PODMAN);
-        let is_settled = || (!processes().iter().any(is_of_podmans)).then_some(());
-        waited_for(is_settled).ok_or_else(|| format!("Podman's containers do not end: {:?}", processes()))?;
+        make_podmans_bridges(&podman)?;
         Ok(Host { pontoon, docker, podman, outside, message: String::new() })
     }
 
@@ -92,6 +85,17 @@ impl Host {
             self.podman.does(&["rm", "--all", "--force", "--time", "0"]);
         }
     }
+}
+
+/// The bridges of Podman's networks, and their rules, are made by their first containers, and stay.
+pub fn make_podmans_bridges(podman: &Podman) -> Result<(), String> {
+    for network in ["--network=podman", "--network=pontoon"] {
+        podman.does(&["run", "--rm", network, "-p", "8080:80", IMAGE, "true"]);
+    }
+    // A container's last process tidies up behind its client's back.
+    let is_of_podmans = |command: &String| command.contains("conmon") || command.contains(PODMAN);
+    let is_settled = || (!processes().iter().any(is_of_podmans)).then_some(());
+    waited_for(is_settled).ok_or_else(|| format!("Podman's containers do not end: {:?}", processes()))
 }
 
 /// What a case may change and has to put back: interfaces, rules of firewalls, processes.

@@ -1,12 +1,12 @@
 //! Pontoon under the real engines: Debian's dockerd and Podman, started by hand on a scratch host.
 //!
 //! * [`cage`]: the processes and namespaces that all of it happens in, so that nothing of it is left however it ends;
-//! * [`host`]: what stands there, and is as it was after each case;
+//! * [`host`]: what stands there, and is as it was after each case; [`reboot`]: how it is started anew;
 //! * [`docker`], [`podman`], [`pontoon`]: the programs as their users start and call them;
 //! * [`cases`]: what is expected of them.
 //!
-//! All cases share one host, since an engine takes seconds to start; they run one after the other. The host of a case that failed
-//! is given up, and the next has a new one. Where the engines are not, or do not start, the cases are ignored, and one line
+//! Cases share hosts, since an engine takes seconds to start: two at the most, so that one case may wait while another works, and
+//! on each they run one after the other. The host of a case that failed is given up, and the next has a new one. Where the engines are not, or do not start, the cases are ignored, and one line
 //! says so; with `PONTOON_REQUIRE_LINUX=1` they fail instead.
 
 #![expect(unreachable_pub, reason = "nothing of a binary is reachable; `pub` says what a module offers")]
@@ -19,27 +19,31 @@ mod host;
 mod outside;
 mod podman;
 mod pontoon;
+mod reboot;
 mod said;
 
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::cage::Cage;
 
-/// Where the cage of the cases is kept. One at a time: the cases do not run beside each other.
-static CAGE: Mutex<Option<Cage>> = Mutex::new(None);
+/// Cages in which no case is played now. A case takes one, or opens another: there are as many as are played beside each other.
+static CAGES: Mutex<Vec<Cage>> = Mutex::new(Vec::new());
+/// How many cases are played beside each other at the most. Some do little but wait; and a host's engines take memory.
+const TOGETHER: usize = 2;
 
 fn main() -> ExitCode {
     let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
     if let Some(ended) = cage::dispatch(&arguments, host::serve) {
         return ended;
     }
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(arguments.test_threads.map_or(TOGETHER, |threads| threads.min(TOGETHER)));
     let ended = libtest_mimic::run(&arguments, trials(&arguments)).exit_code();
     // A static is not dropped.
-    drop(CAGE.lock().ok().and_then(|mut cage| cage.take()));
+    drop(std::mem::take(&mut *cages()));
     ended
 }
 
@@ -63,23 +67,22 @@ fn trials(arguments: &Arguments) -> Vec<Trial> {
     cases::all().map(trial).collect()
 }
 
-/// Opens the cage, if it is not open.
+fn cages() -> MutexGuard<'static, Vec<Cage>> {
+    CAGES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Opens the first cage.
 fn open() -> Result<(), String> {
-    let mut cage = CAGE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if cage.is_none() {
-        *cage = Some(Cage::open()?);
-    }
+    let cage = Cage::open()?;
+    cages().push(cage);
     Ok(())
 }
 
 fn play(name: &str) -> Result<(), Failed> {
     // Taken out, so that a case that fails takes its cage with it.
-    let mut place = CAGE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut cage = match place.take() {
-        Some(cage) => cage,
-        None => Cage::open()?,
-    };
+    let free = cages().pop();
+    let mut cage = free.map_or_else(Cage::open, Ok)?;
     cage.play(name)?;
-    *place = Some(cage);
+    cages().push(cage);
     Ok(())
 }

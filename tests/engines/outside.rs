@@ -40,6 +40,11 @@ impl Outside {
         outside
     }
 
+    /// The process that stands for it.
+    pub fn pid(&self) -> u32 {
+        self.keeper.id()
+    }
+
     fn namespace(&self) -> String {
         format!("/proc/{}/ns/net", self.keeper.id())
     }

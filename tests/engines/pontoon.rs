@@ -18,6 +18,17 @@ pub const COMMAND: &str = env!("CARGO_BIN_EXE_pontoon");
 const SOCKET: &str = "/run/docker/plugins/pontoon.sock";
 const CRASH: &str = "PONTOON_CRASH_AFTER_STEPS";
 
+/// What a process has of a machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Footprint {
+    /// Open files that are no sockets.
+    pub files: usize,
+    pub sockets: usize,
+    pub threads: usize,
+    /// What is resident, in KiB.
+    pub memory: u64,
+}
+
 /// The daemon that serves Docker.
 pub struct Pontoon {
     daemon: Option<Child>,
@@ -101,6 +112,26 @@ impl Pontoon {
         assert!(self.daemon.is_none());
         let age = ("PONTOON_DOCKER_FORGETS_AFTER", age.as_millis().to_string());
         self.up(&[age]).unwrap_or_else(|why| panic!("start the daemon again: {why}"));
+    }
+
+    /// What the daemon has taken of the machine.
+    pub fn footprint(&self) -> Footprint {
+        let pid = self.daemon.as_ref().expect("it runs").id();
+        let entries =
+            |what: &str| std::fs::read_dir(format!("/proc/{pid}/{what}")).expect("look at the daemon").flatten();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("look at the daemon");
+        let resident =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
+        // One may be closed while it is looked at.
+        let files = entries("fd").filter_map(|file| std::fs::read_link(file.path()).ok());
+        let (sockets, files): (Vec<PathBuf>, Vec<PathBuf>) =
+            files.partition(|file| file.to_string_lossy().starts_with("socket:"));
+        Footprint {
+            files: files.len(),
+            sockets: sockets.len(),
+            threads: entries("task").count(),
+            memory: resident.expect("a number"),
+        }
     }
 
     /// Says to the plugin what dockerd could say; the answer.

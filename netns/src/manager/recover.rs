@@ -82,7 +82,8 @@ fn take_over<B: Backend>(
     let (network, gateway) = open_default(&mut backend, &mut chance, known, &records, &adopted, settings)?;
     save_as(&mut backend, DEFAULT, &network)?;
 
-    let is_deserted = !records.values().any(Record::is_open);
+    // Who was there before a reboot is not.
+    let is_deserted = !records.values().any(|record| record.boot == boot && record.is_open());
     let mut manager = Manager {
         backend,
         chance,

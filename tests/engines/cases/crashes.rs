@@ -1,6 +1,6 @@
 //! Somebody ends before his time.
 
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::time::Duration;
 
 use serde_json::json;
@@ -43,13 +43,7 @@ fn an_interface_outlives_our_daemon(host: &mut Host) {
     }
 }
 
-/// A client of Docker's that is not waited for.
-fn begin(arguments: &[&str]) -> Child {
-    let mut command = Docker::command(arguments);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("run docker")
-}
-
-/// What it printed in the end.
+/// What a client printed in the end.
 fn end(client: Child) -> String {
     let said = Said::from(client.wait_with_output().expect("wait for docker"));
     said.printed("docker")
@@ -62,7 +56,7 @@ fn a_container_that_ends_while_our_daemon_is_down_is_let_go(host: &mut Host) {
     host.docker.create(&["--subnet=10.71.0.0/16"], "ours");
     host.docker.starts("web", &["--network=ours", "-p", "8080:80"]);
     host.pontoon.kill();
-    let removal = begin(&["rm", "--force", "web"]);
+    let removal = Docker::begins(&["rm", "--force", "web"]);
     std::thread::sleep(A_WHILE);
     host.pontoon.start_again();
     end(removal);
@@ -75,7 +69,7 @@ fn a_container_that_ends_while_our_daemon_is_down_is_let_go(host: &mut Host) {
 fn a_start_waits_for_our_daemon_to_come_back(host: &mut Host) {
     host.docker.create(&["--subnet=10.71.0.0/16"], "ours");
     host.pontoon.kill();
-    let start = begin(&["run", "--rm", "--network=ours", IMAGE, "hostname", "-i"]);
+    let start = Docker::begins(&["run", "--rm", "--network=ours", IMAGE, "hostname", "-i"]);
     std::thread::sleep(A_WHILE);
     host.pontoon.start_again();
     assert_eq!(end(start), "10.71.0.2");
@@ -94,7 +88,7 @@ fn our_daemon_may_be_killed_within_each_call(host: &mut Host) {
     for steps in (1..).step_by(3) {
         host.pontoon.stop();
         host.pontoon.start_to_crash(steps);
-        let mut client = begin(&["run", "--rm", "--network=ours", "-p", "8080:80", IMAGE, "ip", "route"]);
+        let mut client = Docker::begins(&["run", "--rm", "--network=ours", "-p", "8080:80", IMAGE, "ip", "route"]);
         let mut is_crashed = false;
         let is_over = waited_for(|| {
             is_crashed = host.pontoon.has_ended();

@@ -4,9 +4,13 @@ use std::collections::BTreeSet;
 
 use super::cases;
 use crate::docker::Docker;
-use crate::host::{Census, Host, IMAGE};
+use crate::host::{Census, Host, IMAGE, waited_for};
 
-cases![fifty_containers_start_at_once, twenty_cycles_leave_everything_as_before];
+cases![
+    twenty_cycles_leave_everything_as_before,
+    twenty_runs_leave_our_daemon_as_it_was,
+    fifty_containers_start_at_once,
+];
 
 fn fifty_containers_start_at_once(host: &mut Host) {
     let docker = &host.docker;
@@ -52,6 +56,38 @@ fn twenty_cycles_leave_everything_as_before(host: &mut Host) {
         assert_eq!(docker.address("web"), "10.71.0.2");
     }
     assert!(docker.reaches("web", "10.71.0.1"));
-    let now = crate::host::waited_for(|| (Census::take() == before).then_some(()));
+    let now = waited_for(|| (Census::take() == before).then_some(()));
     assert!(now.is_some(), "{}", before.differs_from(&Census::take()));
+}
+
+/// What our daemon may have grown by in twenty runs, in KiB. A thread's memory that is lost in each, or a buffer, is more.
+const GROWTH: u64 = 1024;
+/// dockerd keeps up to two conversations for its next calls.
+const CONVERSATIONS: usize = 2;
+
+fn twenty_runs_leave_our_daemon_as_it_was(host: &mut Host) {
+    let (docker, pontoon) = (&host.docker, &host.pontoon);
+    docker.create(&["--subnet=10.71.0.0/24"], "ours");
+    let run = || docker.does(&["run", "--rm", "--network=ours", "-p", "8080:80", IMAGE, "hostname", "-i"]);
+    // Until all that is made once has been made.
+    for _ in 0..5 {
+        assert_eq!(run(), "10.71.0.2");
+    }
+    let has_no_leases = || pontoon.does(&["ps", "--all"]).lines().nth(1).is_none().then_some(());
+    assert!(waited_for(has_no_leases).is_some(), "{}", pontoon.does(&["ps", "--all"]));
+    let (census, before) = (Census::take(), pontoon.footprint());
+    for _ in 0..20 {
+        assert_eq!(run(), "10.71.0.2");
+    }
+    assert!(waited_for(has_no_leases).is_some(), "{}", pontoon.does(&["ps", "--all"]));
+    let is_as_before = || {
+        let now = pontoon.footprint();
+        let is_as_small = now.files <= before.files
+            && now.sockets <= before.sockets + CONVERSATIONS
+            && now.threads <= before.threads
+            && now.memory <= before.memory + GROWTH;
+        (is_as_small && Census::take() == census).then_some(())
+    };
+    let differs = || format!("{before:?} became {:?}\n{}", pontoon.footprint(), census.differs_from(&Census::take()));
+    assert!(waited_for(is_as_before).is_some(), "{}", differs());
 }

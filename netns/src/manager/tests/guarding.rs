@@ -155,6 +155,13 @@ fn beside_docker_forwarding_is_left_alone_until_somebody_comes() {
     assert!(!lab.host().forwards);
     lab.run("web", "red");
     assert_eq!((policy(&lab).1, lab.host().forwards), (Some("off".into()), true));
+    // Who had come is no more after a reboot, though a record tells of it.
+    (lab.host().boot, lab.host().forwards) = ("2".into(), false);
+    let (manager, warnings) = Manager::open(Paper(Rc::clone(&lab.host)), &settings, at(0)).expect("a manager");
+    lab.manager = manager;
+    assert_eq!((warnings, lab.host().forwards), (Vec::new(), false));
+    lab.run("shop", "red");
+    assert!(lab.host().forwards);
 }
 
 #[test]
