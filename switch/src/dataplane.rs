@@ -274,6 +274,12 @@ impl<L: Link> Dataplane<L> {
         self.pool.give(buffer);
     }
 
+    /// How many frames wait for the turn of a port that lends its queue: they have come, and nothing was decided about them.
+    pub(crate) fn waiting(&mut self, port: PortId) -> usize {
+        let Some(it) = self.ports.get_mut(port.0) else { return 0 };
+        it.waiting.len() + it.link.queue().map_or(0, |queue| queue.arrivals())
+    }
+
     /// Takes back the buffer of a frame that a link had queued, and needs no longer.
     pub(crate) fn recycle(&mut self, buffer: Arc<Buffer>) {
         self.pool.recycle(buffer);

@@ -3,6 +3,9 @@
 //! * Each link that lends its [`Queue`](crate::link::queue::Queue) has a read in the kernel that goes on by itself, into buffers
 //!   that all ports share. They are few, so one round takes a bounded number of frames; a port whose read has ended for want of
 //!   one is armed again, and those that got nothing come before those that did. That is what keeps a flood from starving others.
+//! * A port whose turn was not long enough for what had come, since its frames become many copies, is not read from until nothing of
+//!   that is left. So what waits of it is what came in a round or two; what waits in all, with what the kernel may read into, is at
+//!   most half of the memory.
 //! * What is to be written is gathered, and goes to the kernel in one call together with the next wait.
 //! * While somebody watches links write by themselves, so that what became of each copy is told together with its frame.
 //! * Other links are asked when they are ready, as with epoll.
@@ -58,6 +61,8 @@ pub(super) struct Uring {
     /// Buffers whose frames have become part of another.
     emptied: Vec<Arc<Buffer>>,
     manners: Manners,
+    /// How many frames wait for their ports' turns.
+    waiting: usize,
     /// There is, or was, a link that lends its queue.
     has_queues: bool,
     /// How many ports it was given to wait for.
@@ -81,8 +86,12 @@ struct Port {
     is_to_be_armed: bool,
     /// It is among those to be asked for results.
     is_answered: bool,
+    /// Its turn was not long enough for what had come: it is not read from until it is.
+    is_held_back: bool,
     /// How many frames are being written.
     writing: usize,
+    /// How many frames have come, and were not decided about when it had its last turn, or came since.
+    waiting: usize,
     /// The round in which frames came last.
     received_in: u64,
 }
@@ -104,6 +113,7 @@ impl Uring {
             answered: Vec::new(),
             emptied: Vec::new(),
             manners: Manners::default(),
+            waiting: 0,
             has_queues: false,
             given: 0,
             round: 0,
@@ -113,7 +123,8 @@ impl Uring {
     }
 
     fn is_to_be_armed(&mut self, port: PortId) {
-        let Some(it) = self.ports.get_mut(port.0).filter(|it| !it.is_to_be_armed && !it.is_armed) else { return };
+        let may_be = |it: &&mut Port| !it.is_to_be_armed && !it.is_armed && !it.is_held_back;
+        let Some(it) = self.ports.get_mut(port.0).filter(may_be) else { return };
         it.is_to_be_armed = true;
         let line = if it.is_queued && it.received_in < self.round { &mut self.starved } else { &mut self.others };
         line.push_back(port);
@@ -122,7 +133,11 @@ impl Uring {
     fn arm(&mut self) {
         while let Some(port) = self.starved.pop_front().or_else(|| self.others.pop_front()) {
             let Some(it) = self.ports.get_mut(port.0) else { continue };
-            (it.is_to_be_armed, it.is_armed) = (false, true);
+            it.is_to_be_armed = false;
+            if it.is_held_back {
+                continue;
+            }
+            it.is_armed = true;
             if it.is_queued {
                 self.ring.read(it.key, it.fd.as_fd());
             } else {
@@ -224,6 +239,8 @@ impl Uring {
             return dataplane.give_buffer(frame);
         };
         it.received_in = self.round;
+        it.waiting += 1;
+        self.waiting += 1;
         queue.arrived(frame);
         if self.ready.last() != Some(&port) {
             self.ready.push(port);
@@ -232,13 +249,14 @@ impl Uring {
 
     fn read_ended<L: Link>(&mut self, port: PortId, errno: Errno, dataplane: &mut Dataplane<L>) {
         match errno {
-            Errno::ENOBUFS | Errno::EAGAIN | Errno::EINTR => self.disarmed(port),
-            errno => {
+            // (ECANCELED: it was held back, or it goes.)
+            Errno::ENOBUFS | Errno::EAGAIN | Errno::EINTR | Errno::ECANCELED => self.disarmed(port),
+            _ => {
                 if let Some(it) = self.ports.get_mut(port.0) {
                     it.is_armed = false;
                 }
-                // EBADFD, and whatever else: a device that can not be read is no port. (ECANCELED: it goes anyway.)
-                if let Some(queue) = queue(dataplane, port).filter(|_| errno != Errno::ECANCELED) {
+                // EBADFD, and whatever else: a device that can not be read is no port.
+                if let Some(queue) = queue(dataplane, port) {
                     queue.went_down();
                     self.ready.push(port);
                 }
@@ -251,6 +269,27 @@ impl Uring {
         if let Some(it) = self.ports.get_mut(port.0) {
             it.is_armed = false;
             self.is_to_be_armed(port);
+        }
+    }
+
+    /// Reads go on by themselves, so a port that has something left after its turn would be given more and more. Others need that memory.
+    fn had_turn<L: Link>(&mut self, port: PortId, serviced: Serviced, dataplane: &mut Dataplane<L>) {
+        let Some(it) = self.ports.get_mut(port.0) else { return };
+        let left = if it.is_queued { dataplane.waiting(port) } else { 0 };
+        self.waiting = self.waiting + left - it.waiting;
+        it.waiting = left;
+        match serviced {
+            Serviced::More if it.is_queued && !it.is_held_back => {
+                it.is_held_back = true;
+                if it.is_armed {
+                    self.ring.cancel(it.key);
+                }
+            }
+            Serviced::Idle => {
+                it.is_held_back = false;
+                self.is_to_be_armed(port);
+            }
+            Serviced::More | Serviced::Gone => {}
         }
     }
 
@@ -303,7 +342,9 @@ impl<L: Link + AsFd> Reactor<L> for Uring {
             is_armed: false,
             is_to_be_armed: false,
             is_answered: false,
+            is_held_back: false,
             writing: 0,
+            waiting: 0,
             received_in: 0,
         };
         self.has_queues |= it.is_queued;
@@ -324,7 +365,7 @@ impl<L: Link + AsFd> Reactor<L> for Uring {
             self.ring.enter(Some(Duration::from_millis(100)));
             self.take_done(dataplane);
         }
-        self.ports.remove(port.0);
+        self.waiting -= self.ports.remove(port.0).map_or(0, |it| it.waiting);
         for line in [&mut self.starved, &mut self.others] {
             line.retain(|other| *other != port);
         }
@@ -357,7 +398,8 @@ impl<L: Link + AsFd> Reactor<L> for Uring {
         self.manners.round(|| ring.submit());
         if self.has_queues {
             // (Half of the memory is left to links that read by themselves.)
-            self.ring.lend(dataplane.buffers() / 2, || dataplane.take_buffer());
+            let limit = (dataplane.buffers() / 2).saturating_sub(self.waiting);
+            self.ring.lend(limit, || dataplane.take_buffer());
         }
         self.arm();
         let has_news = !self.ready.is_empty() || self.is_woken;
@@ -377,9 +419,7 @@ impl<L: Link + AsFd> Reactor<L> for Uring {
     ) -> Serviced {
         let serviced = dataplane.service_watched(port, now, &mut Noting { watch, touched: &mut self.touched });
         self.collect(dataplane);
-        if serviced == Serviced::Idle && self.ports.get(port.0).is_some_and(|it| !it.is_queued) {
-            self.is_to_be_armed(port);
-        }
+        self.had_turn(port, serviced, dataplane);
         serviced
     }
 }

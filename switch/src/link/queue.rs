@@ -59,6 +59,11 @@ impl Queue {
         self.inbox.push_back(frame);
     }
 
+    /// How many frames have come in and were not received.
+    pub(crate) fn arrivals(&self) -> usize {
+        self.inbox.len()
+    }
+
     /// Nothing will come in any more; what has come is received before that is told.
     pub fn went_down(&mut self) {
         self.is_down = true;
