@@ -80,7 +80,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
             print(json, &status, status_text)?;
         }
         Command::Doctor(json) => {
-            let findings = doctor::examine();
+            let findings = doctor::examine(&dirs);
             print(json, &findings, |findings| doctor::text(findings))?;
             return Ok(doctor::exit_status(&findings));
         }

@@ -5,9 +5,8 @@ use std::net::IpAddr;
 use netns::linux::firewall::{Foreign, ForeignDrop};
 use netns::linux::privilege::Feature;
 
-use super::engine;
 use super::facts::{Facts, Forwarding, Kernel, Nft, Tap, Tun};
-use super::{Finding, Status};
+use super::{Finding, Status, engine, passage};
 
 /// The kernel that everything was written for: earlier ones lack calls that there is no way around.
 const OLDEST_KERNEL: (u32, u32) = (5, 13);
@@ -28,6 +27,7 @@ pub fn decide(facts: &Facts) -> Vec<Finding> {
     findings.push(name_resolution(&facts.resolv_conf));
     findings.extend(kernel(&facts.kernel));
     findings.extend(engine::decide(&facts.engine));
+    findings.extend(passage::decide(&facts.passage));
     findings
 }
 
@@ -275,6 +275,7 @@ mod tests {
             resolv_conf: Ok("nameserver 192.0.2.1\n".into()),
             kernel: Kernel { release: Ok("6.18.44".into()), pidfd: Ok(()), io_uring: Ok(()) },
             engine: engine::Engine { dockerd: None, plugin: engine::Plugin::Absent, others: Vec::new() },
+            passage: passage::Passage::NotNeeded,
         }
     }
 

@@ -4,6 +4,7 @@ use netns::linux::firewall::Foreign;
 use netns::linux::privilege::Feature;
 
 use super::engine::Engine;
+use super::passage::Passage;
 
 /// All that is looked at.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct Facts {
     pub kernel: Kernel,
     /// Docker beside us.
     pub engine: Engine,
+    /// And what its rules do to networks of ours.
+    pub passage: Passage,
 }
 
 /// `/dev/net/tun`.

@@ -2,16 +2,18 @@
 //!
 //! * [`facts`] says what is looked at; [`probe`] looks, as whoever asks and without changing anything: what must be tried is
 //!   tried in a scratch namespace of a thread or a child of its own, and nobody is waited for without a limit;
-//! * [`checks`] decides, from facts alone; [`engine`] does both for what there is of Docker.
+//! * [`checks`] decides, from facts alone; [`engine`] does both for what there is of Docker, and [`passage`] for its rules.
 
 mod checks;
 mod engine;
 mod facts;
+mod passage;
 mod probe;
 
 use serde::Serialize;
 
 pub use self::probe::dispatch;
+use crate::paths::Dirs;
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -40,8 +42,8 @@ pub struct Finding {
 
 /// Looks at this machine.
 #[must_use]
-pub fn examine() -> Vec<Finding> {
-    checks::decide(&probe::look())
+pub fn examine(dirs: &Dirs) -> Vec<Finding> {
+    checks::decide(&probe::look(dirs))
 }
 
 /// One line each, and one more where there is something to do.

@@ -20,9 +20,11 @@ use rustix::fs::StatVfsMountFlags;
 use rustix::process::{Pid, PidfdFlags};
 use switch::link::port::PortLink;
 
-use super::engine;
 use super::facts::{Facts, Forwarding, Kernel, Nft, Tap, Tun};
+use super::passage::Passage;
+use super::{engine, passage};
 use crate::failure::cause_of;
+use crate::paths::Dirs;
 
 /// The hidden first argument of a child that tries to make a user namespace: only a process without threads can.
 const USER_NAMESPACE: &str = "__doctor-user-namespace";
@@ -54,7 +56,7 @@ pub fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
 }
 
 /// Looks at everything.
-pub fn look() -> Facts {
+pub fn look(dirs: &Dirs) -> Facts {
     let nft = nft();
     let for_us = matches!(nft, Nft::Works { .. }) && in_time(forwards_for_us).unwrap_or(false);
     Facts {
@@ -87,6 +89,7 @@ pub fn look() -> Facts {
             io_uring: switch::engine::try_uring().map_err(|why| cause_of(&why)),
         },
         engine: engine::look(),
+        passage: passage(dirs),
     }
 }
 
@@ -164,6 +167,12 @@ fn foreign(nft: &Nft) -> Result<Foreign, String> {
     }
     let read = in_time(|| foreign_drops(BRIDGE).map_err(|why| why.to_string()));
     read.unwrap_or_else(|| Err(format!("nft takes longer than {} seconds", PATIENCE.tv_sec)))
+}
+
+/// Asks the daemon which networks have to pass Docker's rules, and reads these. One that does not answer says nothing.
+fn passage(dirs: &Dirs) -> Passage {
+    let dirs = dirs.clone();
+    in_time(move || passage::look(&dirs)).unwrap_or(Passage::NotNeeded)
 }
 
 /// What comes of something that may never end; none if it takes too long. In a thread that nobody waits for: a program that does

@@ -17,7 +17,7 @@ mod silence;
 mod tool;
 mod watch;
 
-pub use self::docker::pass_docker;
+pub use self::docker::{pass_docker, passes_docker};
 pub use self::foreign::{Foreign, ForeignDrop, foreign_drops};
 pub(super) use self::journal::journals;
 pub(super) use self::silence::silenced_by_others;

@@ -11,7 +11,11 @@ use crate::lab::linux::outside::{Outside, nft};
 use crate::lab::linux::{Linux, text, waited_for};
 use crate::lab::{Lab, OUTSIDE, address};
 
-tests![forwarding_is_left_to_dockerd_and_its_chain_lets_our_networks_pass, a_passage_that_is_flushed_is_opened_again,];
+tests![
+    forwarding_is_left_to_dockerd_and_its_chain_lets_our_networks_pass,
+    a_passage_that_is_flushed_is_opened_again,
+    what_is_flushed_on_the_older_side_is_told_by_the_doctor_and_put_back_by_the_next_container,
+];
 
 const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 
@@ -83,6 +87,59 @@ fn a_passage_that_is_flushed_is_opened_again() {
     assert!(waited_for(is_open).is_some());
     assert!(waited_for(|| sandbox.inside().ping(address(OUTSIDE), 56).then_some(())).is_some());
     gone(&plugin, sandbox, &source);
+    lab.down();
+    drop(outside);
+}
+
+/// Of a change that iptables-legacy makes the kernel tells nobody.
+fn what_is_flushed_on_the_older_side_is_told_by_the_doctor_and_put_back_by_the_next_container() {
+    let mut lab = Linux::new();
+    let outside = Outside::new();
+    // A host on which `iptables` is the older one: for dockerd, and so for us.
+    let bin = lab.dir().join("bin");
+    std::fs::create_dir(&bin).expect("make a directory");
+    for (name, program) in [("iptables", "iptables-legacy"), ("iptables-restore", "iptables-legacy-restore")] {
+        std::os::unix::fs::symlink(format!("/usr/sbin/{program}"), bin.join(name)).expect("make a link");
+    }
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").expect("a path"));
+    let legacy = |words: &[&str]| {
+        let output = Command::new("iptables-legacy").args(words).output().expect("run iptables-legacy");
+        assert!(output.status.success(), "iptables-legacy {}: {}", words.join(" "), text(&output.stderr));
+        text(&output.stdout)
+    };
+    let plugin = Plugin::up_with(&lab, &[("PATH", &path)]);
+    std::fs::write(FORWARD, "1\n").expect("switch forwarding on");
+    for words in [&["-P", "FORWARD", "DROP"][..], &["-N", "DOCKER-USER"], &["-I", "FORWARD", "-j", "DOCKER-USER"]] {
+        legacy(words);
+    }
+    let doctor = || {
+        let output = lab.command(&["doctor"]).env("PATH", &path).output().expect("run pontoon");
+        text(&output.stdout)
+    };
+    assert!(!doctor().contains("Docker's rules"), "there is nothing to pass: {}", doctor());
+    let (sandbox, source) = container(&plugin);
+    assert!(sandbox.inside().ping(address(OUTSIDE), 56));
+    let open = "ok    Docker's rules: they let Pontoon's networks of Docker's pass\n";
+    assert!(doctor().contains(open), "{}", doctor());
+
+    legacy(&["-F", "FORWARD"]);
+    assert!(!sandbox.inside().ping(address(OUTSIDE), 56));
+    let shut = "warn  Docker's rules: FORWARD of iptables does not let Pontoon's networks of Docker's pass any more: somebody has \
+                removed the rules for it, as `iptables-legacy -F FORWARD` does, of which the kernel tells nobody\n      \
+                hint: the next start of a container on one of them puts the rules back; so does the daemon when it starts anew";
+    assert!(doctor().contains(shut), "{}", doctor());
+    plugin.create_endpoint(2, "10.77.0.3/24");
+    plugin.join(2);
+    assert!(sandbox.inside().ping(address(OUTSIDE), 56), "{}", legacy(&["-S"]));
+    assert!(doctor().contains(open), "{}", doctor());
+
+    legacy(&["-F", "FORWARD"]);
+    lab.kill_daemon();
+    let plugin = Plugin::up_with(&lab, &[("PATH", &path)]);
+    assert!(sandbox.inside().ping(address(OUTSIDE), 56), "{}", legacy(&["-S"]));
+    plugin.call("DeleteEndpoint", &super::docker::dockerd::about(2));
+    gone(&plugin, sandbox, &source);
+    assert!(!legacy(&["-S"]).contains("PONTOON"), "{}", legacy(&["-S"]));
     lab.down();
     drop(outside);
 }

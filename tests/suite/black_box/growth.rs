@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use switch::mac::MacAddr;
 
@@ -14,9 +14,13 @@ use crate::lab::{Lab, Place, ip_of, names, ports, run_all};
 tests![
     fifty_containers_start_at_once,
     a_hundred_containers_take_few_files_of_the_daemon_and_no_thread,
+    the_daemon_may_open_all_that_it_is_allowed_to_and_a_command_what_it_was,
     two_hundred_cycles_leave_nothing_behind,
     floods_leave_the_daemon_as_large_as_it_was,
 ];
+
+/// How many open files a container takes of the daemon.
+const FILES: usize = 6;
 
 fn fifty_containers_start_at_once() {
     let mut lab = Linux::new();
@@ -49,7 +53,6 @@ fn fifty_containers_start_at_once() {
 
 /// Two thousand fit into the 20,000 files that a careful host allows, and what they do when they do nothing is nobody's work.
 fn a_hundred_containers_take_few_files_of_the_daemon_and_no_thread() {
-    const FILES: usize = 6;
     let mut lab = Linux::new();
     lab.up();
     let start = |lab: &Linux, number: usize| {
@@ -66,6 +69,28 @@ fn a_hundred_containers_take_few_files_of_the_daemon_and_no_thread() {
     assert!(lab.ping(Place::In("c1"), last, 56) && lab.ping(Place::Host, last, 56));
     lab.down();
     lab.assert_nothing_is_left();
+}
+
+fn the_daemon_may_open_all_that_it_is_allowed_to_and_a_command_what_it_was() {
+    // As the unit of the service has it, and more than two thousand containers take.
+    let unit = include_str!("../../../contrib/pontoon.service");
+    let limits = unit.lines().find_map(|line| line.strip_prefix("LimitNOFILE=")).expect("it has limits");
+    let (soft, hard) = limits.split_once(':').expect("two of them");
+    assert!(soft == "1024" && hard.parse::<usize>().expect("a number") > 2 * 2000 * FILES, "{limits}");
+
+    let mut lab = Linux::new();
+    let limited = "ulimit -S -n 1024; ulimit -H -n 5000; exec \"$@\"";
+    let up = lab.command(&["up", "--detach"]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", limited, "sh"]).arg(up.get_program()).args(up.get_args());
+    let said = shell.output().expect("run a shell");
+    assert!(said.status.success() && said.stderr.is_empty(), "{}", text(&said.stderr));
+    let daemon = lab.daemon_pid().expect("a daemon");
+    let listed = std::fs::read_to_string(format!("/proc/{daemon}/limits")).expect("read");
+    let files = listed.lines().find_map(|line| line.strip_prefix("Max open files")).expect("a line of it");
+    assert_eq!(files.split_whitespace().collect::<Vec<_>>(), ["5000", "5000", "files"]);
+    assert_eq!(prints(&lab, &["run", "--", "sh", "-c", "ulimit -S -n; ulimit -H -n"]), "1024\n5000\n");
+    lab.down();
 }
 
 fn two_hundred_cycles_leave_nothing_behind() {

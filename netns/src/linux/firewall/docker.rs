@@ -18,27 +18,42 @@ use crate::linux::failure::Step;
 const DOCKER: &str = "-N DOCKER-USER";
 /// Where Docker drops what comes from one of its bridges and goes to another.
 const ISOLATION: &str = "DOCKER-ISOLATION-STAGE-2";
+/// What is read and written.
+const OBJECT: &str = "FORWARD of iptables";
 
 /// Lets what leaves these bridges, and what answers it, pass the rules that Docker keeps, and no other bridges of the instance.
 ///
 /// # Errors
 /// If the rules can not be read or written, or a bridge has a name that can not be written down.
 pub fn pass_docker(instance: &str, bridges: &[String]) -> Result<(), BackendError> {
-    let object = "FORWARD of iptables";
-    let failed = |why: std::io::Error| not_run(Step::SetFirewall, object, &why);
-    let rules = match tool::run("iptables", &["--wait", "5", "--list-rules"], "") {
-        Ok(rules) => rules.map_err(|said| Step::SetFirewall.failed(object, said))?,
-        // Without it dockerd writes no rules.
-        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(why) => return Err(failed(why).into()),
-    };
-    if let Some(odd) = bridges.iter().find(|bridge| !is_plain(bridge)) {
-        return Err(Step::SetFirewall.failed(object, format_args!("{odd} can not be written down")).into());
-    }
-    let Some(script) = script(&rules, instance, bridges) else { return Ok(()) };
-    let written = tool::run("iptables-restore", &["--wait", "5", "--noflush"], &script).map_err(failed)?;
-    written.map_err(|said| Step::SetFirewall.failed(object, said))?;
+    let Some(script) = missing(Step::SetFirewall, instance, bridges)? else { return Ok(()) };
+    let written = tool::run("iptables-restore", &["--wait", "5", "--noflush"], &script);
+    let written = written.map_err(|why| not_run(Step::SetFirewall, OBJECT, &why))?;
+    written.map_err(|said| Step::SetFirewall.failed(OBJECT, said))?;
     Ok(())
+}
+
+/// Whether [`pass_docker`] would have something to do. Of what is done by iptables' older side nobody is told: a chain that is
+/// flushed there stays so until somebody looks.
+///
+/// # Errors
+/// If the rules can not be read, or a bridge has a name that can not be written down.
+pub fn passes_docker(instance: &str, bridges: &[String]) -> Result<bool, BackendError> {
+    Ok(missing(Step::ReadFirewall, instance, bridges)?.is_none())
+}
+
+/// What `iptables-restore` is to be told, if anything.
+fn missing(step: Step, instance: &str, bridges: &[String]) -> Result<Option<String>, BackendError> {
+    let rules = match tool::run("iptables", &["--wait", "5", "--list-rules"], "") {
+        Ok(rules) => rules.map_err(|said| step.failed(OBJECT, said))?,
+        // Without it dockerd writes no rules.
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(why) => return Err(not_run(step, OBJECT, &why).into()),
+    };
+    match bridges.iter().find(|bridge| !is_plain(bridge)) {
+        Some(odd) => Err(step.failed(OBJECT, format_args!("{odd} can not be written down")).into()),
+        None => Ok(script(&rules, instance, bridges)),
+    }
 }
 
 /// Whether a name means itself to iptables, where a plus at the end would mean all that begin so.
