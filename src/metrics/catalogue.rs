@@ -1,6 +1,7 @@
 //! [`CATALOGUE`]: every family of samples that there is, and what it is read from. Names and units are as Prometheus would have them.
 
 use switch::dataplane::{BridgeStatistics, PortStatistics};
+use switch::link::errors::ReadError;
 use switch::verdict::DropReason;
 
 use super::About;
@@ -130,6 +131,13 @@ pub(super) const CATALOGUE: &[Family] = &[
         "Frames that never came to the switch, since nobody had room for them",
         |it| it.rx_missed,
     ),
+    Family {
+        name: "pontoon_port_receive_errors",
+        kind: Kind::Counter,
+        help: "How often a port could not be read, other than that nothing was there, by reason",
+        labels: &["bridge", "network", "port", "container", "reason"],
+        source: Source::PortBy(|it| ReadError::ALL.map(|why| (vec![why.name()], it.rx_errors.of(why))).into()),
+    },
     Family {
         name: "pontoon_port_decisions",
         kind: Kind::Counter,

@@ -11,7 +11,6 @@ mod units;
 use serde::Serialize;
 use switch::counters::PortCounters;
 use switch::dataplane::PortStatistics;
-use switch::verdict::DropReason;
 
 pub use self::rate::{grown_since, rates};
 pub use self::select::{keep_only, sort, sort_ports};
@@ -37,7 +36,7 @@ impl Look {
     pub const PLAIN: Look = Look { units: Units::EXACT, width: None, colour: false };
 }
 
-/// Frames of one port that went nowhere for one reason.
+/// Frames of one port that went nowhere for one reason, or reads of it that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Drop {
     /// The port that they came from (`rx`) or were to leave by (`tx`).
@@ -45,7 +44,7 @@ pub struct Drop {
     /// `rx` or `tx`.
     pub direction: &'static str,
     /// Why.
-    pub reason: DropReason,
+    pub reason: &'static str,
     /// How many.
     pub count: u64,
 }
@@ -55,8 +54,11 @@ pub struct Drop {
 pub fn drops(bridges: &[Bridge]) -> Vec<Drop> {
     let of_port = |port: &PortStatistics| {
         let PortCounters { rx, tx } = &port.counters;
-        let both = rx.drops.iter().map(|drop| ("rx", drop)).chain(tx.drops.iter().map(|drop| ("tx", drop)));
-        let named = both.map(|(direction, (reason, count))| Drop { port: port.name.clone(), direction, reason, count });
+        let errors = port.rx_errors.iter().map(|(why, count)| ("rx", why.name(), count));
+        let came = rx.drops.iter().map(|(why, count)| ("rx", why.name(), count));
+        let left = tx.drops.iter().map(|(why, count)| ("tx", why.name(), count));
+        let all = errors.chain(came).chain(left);
+        let named = all.map(|(direction, reason, count)| Drop { port: port.name.clone(), direction, reason, count });
         named.collect::<Vec<Drop>>()
     };
     bridges.iter().flat_map(|bridge| &bridge.bridge.ports).flat_map(of_port).collect()
@@ -93,6 +95,7 @@ mod tests {
             since: 1_700_000_000,
             stations: 0,
             rx_missed: 0,
+            rx_errors: Default::default(),
             counters: PortCounters::default(),
         };
         let bridge = BridgeStatistics {

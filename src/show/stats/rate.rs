@@ -28,11 +28,12 @@ pub fn grown_since(now: &[Bridge], then: &[Bridge]) -> Vec<Bridge> {
 }
 
 fn port_since(now: &PortStatistics, then: Option<&PortStatistics>) -> PortStatistics {
-    let same = then.and_then(|then| Some((now.counters.since(&then.counters)?, then.rx_missed)));
-    let Some((counters, missed)) = same else { return now.clone() };
-    // (An interface that was made again has missed nothing yet.)
-    let rx_missed = now.rx_missed.checked_sub(missed).unwrap_or(now.rx_missed);
-    PortStatistics { counters, rx_missed, ..now.clone() }
+    let same = then.and_then(|then| Some((now.counters.since(&then.counters)?, then)));
+    let Some((counters, then)) = same else { return now.clone() };
+    // (An interface that was made again, or opened again, has missed nothing yet.)
+    let rx_missed = now.rx_missed.checked_sub(then.rx_missed).unwrap_or(now.rx_missed);
+    let rx_errors = now.rx_errors.since(then.rx_errors).unwrap_or(now.rx_errors);
+    PortStatistics { counters, rx_missed, rx_errors, ..now.clone() }
 }
 
 fn fdb_since(now: &FdbCounters, then: &FdbCounters) -> FdbCounters {

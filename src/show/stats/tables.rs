@@ -57,7 +57,7 @@ fn port_rows(port: &PortStatistics, look: &Look) -> [Vec<String>; 2] {
     let came = [
         vec![
             port.name.clone(),
-            mark("rx", rx.dropped + port.rx_missed),
+            mark("rx", rx.dropped + port.rx_missed + port.rx_errors.total()),
             units.count(rx.packets),
             units.bytes(rx.bytes),
         ],
@@ -83,7 +83,7 @@ fn port_rows(port: &PortStatistics, look: &Look) -> [Vec<String>; 2] {
 }
 
 fn has_lost(port: &PortStatistics) -> bool {
-    port.counters.rx.dropped + port.counters.tx.dropped + port.rx_missed > 0
+    port.counters.rx.dropped + port.counters.tx.dropped + port.rx_missed + port.rx_errors.total() > 0
 }
 
 /// The lines of ports that have lost something, in red.
@@ -101,7 +101,7 @@ fn coloured(text: &str, has_lost: impl Iterator<Item = bool>, colour: bool) -> S
 pub fn drops_table(drops: &[Drop], look: &Look) -> String {
     let mut rows = table(&["PORT", "", "REASON", "COUNT"]);
     for drop in drops {
-        rows.add_row([&drop.port, drop.direction, drop.reason.name(), &look.units.count(drop.count)]);
+        rows.add_row([&drop.port, drop.direction, drop.reason, &look.units.count(drop.count)]);
     }
     text(rows, &[3])
 }
@@ -129,6 +129,7 @@ pub fn networks_table(bridges: &[Bridge], look: &Look) -> String {
 #[cfg(test)]
 mod tests {
     use snapbox::{assert_data_eq, str};
+    use switch::link::errors::ReadError;
     use switch::verdict::DropReason;
 
     use super::super::tests::bridge;
@@ -145,6 +146,7 @@ mod tests {
         db.counters.rx.count_unreadable(3, DropReason::Runt);
         db.counters.tx.drop(DropReason::ExceedsMtu);
         db.rx_missed = 20_000;
+        db.rx_errors = std::collections::BTreeMap::from([(ReadError::InterfaceDown, 2)]).into();
         (it.bridge.fdb.learned, it.bridge.fdb.expired, it.bridge.stations) = (3, 1, 3);
         Bridge::named(it.network, it.bridge)
     }
@@ -230,9 +232,10 @@ db.eth0    rx !         1         3         1
         assert_data_eq!(
             drops_table(&drops(&[busy()]), &Look::PLAIN),
             str![[r#"
-PORT           REASON        COUNT
-db.eth0   rx   runt              1
-db.eth0   tx   exceeds_mtu       1
+PORT           REASON           COUNT
+db.eth0   rx   interface_down       2
+db.eth0   rx   runt                 1
+db.eth0   tx   exceeds_mtu          1
 
 "#]]
         );
@@ -283,6 +286,7 @@ back      br-1           0          0         0         0         0       0     
       "since": 1700000000,
       "stations": 0,
       "rx_missed": 0,
+      "rx_errors": {},
       "rx": {
         "packets": 0,
         "bytes": 0,
@@ -316,6 +320,7 @@ back      br-1           0          0         0         0         0       0     
       "since": 1700000000,
       "stations": 0,
       "rx_missed": 0,
+      "rx_errors": {},
       "rx": {
         "packets": 1234567,
         "bytes": 9876543210,
@@ -349,6 +354,9 @@ back      br-1           0          0         0         0         0       0     
       "since": 1700000000,
       "stations": 0,
       "rx_missed": 20000,
+      "rx_errors": {
+        "interface_down": 2
+      },
       "rx": {
         "packets": 1,
         "bytes": 3,
@@ -445,7 +453,7 @@ back      br-1           0          0         0         0         0       0     
         assert_data_eq!(
             json,
             str![[
-                r#"[{"port":"db.eth0","direction":"rx","reason":"runt","count":1},{"port":"db.eth0","direction":"tx","reason":"exceeds_mtu","count":1}]"#
+                r#"[{"port":"db.eth0","direction":"rx","reason":"interface_down","count":2},{"port":"db.eth0","direction":"rx","reason":"runt","count":1},{"port":"db.eth0","direction":"tx","reason":"exceeds_mtu","count":1}]"#
             ]]
         );
     }

@@ -7,6 +7,7 @@ use super::{Bridge, BridgeId, Dataplane};
 use crate::counters::{Imbalance, PortCounters};
 use crate::fdb::{EntryKind, FdbCounters};
 use crate::link::Link;
+use crate::link::errors::ReadErrors;
 use crate::mac::MacAddr;
 use crate::time::Instant;
 use crate::verdict::PortId;
@@ -62,6 +63,10 @@ pub struct PortStatistics {
     /// the sending interface has lost itself are added by who can ask it.)
     #[serde(default)]
     pub rx_missed: u64,
+    /// How often its link could not be read, other than that nothing was there, by reason. Nor does the law know of them: what could
+    /// not be read may have been a frame or not.
+    #[serde(default)]
+    pub rx_errors: ReadErrors,
     /// Its counters.
     #[serde(flatten)]
     pub counters: PortCounters,
@@ -126,6 +131,7 @@ impl<L: Link> Dataplane<L> {
             since: self.ports.get(port.0).map_or(0, |port| port.counters.since()),
             stations: bridge.switch.fdb().stations(port),
             rx_missed: self.ports.get(port.0).map_or(0, |port| port.link.missed()),
+            rx_errors: self.ports.get(port.0).map_or(ReadErrors::default(), |port| port.link.read_errors()),
             counters: self.counters(port).cloned().unwrap_or_default(),
         };
         let of_bridge = |(id, bridge): (u16, &Bridge)| BridgeStatistics {

@@ -249,15 +249,15 @@ impl Uring {
 
     fn read_ended<L: Link>(&mut self, port: PortId, errno: Errno, dataplane: &mut Dataplane<L>) {
         match errno {
-            // (ECANCELED: it was held back, or it goes.)
+            // (ECANCELED: it was held back, or it goes. A device that is out of memory says the same as we, who are out of buffers.)
             Errno::ENOBUFS | Errno::EAGAIN | Errno::EINTR | Errno::ECANCELED => self.disarmed(port),
-            _ => {
+            errno => {
                 if let Some(it) = self.ports.get_mut(port.0) {
                     it.is_armed = false;
                 }
-                // EBADFD, and whatever else: a device that can not be read is no port.
-                if let Some(queue) = queue(dataplane, port) {
-                    queue.went_down();
+                if queue(dataplane, port).is_some_and(|queue| queue.read_failed(errno)) {
+                    self.is_to_be_armed(port);
+                } else {
                     self.ready.push(port);
                 }
             }

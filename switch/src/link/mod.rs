@@ -2,8 +2,10 @@
 //!
 //! * [`tap`]: a TAP with offload; [`plain`]: one without; [`packet`]: an interface of the host, such as our end of a veth
 //!   pair; [`port`]: any of them, one switch holds mixed ports;
+//! * [`errors`]: why they could not be read;
 //! * [`retag`]: a frame with its tag changed, for whoever writes one.
 
+pub mod errors;
 pub(crate) mod finish;
 mod held;
 pub mod packet;
@@ -21,6 +23,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use self::errors::ReadErrors;
 use self::queue::Queue;
 use crate::buffer::{Buffer, Pool};
 use crate::verdict::DropReason;
@@ -70,6 +73,11 @@ pub trait Link {
     /// How many frames were lost before they could be received, where the link can tell: for want of room, above all.
     fn missed(&self) -> u64 {
         0
+    }
+
+    /// How often it could not be read, other than that nothing was there, and why.
+    fn read_errors(&self) -> ReadErrors {
+        ReadErrors::default()
     }
 }
 

@@ -39,6 +39,7 @@ use self::auxdata::Auxdata;
 use self::slot::Content;
 use self::watch::{Presence, Watch};
 use crate::buffer::{Buffer, Pool};
+use crate::link::errors::{Failed, ReadErrors, Reads};
 use crate::link::retag::Retagged;
 use crate::link::sys::ring::Ring;
 use crate::link::sys::{self, packet};
@@ -78,6 +79,7 @@ pub struct PacketPort {
     segmenter: Segmenter,
     /// Frames lost before they could be read, as far as they were asked for: the kernel forgets what it has told.
     missed: AtomicU64,
+    reads: Reads,
 }
 
 /// Why there is no packet socket: a variant per cause.
@@ -160,7 +162,15 @@ impl PacketPort {
             return Err(PacketError::NotEthernet { name });
         }
         let watch = Watch::new(socket.as_fd()).map_err(failed)?;
-        Ok(PacketPort { socket, ring, name, watch, segmenter: Segmenter::new(), missed: AtomicU64::new(0) })
+        Ok(PacketPort {
+            socket,
+            ring,
+            name,
+            watch,
+            segmenter: Segmenter::new(),
+            missed: AtomicU64::new(0),
+            reads: Reads::default(),
+        })
     }
 
     /// Another fd of the same socket. It does not keep the interface alive.
@@ -223,7 +233,7 @@ impl PacketPort {
         loop {
             match self.read_by_call(buffer) {
                 Err(Errno::EINTR) => {}
-                Err(Errno::ENETDOWN) => self.watch.went_down(),
+                Err(Errno::ENETDOWN) => self.went_down(),
                 // It is not there after all.
                 Err(Errno::EAGAIN) => return Err(Errno::EINVAL),
                 result => return result,
@@ -234,8 +244,15 @@ impl PacketPort {
     /// What a call would have told, had there been one: with a ring nobody makes one while nothing comes.
     fn look_for_news(&mut self) {
         if self.ring.is_some() && getsockopt(&self.socket, sockopt::SocketError) == Ok(Errno::ENETDOWN as i32) {
-            self.watch.went_down();
+            self.went_down();
         }
+    }
+
+    /// It is told once.
+    #[cold]
+    fn went_down(&mut self) {
+        self.reads.failed(Errno::ENETDOWN);
+        self.watch.went_down();
     }
 
     /// Writes one frame and the offload header before it.
@@ -320,6 +337,7 @@ impl Link for PacketPort {
             if read.is_ok() {
                 nothing_came = false;
                 into.push(shared);
+                self.reads.went_well();
                 continue;
             }
             pool.give(shared);
@@ -327,9 +345,10 @@ impl Link for PacketPort {
                 Ok(()) | Err(Errno::EINTR) => {}
                 // A frame that no offload header can tell of, or whose end found no room. It is gone.
                 Err(Errno::EINVAL) => drop(self.missed.fetch_add(1, Ordering::Relaxed)),
-                // Told once. What arrived before may still wait.
-                Err(Errno::ENETDOWN) => self.watch.went_down(),
+                // What arrived before may still wait.
+                Err(Errno::ENETDOWN) => self.went_down(),
                 Err(Errno::EAGAIN) => {
+                    self.reads.went_well();
                     // It was no frame that woke us.
                     if nothing_came {
                         self.look_for_news();
@@ -339,8 +358,10 @@ impl Link for PacketPort {
                         Presence::Gone => Received::Down,
                     };
                 }
-                // A socket that can not be read is no port, and asking it again would never end.
-                Err(_) => return Received::Down,
+                Err(errno) => match self.reads.failed(errno) {
+                    Failed::Counted => {}
+                    Failed::Down => return Received::Down,
+                },
             }
         }
         Received::More
@@ -364,6 +385,10 @@ impl Link for PacketPort {
 
     fn missed(&self) -> u64 {
         PacketPort::missed(self)
+    }
+
+    fn read_errors(&self) -> ReadErrors {
+        self.reads.errors()
     }
 }
 

@@ -15,6 +15,7 @@ use nix::net::if_::if_nametoindex;
 use tun_tap::{Iface, Mode};
 
 use crate::buffer::{Buffer, Pool};
+use crate::link::errors::{Failed, ReadErrors, Reads};
 use crate::link::retag::Retagged;
 use crate::link::tap::{TapError, check_name, create_error, errno_of, query, set_modes};
 use crate::link::tun::{self, Read};
@@ -30,6 +31,7 @@ pub struct PlainTap {
     fd: OwnedFd,
     name: String,
     segmenter: Segmenter,
+    reads: Reads,
 }
 
 impl PlainTap {
@@ -74,7 +76,7 @@ impl PlainTap {
         // The kernel lets offload be switched on for a device without offload header, and then gives super-frames that
         // nobody can tell from others: so it is switched off, whoever switched it on.
         match set_modes(fd.as_fd()).and_then(|()| sys::set_offload(fd.as_fd(), 0)) {
-            Ok(()) => Ok(PlainTap { fd, name, segmenter: Segmenter::new() }),
+            Ok(()) => Ok(PlainTap { fd, name, segmenter: Segmenter::new(), reads: Reads::default() }),
             Err(errno) => Err(TapError::SetUp { name, errno }),
         }
     }
@@ -101,13 +103,22 @@ impl Link for PlainTap {
                     buffer.set_vnet(VnetHeader::default());
                     buffer.set_len(len);
                     into.push(shared);
+                    self.reads.went_well();
                     continue;
                 }
-                Read::WouldBlock => Received::WouldBlock,
-                Read::Down => Received::Down,
+                Read::WouldBlock => {
+                    self.reads.went_well();
+                    Some(Received::WouldBlock)
+                }
+                Read::Failed(errno) => match self.reads.failed(errno) {
+                    Failed::Counted => None,
+                    Failed::Down => Some(Received::Down),
+                },
             };
             pool.give(shared);
-            return ended;
+            if let Some(ended) = ended {
+                return ended;
+            }
         }
         Received::More
     }
@@ -130,6 +141,10 @@ impl Link for PlainTap {
     }
 
     fn flush(&mut self, _results: &mut Vec<Transmit>) {}
+
+    fn read_errors(&self) -> ReadErrors {
+        self.reads.errors()
+    }
 }
 
 impl AsFd for PlainTap {
@@ -140,7 +155,10 @@ impl AsFd for PlainTap {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+
     use super::*;
+    use crate::link::errors::{IN_A_ROW, ReadError};
     use crate::link::tests::{SUPER_FRAME, UNTAGGED, pair, read, write};
     use crate::vnet::NEEDS_CSUM;
 
@@ -185,8 +203,17 @@ mod tests {
         frame
     }
 
+    /// What stands for the device can not be read, as long as it is connected to nothing (ENOTCONN).
+    #[test]
+    fn a_device_that_can_not_be_read_is_down_after_a_few_times_which_are_counted() {
+        let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_NONBLOCK, None).unwrap();
+        let mut plain = PlainTap { fd: socket, ..plain().0 };
+        assert_eq!(plain.receive(&mut Pool::new(1), &mut Vec::new(), 64), Received::Down);
+        assert_eq!(plain.read_errors().of(ReadError::ReadFailed), u64::from(IN_A_ROW));
+    }
+
     fn plain() -> (PlainTap, OwnedFd) {
         let (fd, device) = pair();
-        (PlainTap { fd, name: "t0".to_owned(), segmenter: Segmenter::new() }, device)
+        (PlainTap { fd, name: "t0".to_owned(), segmenter: Segmenter::new(), reads: Reads::default() }, device)
     }
 }

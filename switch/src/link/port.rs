@@ -6,6 +6,7 @@ use std::sync::Arc;
 use nix::libc;
 
 use crate::buffer::{Buffer, Pool};
+use crate::link::errors::ReadErrors;
 use crate::link::packet::{PacketError, PacketPort};
 use crate::link::plain::PlainTap;
 use crate::link::queue::Queue;
@@ -137,6 +138,14 @@ impl Link for PortLink {
             // What a TAP has no room for is its interface's, which counts it itself.
             PortLink::Tap(_) | PortLink::Plain(_) => 0,
             PortLink::Packet(port) => port.missed(),
+        }
+    }
+
+    fn read_errors(&self) -> ReadErrors {
+        match self {
+            PortLink::Tap(tap) => tap.read_errors(),
+            PortLink::Plain(tap) => tap.read_errors(),
+            PortLink::Packet(port) => port.read_errors(),
         }
     }
 }

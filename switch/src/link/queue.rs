@@ -7,7 +7,10 @@ use std::collections::VecDeque;
 use std::iter;
 use std::sync::Arc;
 
+use nix::errno::Errno;
+
 use crate::buffer::{Buffer, Pool};
+use crate::link::errors::{Failed, ReadErrors, Reads};
 use crate::link::{Received, Transmit};
 use crate::offload::train::{self, Train};
 use crate::vlan::Retag;
@@ -26,6 +29,7 @@ pub struct Queue {
     /// The link writes by itself.
     is_for_reading_only: bool,
     is_down: bool,
+    reads: Reads,
 }
 
 /// What is to leave in one piece: a frame, or several that were joined.
@@ -57,6 +61,18 @@ impl Queue {
     #[inline]
     pub fn arrived(&mut self, frame: Arc<Buffer>) {
         self.inbox.push_back(frame);
+        self.reads.went_well();
+    }
+
+    /// A read failed, in a way that says not only that there is nothing yet. Says whether to read again; otherwise it
+    /// [is down](Queue::went_down).
+    pub fn read_failed(&mut self, errno: Errno) -> bool {
+        self.is_down |= self.reads.failed(errno) == Failed::Down;
+        !self.is_down
+    }
+
+    pub(crate) fn read_errors(&self) -> ReadErrors {
+        self.reads.errors()
     }
 
     /// How many frames have come in and were not received.

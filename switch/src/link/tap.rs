@@ -14,6 +14,7 @@ use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::libc;
 
 use crate::buffer::{Buffer, Pool};
+use crate::link::errors::{Failed, ReadErrors, Reads};
 use crate::link::held::{self, Held};
 use crate::link::queue::Queue;
 use crate::link::tun::{self, Read};
@@ -29,6 +30,7 @@ pub struct Tap {
     /// The kernel takes super-frames of UDP.
     takes_trains: bool,
     held: Held,
+    reads: Reads,
     /// `None` while it reads and writes itself.
     queue: Option<Box<Queue>>,
 }
@@ -158,7 +160,9 @@ impl Tap {
                 .or_else(|_| sys::set_offload(fd.as_fd(), mask).map(|()| false))
         };
         match set_up() {
-            Ok(takes_trains) => Ok(Tap { fd, name, takes_trains, held: Held::default(), queue: None }),
+            Ok(takes_trains) => {
+                Ok(Tap { fd, name, takes_trains, held: Held::default(), reads: Reads::default(), queue: None })
+            }
             Err(errno) => Err(TapError::SetUp { name, errno }),
         }
     }
@@ -177,13 +181,22 @@ impl Link for Tap {
                 Read::Frame(len) => {
                     buffer.set_len(len.saturating_sub(VnetHeader::LEN));
                     into.push(shared);
+                    self.reads.went_well();
                     continue;
                 }
-                Read::WouldBlock => Received::WouldBlock,
-                Read::Down => Received::Down,
+                Read::WouldBlock => {
+                    self.reads.went_well();
+                    Some(Received::WouldBlock)
+                }
+                Read::Failed(errno) => match self.reads.failed(errno) {
+                    Failed::Counted => None,
+                    Failed::Down => Some(Received::Down),
+                },
             };
             pool.give(shared);
-            return ended;
+            if let Some(ended) = ended {
+                return ended;
+            }
         }
         Received::More
     }
@@ -212,6 +225,11 @@ impl Link for Tap {
 
     fn queue(&mut self) -> Option<&mut Queue> {
         Some(self.queue.get_or_insert_with(|| Box::new(Queue::new(self.takes_trains))))
+    }
+
+    fn read_errors(&self) -> ReadErrors {
+        let by_others = self.queue.as_ref().map_or(ReadErrors::default(), |queue| queue.read_errors());
+        self.reads.errors().with(by_others)
     }
 }
 
@@ -270,15 +288,17 @@ pub(super) fn errno_of(error: &std::io::Error) -> Errno {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
     use zerocopy::IntoBytes as _;
 
     use super::*;
+    use crate::link::errors::{IN_A_ROW, ReadError};
     use crate::link::tests::{SUPER_FRAME, TAGGED, UNTAGGED, datagram, pair, read};
 
     #[test]
     fn the_offload_header_that_is_written_fits_the_frame_behind_it() {
         let (fd, device) = pair();
-        let mut tap = Tap { fd, name: "t0".to_owned(), takes_trains: true, held: Held::default(), queue: None };
+        let mut tap = tap(fd);
         let tagged = SUPER_FRAME.shifted(4);
         for (frame, vnet, retag, written_vnet, written) in [
             (UNTAGGED, SUPER_FRAME, Retag::Keep, SUPER_FRAME, UNTAGGED),
@@ -293,11 +313,30 @@ mod tests {
         }
     }
 
+    /// What stands for the device can not be read, as long as it is connected to nothing (ENOTCONN).
+    #[test]
+    fn a_device_that_can_not_be_read_is_down_after_a_few_times_which_are_counted() {
+        let (fd, flags) = (AddressFamily::Unix, SockFlag::SOCK_NONBLOCK);
+        let mut tap = tap(socket(fd, SockType::SeqPacket, flags, None).unwrap());
+        let (mut pool, mut into) = (Pool::new(1), Vec::new());
+        let mut receive = |tap: &mut Tap, limit: u8| tap.receive(&mut pool, &mut into, usize::from(limit));
+        assert_eq!(receive(&mut tap, IN_A_ROW - 1), Received::More);
+        assert_eq!(tap.read_errors().of(ReadError::ReadFailed), u64::from(IN_A_ROW - 1));
+        assert_eq!(receive(&mut tap, IN_A_ROW), Received::Down);
+        assert_eq!(tap.read_errors().total(), u64::from(IN_A_ROW));
+        assert!(into.is_empty() && pool.take().is_some(), "no buffer is lost");
+    }
+
+    fn tap(fd: OwnedFd) -> Tap {
+        let name = "t0".to_owned();
+        Tap { fd, name, takes_trains: true, held: Held::default(), reads: Reads::default(), queue: None }
+    }
+
     #[test]
     fn datagrams_of_a_batch_leave_in_one_piece_before_what_comes_behind_them() {
         for retag in [Retag::Keep, Retag::Push(5)] {
             let (fd, device) = pair();
-            let mut tap = Tap { fd, name: "t0".to_owned(), takes_trains: true, held: Held::default(), queue: None };
+            let mut tap = tap(fd);
             let other = Arc::new(Buffer::holding(UNTAGGED, VnetHeader::default()));
             for (frame, answer) in [
                 (&datagram(0), Transmit::Queued),

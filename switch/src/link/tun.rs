@@ -23,8 +23,8 @@ pub(super) enum Read {
     Frame(usize),
     /// There is none.
     WouldBlock,
-    /// The device is gone.
-    Down,
+    /// It can not be read.
+    Failed(Errno),
 }
 
 /// Reads one frame, and the offload header before it where the device has one.
@@ -34,8 +34,7 @@ pub(super) fn read(fd: BorrowedFd<'_>, into: &mut [u8]) -> Read {
             Ok(len) => return Read::Frame(len),
             Err(Errno::EAGAIN) => return Read::WouldBlock,
             Err(Errno::EINTR) => {}
-            // EBADFD, and whatever else: a device that can not be read is no port, and asking it again would never end.
-            Err(_) => return Read::Down,
+            Err(errno) => return Read::Failed(errno),
         }
     }
 }

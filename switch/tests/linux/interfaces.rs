@@ -10,6 +10,7 @@ use std::time::Duration;
 use switch::dataplane::{BridgeId, Control, Dataplane, Event, Settings};
 use switch::engine::{Engine, Io};
 use switch::forward::Config;
+use switch::link::errors::ReadError;
 use switch::link::packet::{PacketPort, Reading};
 use switch::link::port::PortLink;
 use switch::link::{Link as _, Received, Transmit};
@@ -191,6 +192,7 @@ fn an_interface_that_is_set_down_drops_and_comes_back() {
             send(&mut near, &sent);
             assert_eq!(next(&mut far).frame(), sent);
         }
+        assert_eq!(near.read_errors().iter().collect::<Vec<_>>(), [(ReadError::InterfaceDown, 2)]);
         ip("link set v1 down");
         assert_eq!(near.transmit(&plain(&sent), Retag::Keep), Transmit::Full, "no carrier");
         ip("link set v1 up");

@@ -4,7 +4,7 @@ mod floods;
 
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socket, socketpair};
 
 use super::*;
 use crate::buffer::{Buffer, Pool};
@@ -13,6 +13,7 @@ use crate::engine::worker::wake_fd;
 use crate::engine::{Engine, Io};
 use crate::forward::Config;
 use crate::link::Received;
+use crate::link::errors::{IN_A_ROW, ReadError};
 use crate::port::PortConfig;
 use crate::vlan::Retag;
 use crate::vnet::VnetHeader;
@@ -131,6 +132,29 @@ fn a_port_that_ends_because_nothing_can_be_written_to_it_is_told_of_in_silence()
     assert_eq!(send(far.as_raw_fd(), &FRAME, MsgFlags::empty()), Ok(FRAME.len()));
     let event = engine.events().recv_timeout(Duration::from_secs(5));
     assert_eq!(event, Ok(Event::PortDown { port: PortId(2) }));
+}
+
+#[test]
+fn a_port_that_can_not_be_read_is_down_after_a_few_times_which_are_counted() {
+    let Some(mut uring) = uring() else { return };
+    let mut dataplane = Dataplane::new(Settings { batch: 4, buffers: BUFFERS });
+    let bridge = Control::AddBridge { bridge: BridgeId(1), name: "test".to_owned(), config: Config::default() };
+    dataplane.control(bridge, Instant::ZERO).unwrap();
+    // As long as it is connected to nothing it can not be read (ENOTCONN).
+    let fd = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    let (port, link) = (PortId(1), Lent { fd, queue: Queue::default() });
+    let plug = Control::Plug { bridge: BridgeId(1), port, config: PortConfig::default(), link };
+    dataplane.control(plug, Instant::ZERO).unwrap();
+    uring.watch(port, dataplane.link_mut(port).unwrap()).unwrap();
+    let mut ready = Vec::new();
+    for failures in 1..=IN_A_ROW {
+        assert_eq!(ready, [], "{failures}");
+        uring.wait(Some(Duration::from_secs(5)), &mut ready, &mut dataplane, &mut ());
+        assert_eq!(dataplane.link(port).unwrap().queue.read_errors().of(ReadError::ReadFailed), u64::from(failures));
+    }
+    assert_eq!(ready, [port]);
+    assert_eq!(uring.service(port, Instant::ZERO, &mut dataplane, &mut ()), Serviced::Gone);
+    assert_eq!(dataplane.poll_event(), Some(Event::PortDown { port }));
 }
 
 /// `None`, and a line, where io_uring may not be used, unless everything is required.
