@@ -216,6 +216,13 @@ pub trait Backend {
     /// If it is not known whether it lives.
     fn adopt(&mut self, spec: &Spec<'_>) -> Result<Adopted<Self::Link>, BackendError>;
 
+    /// Gives a guest whose keeper has ended another, if its interface has not gone as well: it is there by this daemon's own hold on it, and
+    /// nothing of it changes. Returns the new one's process, or `None` if there is no such interface.
+    ///
+    /// # Errors
+    /// If no keeper is to be had: the interface stays for now, and this may be tried again.
+    fn replace_keeper(&mut self, spec: &Spec<'_>) -> Result<Option<u32>, BackendError>;
+
     /// Replaces [`Spec::note`] of a container.
     ///
     /// # Errors

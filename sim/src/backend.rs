@@ -205,6 +205,10 @@ impl Backend for SimBackend {
         }
     }
 
+    fn replace_keeper(&mut self, spec: &Spec<'_>) -> Result<Option<u32>, BackendError> {
+        self.change(&Change::Other, |machine| machine.replace_keeper(spec.id))
+    }
+
     fn note(&mut self, id: &Id, note: &str) -> Result<(), BackendError> {
         self.change(&Change::Other, |machine| machine.note(id, note))
     }
@@ -228,7 +232,10 @@ impl Backend for SimBackend {
     }
 
     fn discard(&mut self, id: &Id) -> Result<(), BackendError> {
-        self.change(&Change::Other, |machine| drop(machine.containers.remove(id)))
+        self.change(&Change::Other, |machine| {
+            machine.delete_unkept(id);
+            drop(machine.containers.remove(id));
+        })
     }
 
     // Counters are no change that a daemon is killed after: on a real host they are memory.

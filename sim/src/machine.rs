@@ -235,6 +235,7 @@ impl Machine {
             .map(|(id, _)| id.clone())
             .collect();
         waiting.iter().for_each(|id| self.end(id, None));
+        self.unkept().iter().for_each(|id| self.delete_unkept(id));
         self.end_responders();
         self.drop_gateways();
     }

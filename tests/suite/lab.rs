@@ -345,6 +345,8 @@ pub trait Lab {
     fn rm(&mut self, container: &str, force: bool) -> Result<(), Refusal>;
     /// `kill -9` of the process that stands for a container.
     fn kill_shim(&mut self, container: &str);
+    /// `kill -9` of the keeper of a sandbox's interface.
+    fn kill_keeper(&mut self, sandbox: &str);
     /// `kill -9` of the process that passes published ports on to a container, until the daemon has seen it.
     fn kill_publisher(&mut self, container: &str);
     /// `kill -9` of the command in a container, from outside.

@@ -196,8 +196,18 @@ impl Handle {
         self.close_guest()
     }
 
+    /// Ends a keeper without asking, and waits until it is gone: what it holds is not deleted.
+    pub(super) fn kill(&mut self) -> io::Result<()> {
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+        if !is_over_within(&self.pidfd, PATIENCE)? {
+            return Err(io::Error::other("the shim does not end"));
+        }
+        self.reap();
+        Ok(())
+    }
+
     /// Deletes the interface that a keeper has left, because it was killed.
-    pub(super) fn close_guest(&mut self) -> io::Result<()> {
+    fn close_guest(&mut self) -> io::Result<()> {
         self.guest.take().map_or(Ok(()), |(_, tap)| guest::delete(&tap))
     }
 

@@ -27,6 +27,8 @@ pub(super) enum Request {
     /// Make an interface, or configure the one of this name that was put into the namespace. Descriptor: the TAP of the
     /// bridge's gateway, to be kept alive, if there is one.
     AddInterface(InterfacePlan),
+    /// Be the keeper of an interface of a guest that is there. Descriptors: its TAP, and that of the bridge's gateway, if there is one.
+    Keep(InterfacePlan),
     /// Delete an interface; nothing if it is not there.
     RemoveInterface { name: String },
     /// Send what has no other way out of this interface, by this router; or nowhere.

@@ -54,6 +54,8 @@ pub struct Linux {
     /// Gateways' TAPs, by the name of the bridge: of the one that is open, or of those that adopted shims kept.
     gateways: BTreeMap<String, OwnedFd>,
     ended: VecDeque<(Id, i32)>,
+    /// Interfaces of guests whose keepers were killed, as [`Handle::guest`]: there by our hold alone.
+    unkept: BTreeMap<Id, (String, OwnedFd)>,
     /// The host's ends of veth pairs, whose ingress the host's own stack must not hear.
     veths: BTreeSet<String>,
     /// The indices of interfaces of the host that are ports, by identity: the host's own stack must not hear them either.
@@ -122,6 +124,7 @@ impl Linux {
             next: 0,
             gateways: BTreeMap::new(),
             ended: VecDeque::new(),
+            unkept: BTreeMap::new(),
             veths: BTreeSet::new(),
             borrowed: BTreeMap::new(),
             links: None,
@@ -254,10 +257,8 @@ impl Linux {
             if let Some(mut handle) = self.handles.remove(&number) {
                 handle.reap();
                 if handle.ended.is_none() {
-                    // It was killed, and could not clear up behind itself.
-                    if let Err(why) = handle.close_guest() {
-                        tracing::warn!("delete the interface of {}: {why}", handle.id.short());
-                    }
+                    // It was killed, and could not clear up behind itself. What it kept there is as long as we hold it.
+                    self.unkept.extend(handle.guest.take().map(|guest| (handle.id.clone(), guest)));
                     let _ = std::fs::remove_file(self.paths.socket(&handle.id));
                     let status = status_left(&self.paths, &handle.id).unwrap_or(KILLED);
                     self.ended.push_back((handle.id, status));

@@ -24,12 +24,15 @@ pub(super) const STATUS_UNKNOWN: i32 = 128 + SIGKILL;
 
 impl<B: Backend> Manager<B> {
     /// Notes the containers that have ended since the last call: their ports, stations, addresses and names are free. Gives
-    /// published ports that somebody has taken from a container back to it, puts back what somebody has taken of the firewall,
+    /// published ports that somebody has taken from a container back to it, and a guest whose keeper was killed another; puts back what somebody has taken of the firewall,
     /// and follows what has become of interfaces that are ports.
     pub fn reap(&mut self, now: Now) -> Vec<Ended> {
         self.present = now.unix;
         let mut ended = Vec::new();
         while let Some((id, status)) = self.backend.poll_ended() {
+            if self.goes_on(&id, now) {
+                continue;
+            }
             let Some(record) = self.records.get(&id) else { continue };
             if record.guest.is_none() {
                 ended.push(Ended { id: id.clone(), name: record.name.clone(), status });
@@ -139,6 +142,9 @@ impl<B: Backend> Manager<B> {
             self.deadlines.remove(id);
             return self.adopt_again(id, now);
         }
+        if self.unkept.remove(id) && self.keep_again(id, now) {
+            return Ok(());
+        }
         let Ok(record) = self.record(id) else { return Ok(()) };
         match record.phase {
             Phase::Creating | Phase::Starting { .. } => self.undo_cut_short(id, now),
@@ -174,6 +180,8 @@ impl<B: Backend> Manager<B> {
         self.silent.remove(id);
         self.unpublished.remove(id);
         self.republished.remove(id);
+        self.unkept.remove(id);
+        self.keepers.remove(id);
     }
 
     /// A step of a start failed: nothing of the container stays (of a guest, its reservation). Returns the failure, and what went wrong on the way back.

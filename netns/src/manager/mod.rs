@@ -20,6 +20,7 @@ mod events;
 mod files;
 pub(crate) mod guard;
 mod guests;
+mod keepers;
 mod names;
 mod networks;
 mod publish;
@@ -127,6 +128,9 @@ pub struct Manager<B: Backend> {
     /// could were.
     unpublished: BTreeSet<Id>,
     republished: BTreeMap<Id, Instant>,
+    /// Guests whose keeper was ended and who have no other yet: tried again at their deadline; and when those that have another got it.
+    unkept: BTreeSet<Id>,
+    keepers: BTreeMap<Id, Instant>,
     /// Where ports and bridges count.
     accounts: Accounts,
     /// When something was last asked of us, in seconds since 1970.

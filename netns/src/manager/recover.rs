@@ -108,6 +108,8 @@ fn take_over<B: Backend>(
         silent: BTreeSet::new(),
         unpublished: BTreeSet::new(),
         republished: BTreeMap::new(),
+        unkept: BTreeSet::new(),
+        keepers: BTreeMap::new(),
         accounts: Accounts::default(),
         present: now.unix,
         controls: VecDeque::new(),

@@ -206,10 +206,13 @@ impl Machine {
         self.ended.push_back((id.clone(), status));
     }
 
-    /// The shim of a container is killed: all of it ends, and nobody is left to tell the status of its command.
+    /// The shim of a container is killed: all of it ends, and nobody is left to tell the status of its command. What a keeper held stays while
+    /// a daemon holds it as well.
     pub(crate) fn kill_shim(&mut self, id: &Id) {
         if self.living(id).is_ok() {
-            self.end(id, None);
+            if !self.leave_to_the_daemon(id) {
+                self.end(id, None);
+            }
             self.ended.push_back((id.clone(), SIGNALLED + SIGKILL));
         }
     }
@@ -228,7 +231,7 @@ impl Machine {
         match self.containers.get(id)?.state {
             State::Running(_) => self.end(id, Some(SIGNALLED + SIGKILL)),
             State::Created => self.end(id, None),
-            State::Ended(_) => {}
+            State::Ended(_) => self.delete_unkept(id),
         }
         match self.containers.get(id)?.state {
             State::Ended(status) => status,

@@ -10,7 +10,7 @@ use netns::guest::Place;
 use netns::name::Id;
 
 use super::container::{Container, State};
-use super::{HOST, Machine};
+use super::{Daemon, HOST, Machine};
 use crate::cable::{CableEnd, CableId, cable};
 use crate::interface::{Interface, Kind};
 use crate::namespace::NamespaceId;
@@ -42,6 +42,60 @@ impl Machine {
         let keeper = self.containers.iter().find(|(_, container)| keeps(container)).map(|(id, _)| id.clone());
         if let Some(id) = keeper {
             self.end_command(&id, 0);
+        }
+    }
+
+    /// The keepers of the interfaces in a sandbox are killed.
+    pub(crate) fn kill_keepers(&mut self, sandbox: &str) {
+        let home = self.sandboxes.get(sandbox).copied();
+        let lies_there = |cable| self.interface_on(cable).is_some_and(|(namespace, _)| Some(namespace) == home);
+        let keepers = self.containers.iter().filter(|(_, container)| container.keeps.is_some_and(lies_there));
+        let keepers: Vec<Id> = keepers.map(|(id, _)| id.clone()).collect();
+        keepers.iter().for_each(|id| self.kill_shim(id));
+    }
+
+    /// A keeper is killed. Whether a daemon holds the interface as well, so that it stays.
+    pub(super) fn leave_to_the_daemon(&mut self, id: &Id) -> bool {
+        if self.daemon != Daemon::Alive {
+            return false;
+        }
+        let Some(keeper) = self.containers.get_mut(id).filter(|container| container.keeps.is_some()) else {
+            return false;
+        };
+        keeper.state = State::Ended(None);
+        self.plant.trace.event(self.clock.now(), &format!("the keeper of {} is killed", id.short()));
+        self.retire_publisher(id);
+        true
+    }
+
+    /// Another keeper holds an interface that only the daemon held; its process, if there is one.
+    pub(crate) fn replace_keeper(&mut self, id: &Id) -> Option<u32> {
+        if !self.unkept().contains(id) {
+            return None;
+        }
+        let pid = self.new_pid();
+        let keeper = self.containers.get_mut(id)?;
+        (keeper.pid, keeper.state) = (pid, State::Running(program::WITHOUT_HANDLERS));
+        Some(pid)
+    }
+
+    /// Guests whose interfaces have no keeper.
+    pub(super) fn unkept(&self) -> Vec<Id> {
+        let is_unkept = |container: &Container| {
+            let cable = container.keeps.filter(|_| !container.is_alive());
+            cable.is_some_and(|cable| self.interface_on(cable).is_some())
+        };
+        self.containers.iter().filter(|(_, container)| is_unkept(container)).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The interface of a guest that has no keeper goes, if there is one.
+    pub(crate) fn delete_unkept(&mut self, id: &Id) {
+        let Some(cable) = self.containers.get(id).filter(|container| !container.is_alive()).and_then(|it| it.keeps)
+        else {
+            return;
+        };
+        if let Some((namespace, name)) = self.interface_on(cable) {
+            self.namespace(namespace).delete(&name);
         }
     }
 

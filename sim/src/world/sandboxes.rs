@@ -27,6 +27,12 @@ impl World {
         self.settle_ends();
     }
 
+    /// `kill -9` of the keepers of the interfaces in a sandbox.
+    pub fn kill_keepers(&mut self, name: &str) {
+        self.machine().kill_keepers(name);
+        self.settle_ends();
+    }
+
     /// Takes an interface of the host into a sandbox under another name, and configures it, as Docker does with one that its plugin
     /// has made.
     ///

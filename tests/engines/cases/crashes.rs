@@ -7,11 +7,12 @@ use serde_json::json;
 
 use super::cases;
 use crate::docker::Docker;
-use crate::host::{Host, IMAGE, fetched, waited_for};
+use crate::host::{Host, IMAGE, fetched, shell, waited_for};
 use crate::said::Said;
 
 cases![
     an_interface_outlives_our_daemon,
+    an_interface_outlives_its_keeper,
     a_container_that_ends_while_our_daemon_is_down_is_let_go,
     a_start_waits_for_our_daemon_to_come_back,
     our_daemon_may_be_killed_within_each_call,
@@ -41,6 +42,30 @@ fn an_interface_outlives_our_daemon(host: &mut Host) {
         assert_eq!(fetched("127.0.0.1:8080").as_deref(), Some("web"));
         assert_eq!(host.docker.asks("client", "198.51.100.2"), "you are 198.51.100.1");
     }
+}
+
+fn an_interface_outlives_its_keeper(host: &mut Host) {
+    let docker = &host.docker;
+    docker.create(&["--subnet=10.71.0.0/16"], "ours");
+    docker.serves("web", &["--network=ours", "-p", "8080:80"]);
+    docker.starts("client", &["--network=ours"]);
+    let before = docker.inside("web", SEEN);
+    let keepers = || shell("grep -l -a __shi[m] /proc/[0-9]*/cmdline | cut -d/ -f3").stdout;
+    let old = keepers();
+    assert_eq!(old.lines().count(), 2);
+    shell(&format!("kill -9 {}", old.replace('\n', " ")));
+    let others = || {
+        let now = keepers();
+        (now.lines().count() == 2 && !now.lines().any(|pid| old.lines().any(|other| other == pid))).then_some(())
+    };
+    assert!(waited_for(others).is_some(), "{old} {}", keepers());
+    assert_eq!(docker.inside("web", SEEN), before);
+    assert_eq!(docker.asks("client", "web"), "web");
+    let is_published = || (fetched("127.0.0.1:8080")? == "web").then_some(());
+    assert!(waited_for(is_published).is_some());
+    docker.does(&["restart", "--time", "0", "web"]);
+    let is_there = || docker.try_asking("client", "web").is_well().then_some(());
+    assert!(waited_for(is_there).is_some());
 }
 
 /// What a client printed in the end.

@@ -22,6 +22,7 @@ use netns::event::Event;
 use netns::interface::InterfaceInfo;
 use netns::manager::{ContainerView, NetworkDetails, NetworkView};
 use netns::network::EndpointKind;
+use netns::record::Record;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sim::AddressState;
@@ -426,6 +427,16 @@ impl Lab for Linux {
 
     fn kill_shim(&mut self, container: &str) {
         processes::kill_and_wait(self.shim_of(container));
+    }
+
+    fn kill_keeper(&mut self, sandbox: &str) {
+        // It may be the second, and there may be no daemon to ask.
+        let records = std::fs::read_dir(self.state_dir().join("records")).expect("read the records");
+        let keeper = records.flatten().find_map(|entry| {
+            let record: Record = serde_json::from_str(&std::fs::read_to_string(entry.path()).ok()?).ok()?;
+            record.pid().filter(|_| record.name.as_str() == sandbox)
+        });
+        processes::kill_and_wait(keeper.expect("it has a keeper").cast_signed());
     }
 
     fn kill_publisher(&mut self, container: &str) {

@@ -251,6 +251,10 @@ impl Lab for Sim {
         self.world.rm(container, force).map(drop).map_err(|error| refusal(&error))
     }
 
+    fn kill_keeper(&mut self, sandbox: &str) {
+        self.world.kill_keepers(sandbox);
+    }
+
     fn kill_shim(&mut self, container: &str) {
         self.world.kill_shim(container);
     }

@@ -10,6 +10,8 @@ scenarios![
     a_sandbox_outlives_the_daemon_and_the_next_one_has_it,
     a_sandbox_that_ends_frees_its_port_and_keeps_its_address_until_it_is_let_go,
     ports_of_a_sandbox_are_published_until_it_is_let_go,
+    a_sandbox_whose_keeper_is_killed_keeps_its_interface_and_its_ports,
+    a_keeper_that_is_killed_without_a_daemon_takes_its_interface_along,
     what_becomes_of_a_sandbox_says_its_engine,
     after_a_reboot_no_sandbox_has_an_address,
     a_daemon_killed_at_any_step_of_attaching_leaves_all_or_nothing,
@@ -129,6 +131,53 @@ fn ports_of_a_sandbox_are_published_until_it_is_let_go(lab: &mut dyn Lab) {
     lab.detach("one");
     assert_eq!(lab.connect(Place::Host, host, 8080), Err(NetError::Refused));
     attach(lab, "two", &["8080:80"]);
+}
+
+fn a_sandbox_whose_keeper_is_killed_keeps_its_interface_and_its_ports(lab: &mut dyn Lab) {
+    lab.host_address("10.9.0.1/24".parse().expect("an address"));
+    lab.up();
+    let two = pod(lab, "two");
+    lab.add_sandbox("one");
+    attach(lab, "one", &["8080:80"]);
+    lab.serve(Place::Sandbox("one"), 80);
+    let (index, keeper) = (lab.ifindex(Place::Sandbox("one"), "eth0"), inspect(lab, "one").pid);
+    let port = pods(lab);
+    lab.kill_keeper("one");
+    lab.eventually("another has its interface", &mut |lab| ![0, keeper].contains(&inspect(lab, "one").pid));
+    let (host, peer) = (address("10.9.0.1"), Ok(format!("hello from {GATEWAY}")));
+    let is_as_before = |lab: &mut dyn Lab| {
+        assert_eq!(inspect(lab, "one").state, "running");
+        assert_eq!(lab.ifindex(Place::Sandbox("one"), "eth0"), index);
+        assert_eq!(pods(lab), port);
+        assert!(lab.ping(Place::Sandbox("one"), two, 56));
+        assert_eq!(lab.tell(Place::Host, host, 8080, "hello"), peer);
+    };
+    is_as_before(lab);
+    // The new one is a keeper like any other: it outlives the daemon, and ends with the sandbox, or when it is told.
+    lab.kill_daemon();
+    lab.up();
+    is_as_before(lab);
+    lab.kill_keeper("two");
+    lab.end_sandbox("two");
+    lab.eventually("its end is seen", &mut |lab| inspect(lab, "two").state == "created");
+    lab.detach("two");
+    lab.kill_keeper("one");
+    lab.detach("one");
+    assert_eq!(interfaces(lab, "one"), Vec::<String>::new());
+    assert_eq!(names(lab, true), Vec::<String>::new());
+}
+
+fn a_keeper_that_is_killed_without_a_daemon_takes_its_interface_along(lab: &mut dyn Lab) {
+    lab.up();
+    let one = pod(lab, "one");
+    lab.kill_daemon();
+    lab.kill_keeper("one");
+    // What the daemon had in the kernel's hands ends a moment after it.
+    lab.eventually("it is gone", &mut |lab| interfaces(lab, "one").is_empty());
+    lab.up();
+    assert_eq!(inspect(lab, "one").state, "created");
+    lab.detach("one");
+    assert_eq!(pod(lab, "two"), one);
 }
 
 fn what_becomes_of_a_sandbox_says_its_engine(lab: &mut dyn Lab) {

@@ -4,10 +4,14 @@
 //!   has taken it.
 //! * Once the interface is made it needs its creator no more. It ends when it is told to, and takes the interface away then; or
 //!   when the interface is no more, which is how it goes with a sandbox that its engine has ended without a word to us.
+//! * If it is killed the daemon gives the interface to another one, which knows no difference. Killed without a daemon it takes the interface along.
 //! * From then on it holds one capability.
 
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
+
+use switch::link::port::PortLink;
 
 use super::Shim;
 use crate::linux::failure::{Failure, Step};
@@ -32,6 +36,32 @@ impl Shim {
         let made = guest::make(&self.short_id(), plan, place);
         privilege::hold_only(Role::Keeper).map_err(Step::LetGo.on("a keeper"))?;
         Ok(Interface { tap: Some(made?), index: None, bridge: plan.bridge.clone() })
+    }
+
+    /// Holds the interface of a guest that another keeper made.
+    pub(super) fn keep(&mut self, peer: u64, plan: InterfacePlan, fds: Vec<OwnedFd>) {
+        let refused = |why| Step::AdoptTap.failed(&plan.name, why);
+        let mut fds = fds.into_iter();
+        let taken = if self.place.is_none() || !self.interfaces.is_empty() {
+            Err(refused("this is no keeper without an interface"))
+        } else {
+            let tap = fds.next().ok_or_else(|| refused("a descriptor is missing"));
+            tap.and_then(|tap| {
+                PortLink::from_fd(tap, plan.offload).map_err(|why| Step::AdoptTap.failed(&plan.name, why))
+            })
+        };
+        let taken = taken.and_then(|tap| {
+            privilege::hold_only(Role::Keeper).map_err(Step::LetGo.on("a keeper"))?;
+            Ok(tap)
+        });
+        match taken {
+            Ok(tap) => {
+                self.gateways.extend(fds.next().map(|fd| (plan.bridge.clone(), fd)));
+                self.interfaces.insert(plan.name, Interface { tap: Some(tap), index: None, bridge: plan.bridge });
+                self.reply(peer, &Reply::Added, &[]);
+            }
+            Err(failure) => self.reply(peer, &Reply::Failed { failure }, &[]),
+        }
     }
 
     /// Whether there is an interface that lives by this process.

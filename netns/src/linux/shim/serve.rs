@@ -18,6 +18,7 @@ impl Shim {
         match request {
             Request::Create(_) => self.peers.remove(&peer).map_or((), drop),
             Request::AddInterface(plan) => self.add_interface(peer, plan, fds),
+            Request::Keep(plan) => self.keep(peer, plan, fds),
             Request::RemoveInterface { name } => {
                 let removed = self.remove_interface(&name);
                 self.tell_changed(peer, removed);

@@ -1,13 +1,17 @@
 //! Guests, as the daemon holds them: with their keeper a descriptor of their interface, which lives elsewhere.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 
 use switch::link::port::PortLink;
 
-use super::Linux;
-use crate::backend::{Links, Namespace, Spec};
+use super::verbs::unexpected;
+use super::{Linux, interface_plan};
+use crate::backend::{BackendError, Links, Namespace, Spec};
 use crate::linux::failure::{Failure, Step};
 use crate::linux::guest;
+use crate::linux::handle::Handle;
+use crate::linux::protocol::{Reply, Request};
 use crate::name::Id;
 
 impl Linux {
@@ -20,6 +24,51 @@ impl Linux {
             handle.guest = Some((ifname.clone(), tap));
         }
         Ok(())
+    }
+
+    /// [`crate::backend::Backend::replace_keeper`].
+    pub(super) fn start_another_keeper(&mut self, spec: &Spec<'_>) -> Result<Option<u32>, BackendError> {
+        let (Some((_, tap)), Some(interface)) = (self.unkept.get(spec.id), spec.interfaces.first()) else {
+            return Ok(None);
+        };
+        if guest::is_gone(tap) {
+            self.unkept.remove(spec.id);
+            return Ok(None);
+        }
+        let tap = tap.try_clone().map_err(Step::AdoptTap.on(interface.name))?;
+        let (plan, fds) = self.plan(spec)?;
+        let mut handle = Handle::spawn(&self.paths, &self.exe, spec.id, &self.shim_log, &self.files)?;
+        let gateway = self.gateways.get(interface.bridge).map(OwnedFd::try_clone);
+        let gateway = gateway.transpose().map_err(Step::AdoptTap.on(interface.bridge))?;
+        let kept = match handle.ask(&Request::Create(plan), &fds) {
+            Ok((Reply::Created, _)) => {
+                let fds: Vec<OwnedFd> = [tap].into_iter().chain(gateway).collect();
+                handle.ask(&Request::Keep(interface_plan(interface)), &fds)
+            }
+            other => other,
+        };
+        match kept {
+            Ok((Reply::Added, _)) => {}
+            failed => {
+                // Not asked, or it might take the interface along.
+                handle.kill().map_err(Step::EndShim.on(spec.id.short()))?;
+                let _ = std::fs::remove_file(self.paths.socket(spec.id));
+                return Err(match failed {
+                    Ok((Reply::Failed { failure }, _)) => failure.into(),
+                    Ok((other, _)) => unexpected(spec.id, &other).into(),
+                    Err(why) => Step::AskShim.failed(spec.id.short(), why).into(),
+                });
+            }
+        }
+        handle.guest = self.unkept.remove(spec.id);
+        let pid = handle.pid;
+        self.keep(handle)?;
+        Ok(Some(pid))
+    }
+
+    /// Deletes the interface that a killed keeper has left, if there is one.
+    pub(super) fn delete_unkept(&mut self, id: &Id) -> std::io::Result<()> {
+        self.unkept.remove(id).map_or(Ok(()), |(_, tap)| guest::delete(&tap))
     }
 
     /// How many frames the interface of a guest could not send, under its name in the record. None if this is no guest: the process

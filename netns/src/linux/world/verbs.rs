@@ -319,6 +319,10 @@ impl Backend for Linux {
         self.take_over(spec)
     }
 
+    fn replace_keeper(&mut self, spec: &Spec<'_>) -> Result<Option<u32>, BackendError> {
+        self.start_another_keeper(spec)
+    }
+
     fn note(&mut self, id: &Id, note: &str) -> Result<(), BackendError> {
         let path = self.paths.note(id);
         Ok(write_note(&path, id, note).map_err(Step::SaveRecord.on(path.display()))?)
@@ -372,6 +376,7 @@ impl Backend for Linux {
         if known.is_empty() && self.paths.container(id).exists() {
             end_unknown(&self.paths, id).map_err(Step::EndShim.on(id.short()))?;
         }
+        self.delete_unkept(id).map_err(Step::DeleteInterface.on(id.short()))?;
         let socket = self.paths.socket(id);
         absent_is_fine(fs::remove_file(&socket)).map_err(Step::Delete.on(socket.display()))?;
         // The status stays where it is until `discard`: whoever asked may die before it is saved elsewhere.
@@ -396,6 +401,7 @@ impl Backend for Linux {
     }
 
     fn discard(&mut self, id: &Id) -> Result<(), BackendError> {
+        self.delete_unkept(id).map_err(Step::DeleteInterface.on(id.short()))?;
         let (log, directory) = (self.paths.log(id), self.paths.container(id));
         absent_is_fine(fs::remove_file(&log)).map_err(Step::Delete.on(log.display()))?;
         absent_is_fine(fs::remove_dir_all(&directory)).map_err(Step::Delete.on(directory.display()))?;

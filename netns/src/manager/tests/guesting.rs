@@ -457,3 +457,68 @@ fn a_guest_whose_port_has_gone_is_closed_at_once() {
     assert_eq!((closed.place, closed.port, closed.lease), (None, None, open.lease));
     assert_eq!(lab.manager.poll_timeout(), None);
 }
+
+impl Lab {
+    /// Somebody kills the keeper of a guest.
+    fn kill_keeper(&mut self, id: &Id) {
+        self.host().made(id).is_unkept = true;
+        self.host().ended.push_back((id.clone(), 137));
+        self.manager.reap(self.now);
+    }
+
+    fn pid(&self, id: &Id) -> u32 {
+        self.manager.inspect(id.as_str()).expect("it is there").pid
+    }
+}
+
+#[test]
+fn a_killed_keeper_is_replaced_at_once_and_one_that_can_not_live_every_five_seconds() {
+    let mut lab = lab();
+    lab.reserve(asking(KEY));
+    let id = lab.open_guest(KEY).id;
+    let ports = PortMapping::parse("8080:80").expect("a port");
+    lab.manager.publish_guest(Owner::Docker, KEY, ports, lab.now).expect("published");
+    told(&mut lab);
+    lab.asked();
+    lab.kill_keeper(&id);
+    // The switch is told nothing, and what passes on to it is made anew.
+    assert_eq!((lab.pid(&id), told(&mut lab)), (300, Vec::new()));
+    assert_eq!(lab.asked(), ["replace_keeper", "save", "publish"]);
+    lab.kill_keeper(&id);
+    assert_eq!(lab.asked(), Vec::<&str>::new());
+    assert_eq!(lab.guest(KEY).and_then(|view| view.place), Some(on_host()));
+    assert!(lab.pass(4).is_empty() && lab.asked().is_empty());
+    assert!(lab.pass(1).is_empty());
+    assert_eq!(lab.asked(), ["replace_keeper", "save", "publish"]);
+    // None to be had is no reason to give up, either.
+    lab.pass(60);
+    lab.host().fail("replace_keeper");
+    lab.kill_keeper(&id);
+    lab.host().failing.clear();
+    assert!(lab.pass(5).is_empty());
+    assert_eq!(lab.asked(), ["replace_keeper", "replace_keeper", "save", "publish"]);
+    assert_eq!(told(&mut lab), Vec::<String>::new());
+    // Nobody is waited for who is to go.
+    lab.pass(60);
+    lab.host().fail("replace_keeper");
+    lab.kill_keeper(&id);
+    lab.manager.release(Owner::Docker, KEY, lab.now).expect("released");
+    assert_eq!((told(&mut lab), lab.manager.poll_timeout()), (vec!["unplug".to_owned()], None));
+    assert!(lab.manager.is_idle());
+}
+
+#[test]
+fn a_guest_whose_interface_ends_while_it_waits_for_a_keeper_waits_no_more() {
+    let mut lab = lab();
+    lab.reserve(asking(KEY));
+    let id = lab.open_guest(KEY).id;
+    lab.kill_keeper(&id);
+    lab.kill_keeper(&id);
+    lab.host().made(&id).is_unkept = false;
+    let plugged = |control: Control<Wire>| if let Control::Plug { port, .. } = control { Some(port) } else { None };
+    let port = lab.controls().into_iter().filter_map(plugged).last().expect("it is on the switch");
+    lab.manager.port_down(port).expect("noted");
+    assert!(lab.pass(0).is_empty());
+    assert_eq!(lab.guest(KEY).map(|view| (view.place, view.port)), Some((None, None)));
+    assert_eq!(lab.manager.poll_timeout(), None);
+}

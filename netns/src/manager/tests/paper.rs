@@ -92,6 +92,8 @@ pub(super) struct Made {
     /// Its interfaces and their bridges, as the daemon that took it over had them.
     pub(super) adopted: Vec<(String, String)>,
     pub(super) is_silent: bool,
+    /// Its keeper was killed, and the interface is still there.
+    pub(super) is_unkept: bool,
     /// Where its interface is, of a guest.
     pub(super) place: Option<Place>,
 }
@@ -394,6 +396,12 @@ impl Backend for Paper {
             Made { runs: false, .. } => Ok(Adopted::Ended { status: None }),
             Made { .. } => Ok(Adopted::Running { pid: 200, links: host.links(spec.id) }),
         }
+    }
+
+    fn replace_keeper(&mut self, spec: &Spec<'_>) -> Result<Option<u32>, BackendError> {
+        let mut host = self.0.borrow_mut();
+        host.does("replace_keeper")?;
+        Ok(host.containers.get(spec.id).filter(|made| made.is_unkept).map(|_| 300))
     }
 
     fn note(&mut self, id: &Id, note: &str) -> Result<(), BackendError> {
