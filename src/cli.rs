@@ -30,21 +30,24 @@ pub use self::port::{PortAddArgs, PortCommand, PortDelArgs};
 pub use self::up::UpArgs;
 use crate::log;
 
+/// What stands behind the options of a command's own in its help.
+const GLOBAL: &str = "Options of every command";
+
 /// A floating bridge: Docker's four network modes on a learning switch in user space.
 #[derive(Debug, Parser)]
-#[command(name = "pontoon", version, disable_help_subcommand = true, propagate_version = false)]
+#[command(name = "pontoon", version, propagate_version = false)]
 pub struct Cli {
     /// Where the daemon's socket and the running containers' files are
-    #[arg(long, global = true, env = "PONTOON_RUNTIME_DIR", value_name = "DIR")]
+    #[arg(long, global = true, help_heading = GLOBAL, env = "PONTOON_RUNTIME_DIR", value_name = "DIR")]
     pub runtime_dir: Option<PathBuf>,
     /// Where what must survive a restart is kept: networks, leases, logs
-    #[arg(long, global = true, env = "PONTOON_STATE_DIR", value_name = "DIR")]
+    #[arg(long, global = true, help_heading = GLOBAL, env = "PONTOON_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Say on stderr what is being done; twice: in detail
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = GLOBAL, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// How to log; a daemon that is started logs in the same way
-    #[arg(long, global = true, env = log::VARIABLE, value_name = "FORMAT", default_value = "text")]
+    #[arg(long, global = true, help_heading = GLOBAL, env = log::VARIABLE, value_name = "FORMAT", default_value = "text")]
     pub log_format: log::Format,
     // Commands that show something have this as their own, and tell of it in their help; here it may also stand before their
     // words, as iproute2 has it (`bridge -j fdb show`). Clap hands it on by its name.
@@ -116,7 +119,9 @@ pub enum Command {
     Sim(SimCommand),
     /// Start the daemon
     Up(UpArgs),
-    /// Stop all containers, give interfaces of the host back, and stop the daemon; containers of other engines lose their network
+    /// Stop all containers, give interfaces of the host back, and stop the daemon
+    ///
+    /// Containers of Docker's and of other runtimes go on, but lose their network: it says which.
     Down,
     /// Show the daemon
     Status(Json),
@@ -340,7 +345,7 @@ pub struct NetworkInspectArgs {
 /// `network rm`
 #[derive(Debug, Args)]
 pub struct NetworkRmArgs {
-    /// Also one that Docker or another engine has made and has forgotten since
+    /// Also one that Docker has made and has forgotten since; never one that something is on
     #[arg(short, long)]
     pub force: bool,
     /// The networks

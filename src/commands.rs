@@ -260,16 +260,16 @@ fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {
     let (client, started) = Client::stay(dirs, &options)?;
     if !started {
         let pid = client.process_id()?;
-        let bip = args.bip.map(|bip| format!("--bip {bip}"));
-        let recorder = args.flight_recorder.map(|seconds| format!("--flight-recorder {seconds}"));
-        if let Some(option) = bip.or(recorder) {
+        // The address of a network that containers are on can not be another.
+        if let Some(option) = args.bip.map(|bip| format!("--bip {bip}")) {
             return Err(Failure::new(format_args!("a daemon runs already (pid {pid}); {option} has no effect on it"))
                 .with_hint("`pontoon down` first"));
         }
+        let recorder = args.flight_recorder.map(|seconds| format!("--flight-recorder {seconds}"));
         let metrics = args.metrics.map(|metrics| format!("--metrics {metrics}"));
         let io = args.io.filter(|io| *io != Io::Auto).map(|io| format!("--io {}", io.name()));
         let docker = args.docker.as_ref().map(|_| "--docker".to_owned());
-        if let Some(option) = metrics.or(io).or(docker) {
+        if let Some(option) = recorder.or(metrics).or(io).or(docker) {
             return Err(Failure::new(format_args!("a daemon runs already (pid {pid}); {option} has no effect on it"))
                 .with_hint("end it first (SIGTERM): its containers go on, and the next daemon takes them over"));
         }

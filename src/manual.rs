@@ -22,6 +22,7 @@ pub fn completions(shell: Shell) -> Vec<u8> {
 /// If it can not be written there.
 pub fn write_pages(directory: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(directory).map_err(io(format_args!("make the directory {}", directory.display())))?;
-    clap_mangen::generate_to(Cli::command(), directory)
+    // `help` has no page: it is where one looks without them.
+    clap_mangen::generate_to(Cli::command().disable_help_subcommand(true), directory)
         .map_err(io(format_args!("write the man pages in {}", directory.display())))
 }

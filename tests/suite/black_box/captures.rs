@@ -363,7 +363,8 @@ fn the_flight_recorder_has_what_was_before_anybody_asked() {
     assert_eq!(status["flight_recorder"]["seconds"], 600);
     let pid = lab.daemon_pid().expect("it runs");
     let expected = format!(
-        "pontoon: a daemon runs already (pid {pid}); --flight-recorder 5 has no effect on it\nhint: `pontoon down` first\n"
+        "pontoon: a daemon runs already (pid {pid}); --flight-recorder 5 has no effect on it\n\
+         hint: end it first (SIGTERM): its containers go on, and the next daemon takes them over\n"
     );
     let said = pontoon(&lab, &["up", "-d", "--flight-recorder", "5"]);
     assert_eq!((said.status, said.stderr), (1, expected));

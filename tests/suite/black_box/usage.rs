@@ -100,7 +100,13 @@ fn help_tells_of_every_command() {
         assert!(said.stdout.lines().any(|line| line.trim_start().starts_with(command)), "{command}: {}", said.stdout);
         let own = pontoon(&[command, "--help"]);
         assert_eq!((own.status, own.stderr.as_str()), (0, ""), "{command}");
+        // In either way; and what is a command's own comes first.
+        assert_eq!(pontoon(&["help", command]).stdout, own.stdout, "{command}");
+        let (at, global) = own.stdout.split_once("\nOptions of every command:\n").expect("a heading");
+        assert!(global.contains("--runtime-dir <DIR>") && !at.contains("--runtime-dir"), "{}", own.stdout);
     }
+    assert_eq!(pontoon(&["help"]).stdout, said.stdout);
+    assert_eq!(pontoon(&["help", "network", "create"]).stdout, pontoon(&["network", "create", "--help"]).stdout);
 }
 
 fn a_command_that_needs_a_daemon_says_that_there_is_none() {
@@ -189,7 +195,8 @@ fn every_command_has_a_man_page() {
         let text = pages.get(page).unwrap_or_else(|| panic!("{page} is not there: {:?}", pages.keys()));
         assert!(text.contains(line), "{page}: {text}");
     }
-    assert!(pages.keys().all(|page| page.starts_with("pontoon") && !page.contains("__")), "{:?}", pages.keys());
+    let is_wanted = |page: &String| page.starts_with("pontoon") && !page.contains("__") && !page.contains("-help");
+    assert!(pages.keys().all(is_wanted), "{:?}", pages.keys());
     // Written again, they are the same; where nothing can be written, that is said.
     let nowhere = directory.join("man1/pontoon.1/man1").display().to_string();
     let said = pontoon(&["man", &nowhere]);
