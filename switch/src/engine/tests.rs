@@ -8,11 +8,12 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, 
 use nix::sys::time::{TimeVal, TimeValLike as _};
 
 use super::*;
-use crate::buffer::{Buffer, Pool};
+use crate::buffer::{Buffer, MAX_FRAME, Pool};
 use crate::dataplane::{BridgeId, Decided, Settings, Watch};
 use crate::forward::Config;
 use crate::link::{Received, Transmit};
 use crate::port::PortConfig;
+use crate::verdict::DropReason;
 use crate::vlan::Retag;
 
 #[test]
@@ -149,6 +150,19 @@ fn plugs_another_link_into_the_number_of_one_that_was_unplugged_while_its_file_s
     engine.inspect(|_, _| ()).unwrap();
     assert_eq!(Far(still_open).receive(), Some(frame(8)), "nobody else reads from it any more");
     drop(first);
+}
+
+#[test]
+fn what_is_no_frame_is_counted_and_holds_nobody_up() {
+    let (engine, [first, second]) = engine_with([PortId(1), PortId(2)]);
+    for odd in [&[0xff; 13][..], &[0xff; MAX_FRAME + 1], &[0xff; MAX_FRAME + 1_000], &[0xff; 1]] {
+        first.send(odd);
+    }
+    first.send(&frame(1));
+    assert_eq!(second.receive(), Some(frame(1)));
+    let rx = engine.inspect(|dataplane, _| dataplane.counters(PortId(1)).unwrap().rx.clone()).unwrap();
+    let drops: Vec<_> = rx.drops.iter().collect();
+    assert_eq!((rx.packets, drops), (5, vec![(DropReason::Runt, 2), (DropReason::Oversized, 2)]));
 }
 
 #[test]

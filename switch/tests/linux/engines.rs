@@ -1,11 +1,13 @@
 //! TAPs at an engine, with each of the two ways in which it reads and writes.
 
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use nix::net::if_::if_nametoindex;
+use nix::sys::uio::writev;
 use switch::buffer::Buffer;
 use switch::dataplane::{BridgeId, Control, Dataplane, Event, Settings};
 use switch::engine::{Engine, Io};
@@ -17,8 +19,10 @@ use switch::link::{Link as _, Received, Transmit};
 use switch::port::PortConfig;
 use switch::verdict::{DropReason, PortId};
 use switch::vlan::{PortVlans, Retag, VlanId};
+use zerocopy::IntoBytes as _;
 
-use super::scene::{in_namespace, ip, receive, waited_for};
+use super::offload_headers::lies;
+use super::scene::{Kind, in_namespace, ip, namespaced, receive, waited_for};
 use super::veth::{BROADCAST, FAR, NEAR, PATIENCE, frame, plain, send};
 
 crate::trials![
@@ -28,6 +32,10 @@ crate::trials![
     the_taps_go_with_the_engine,
     a_deleted_tap_takes_only_its_own_port_away,
     a_tap_that_is_set_down_drops_and_comes_back,
+    a_tap_that_is_renamed_is_the_same_port,
+    a_tap_that_is_moved_to_another_namespace_goes_on_there_and_ends_with_it,
+    a_lie_about_a_frame_is_counted_and_harms_no_neighbour,
+    the_shortest_frame_crosses_and_one_over_the_mtu_is_a_counted_drop,
     a_flood_from_several_ports_does_not_keep_others_from_their_turn,
     a_flood_to_many_ports_reaches_them_all,
 ];
@@ -77,6 +85,14 @@ impl Scene {
         let far = &mut self.far[number - 1];
         let ours = |frame: &Arc<Buffer>| frame.frame().windows(2).skip(12).step_by(4).take(2).any(|it| it == ETHERTYPE);
         waited_for(|| receive(far).0.iter().find(|frame| ours(frame)).map(|frame| frame.frame().to_vec()))
+    }
+
+    fn first_and_second_hear_each_other(&mut self) {
+        let sent = frame(BROADCAST, &ETHERTYPE, 50);
+        for (from, to) in [(1, 2), (2, 1)] {
+            self.send(from, &sent);
+            assert_eq!(self.next(to), sent);
+        }
     }
 
     /// Why copies that were to leave by a port were dropped, and how many, once there are as many; and that the counters add up.
@@ -195,6 +211,89 @@ fn a_tap_that_is_set_down_drops_and_comes_back() {
         assert_eq!(it.next(1), sent);
         it.send(1, &sent);
         assert_eq!(it.next(2), sent);
+    });
+}
+
+fn a_tap_that_is_renamed_is_the_same_port() {
+    each_way(|io| {
+        let mut it = Scene::new(io, &anybody(2));
+        // (Linux before 6.2 renames none that is up.)
+        for line in ["link set t1 down", "link set t1 name other", "link set other up"] {
+            ip(line);
+        }
+        it.far[0] = PacketPort::open("other").unwrap();
+        it.first_and_second_hear_each_other();
+    });
+}
+
+/// Its file works from everywhere, and keeps no namespace alive but the one in which it was opened.
+fn a_tap_that_is_moved_to_another_namespace_goes_on_there_and_ends_with_it() {
+    each_way(|io| {
+        let mut it = Scene::new(io, &anybody(3));
+        let elsewhere = namespaced("10.77.0.9", Kind::Tap);
+        ip(&format!("link set t1 netns {}", elsewhere.path()));
+        it.far[0] = elsewhere.run(|| {
+            ip("link set t1 addrgenmode none arp off up");
+            PacketPort::open("t1").unwrap()
+        });
+        it.first_and_second_hear_each_other();
+        assert_eq!(it.engine.events().try_recv().ok(), None);
+        it.far.remove(0);
+        drop(elsewhere);
+        let told = it.engine.events().recv_timeout(Duration::from_millis(PATIENCE.into()));
+        assert_eq!(told, Ok(Event::PortDown { port: PortId(1) }));
+        assert_eq!(it.engine.inspect(|dataplane, _| dataplane.check()), Ok(Ok(())));
+    });
+}
+
+/// Of what the liar's own kernel lets out; it refuses most lies, and mends some.
+fn a_lie_about_a_frame_is_counted_and_harms_no_neighbour() {
+    each_way(|io| {
+        let mut it = Scene::new(io, &anybody(3));
+        let socket = it.far[0].try_clone_fd().unwrap();
+        let lies = lies();
+        let written = lies
+            .iter()
+            .filter(|(vnet, frame)| writev(&socket, &[IoSlice::new(vnet.as_bytes()), IoSlice::new(frame)]).is_ok());
+        let written = written.count();
+        assert!(written < lies.len(), "its kernel refuses some");
+        let truth = frame(BROADCAST, &ETHERTYPE, 50);
+        it.send(1, &truth);
+        for neighbour in [2, 3] {
+            assert_eq!(it.next(neighbour), truth);
+        }
+        let look = |dataplane: &Dataplane<PortLink>, _| {
+            let counters = [1, 2, 3].map(|port| dataplane.counters(PortId(port)).cloned().unwrap());
+            (dataplane.check(), counters)
+        };
+        let (check, [liar, neighbours @ ..]) = it.engine.inspect(look).unwrap();
+        assert_eq!(check, Ok(()));
+        let rx = liar.rx;
+        let believed_not = rx.drops.of(DropReason::BadOffload);
+        assert!(believed_not > 0 && rx.flooded > 1, "{rx:?}");
+        assert!(believed_not + rx.flooded > written as u64, "each was decided about: {rx:?}");
+        // (The kernel has something to say for itself, before there is anybody else.)
+        assert_eq!(rx.dropped, believed_not + rx.drops.of(DropReason::NoEgress), "{rx:?}");
+        for it in neighbours {
+            // (A super-frame may be cut into segments over the MTU.)
+            assert_eq!(it.tx.dropped, it.tx.drops.of(DropReason::ExceedsMtu), "what was believed was taken");
+        }
+    });
+}
+
+fn the_shortest_frame_crosses_and_one_over_the_mtu_is_a_counted_drop() {
+    each_way(|io| {
+        let mut it = Scene::new(io, &anybody(3));
+        ip("link set t1 mtu 9000");
+        it.send(1, &frame(BROADCAST, &ETHERTYPE, 1_501));
+        let [longest, shortest] = [1_500, 0].map(|payload| frame(BROADCAST, &ETHERTYPE, payload));
+        for sent in [longest, shortest] {
+            it.send(1, &sent);
+            assert_eq!((it.next(2), it.next(3)), (sent.clone(), sent));
+        }
+        for port in [2, 3] {
+            it.drops(port, DropReason::ExceedsMtu, 1);
+        }
     });
 }
 

@@ -18,7 +18,7 @@ use switch::port::PortConfig;
 use switch::verdict::PortId;
 use switch::vlan::Retag;
 
-use super::scene::{Kind, ip, namespaced, receive, up};
+use super::scene::{Kind, in_namespace, ip, namespaced, receive, up};
 use super::veth::{BROADCAST, FAR, NEAR, PATIENCE, each_way, frame, is_ready, next, pair, plain, send};
 
 crate::trials![
@@ -35,16 +35,14 @@ crate::trials![
 ];
 
 fn an_interface_that_is_deleted_under_traffic_takes_only_its_own_port_away() {
-    each_way(|reading| {
-        let mut it = UnderTraffic::new(reading);
+    under_traffic(|mut it| {
         ip("link delete v0");
         it.has_lost_its_port();
     });
 }
 
 fn an_interface_that_is_moved_away_under_traffic_takes_only_its_own_port_away() {
-    each_way(|reading| {
-        let mut it = UnderTraffic::new(reading);
+    under_traffic(|mut it| {
         let elsewhere = namespaced("10.77.0.9", Kind::Tap);
         ip(&format!("link set v0 netns {}", elsewhere.path()));
         it.has_lost_its_port();
@@ -52,8 +50,7 @@ fn an_interface_that_is_moved_away_under_traffic_takes_only_its_own_port_away() 
 }
 
 fn an_interface_that_is_renamed_under_traffic_is_the_same_port() {
-    each_way(|reading| {
-        let mut it = UnderTraffic::new(reading);
+    under_traffic(|mut it| {
         // (Linux before 6.2 renames none that is up.)
         for line in ["link set v0 down", "link set v0 name other", "link set other up"] {
             ip(line);
@@ -65,8 +62,7 @@ fn an_interface_that_is_renamed_under_traffic_is_the_same_port() {
 }
 
 fn an_interface_that_is_set_down_and_up_under_traffic_goes_on() {
-    each_way(|reading| {
-        let mut it = UnderTraffic::new(reading);
+    under_traffic(|mut it| {
         for _ in 0..5 {
             ip("link set v0 down");
             ip("link set v0 up");
@@ -96,6 +92,15 @@ fn an_interface_whose_far_end_is_moved_away_and_back_goes_on() {
     });
 }
 
+/// Runs a test with each engine and each way to receive.
+fn under_traffic(test: fn(UnderTraffic)) {
+    for io in [Io::Epoll, Io::Uring] {
+        for reading in [Reading::Ring, Reading::Calls] {
+            in_namespace(move || test(UnderTraffic::new(io, reading)));
+        }
+    }
+}
+
 /// A bridge between `v0` and `w0`, and somebody behind `v0` who sends without a pause to whom is behind `w0`.
 struct UnderTraffic {
     engine: Engine<PortLink>,
@@ -105,8 +110,8 @@ struct UnderTraffic {
 }
 
 impl UnderTraffic {
-    fn new(reading: Reading) -> Self {
-        let engine = Engine::spawn(Dataplane::new(Settings::default()), Io::Auto).unwrap();
+    fn new(io: Io, reading: Reading) -> Self {
+        let engine = Engine::spawn(Dataplane::new(Settings::default()), io).unwrap();
         let bridge = BridgeId(1);
         engine.control(Control::AddBridge { bridge, name: "test".to_owned(), config: Config::default() }).unwrap();
         for (port, near, far) in [(PortId(1), "v0", "v1"), (PortId(2), "w0", "w1")] {
@@ -246,22 +251,26 @@ fn an_interface_that_is_deleted_while_it_is_down_or_moved_away_is_down() {
 }
 
 fn the_engine_forgets_a_deleted_interface_and_waits_for_one_that_is_down() {
-    each_way(|reading| {
-        let engine = Engine::spawn(Dataplane::new(Settings::default()), Io::Auto).unwrap();
-        let bridge = BridgeId(1);
-        engine.control(Control::AddBridge { bridge, name: "test".to_owned(), config: Config::default() }).unwrap();
-        ip("link add v0 type veth peer name v1");
-        for (port, interface) in [(PortId(1), "v0"), (PortId(2), "v1")] {
-            let link = up(PortLink::Packet(PacketPort::open_by(interface, reading).unwrap()));
-            engine.control(Control::Plug { bridge, port, config: PortConfig::default(), link }).unwrap();
-        }
-        ip("link set v0 down");
-        ip("link set v0 up");
-        let ports = engine.inspect(|dataplane, _| dataplane.ports().count()).unwrap();
-        assert_eq!(ports, 2);
-        ip("link delete v0");
-        let mut down: Vec<_> = (0..2).map(|_| engine.events().recv_timeout(Duration::from_secs(10)).unwrap()).collect();
-        down.sort_by_key(|Event::PortDown { port }| *port);
-        assert_eq!(down, [Event::PortDown { port: PortId(1) }, Event::PortDown { port: PortId(2) }]);
-    });
+    for (io, reading) in [(Io::Epoll, Reading::Ring), (Io::Uring, Reading::Calls)] {
+        in_namespace(move || forgets_and_waits(io, reading));
+    }
+}
+
+fn forgets_and_waits(io: Io, reading: Reading) {
+    let engine = Engine::spawn(Dataplane::new(Settings::default()), io).unwrap();
+    let bridge = BridgeId(1);
+    engine.control(Control::AddBridge { bridge, name: "test".to_owned(), config: Config::default() }).unwrap();
+    ip("link add v0 type veth peer name v1");
+    for (port, interface) in [(PortId(1), "v0"), (PortId(2), "v1")] {
+        let link = up(PortLink::Packet(PacketPort::open_by(interface, reading).unwrap()));
+        engine.control(Control::Plug { bridge, port, config: PortConfig::default(), link }).unwrap();
+    }
+    ip("link set v0 down");
+    ip("link set v0 up");
+    let ports = engine.inspect(|dataplane, _| dataplane.ports().count()).unwrap();
+    assert_eq!(ports, 2);
+    ip("link delete v0");
+    let mut down: Vec<_> = (0..2).map(|_| engine.events().recv_timeout(Duration::from_secs(10)).unwrap()).collect();
+    down.sort_by_key(|Event::PortDown { port }| *port);
+    assert_eq!(down, [Event::PortDown { port: PortId(1) }, Event::PortDown { port: PortId(2) }]);
 }

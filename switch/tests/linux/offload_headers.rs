@@ -329,7 +329,7 @@ fn a_super_frame_is_judged_by_its_segments_where_the_mtu_is_smaller() {
 }
 
 /// Broadcasts of which not everything is true.
-fn lies() -> Vec<(VnetHeader, Vec<u8>)> {
+pub(super) fn lies() -> Vec<(VnetHeader, Vec<u8>)> {
     let tcp = |is_ipv6, length: usize| {
         let mut segment = vec![0x5a; 20 + length];
         segment[12] = 5 << 4;

@@ -4,10 +4,11 @@ mod floods;
 
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socket, socketpair};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socket, socketpair};
+use zerocopy::IntoBytes as _;
 
 use super::*;
-use crate::buffer::{Buffer, Pool};
+use crate::buffer::{Buffer, MAX_FRAME, Pool};
 use crate::dataplane::{BridgeId, Control, Event, Settings};
 use crate::engine::worker::wake_fd;
 use crate::engine::{Engine, Io};
@@ -15,8 +16,9 @@ use crate::forward::Config;
 use crate::link::Received;
 use crate::link::errors::{IN_A_ROW, ReadError};
 use crate::port::PortConfig;
+use crate::verdict::DropReason;
 use crate::vlan::Retag;
-use crate::vnet::VnetHeader;
+use crate::vnet::{GSO_TCPV4, NEEDS_CSUM, VnetHeader};
 
 const BUFFERS: usize = 16;
 
@@ -132,6 +134,43 @@ fn a_port_that_ends_because_nothing_can_be_written_to_it_is_told_of_in_silence()
     assert_eq!(send(far.as_raw_fd(), &FRAME, MsgFlags::empty()), Ok(FRAME.len()));
     let event = engine.events().recv_timeout(Duration::from_secs(5));
     assert_eq!(event, Ok(Event::PortDown { port: PortId(2) }));
+}
+
+#[test]
+fn what_is_no_frame_and_what_is_said_wrongly_of_one_is_counted_and_goes_nowhere() {
+    if uring().is_none() {
+        return;
+    }
+    let engine = Engine::spawn(Dataplane::new(Settings { batch: 4, buffers: BUFFERS }), Io::Uring).unwrap();
+    let bridge = Control::AddBridge { bridge: BridgeId(1), name: "test".to_owned(), config: Config::default() };
+    let ((first, here), (second, there)) = (cable(), cable());
+    let plugs = [(PortId(1), first), (PortId(2), second)].map(|(port, link)| Control::Plug {
+        bridge: BridgeId(1),
+        port,
+        config: PortConfig::default(),
+        link,
+    });
+    assert_eq!(engine.control_all(std::iter::once(bridge).chain(plugs)).unwrap(), [Ok(()); 3]);
+    let said = |vnet: VnetHeader| [vnet.as_bytes(), &FRAME[VnetHeader::LEN..]].concat();
+    let super_frame = VnetHeader { flags: NEEDS_CSUM, gso_type: GSO_TCPV4, csum_start: 34, ..VnetHeader::default() };
+    let odd = [
+        vec![0; 5],
+        FRAME[..VnetHeader::LEN + 13].to_vec(),
+        vec![0; VnetHeader::LEN + MAX_FRAME + 1],
+        vec![0; VnetHeader::LEN + MAX_FRAME + 1_000],
+        said(VnetHeader { gso_size: 0, csum_offset: 16, ..super_frame }),
+        said(VnetHeader { flags: NEEDS_CSUM, csum_start: 60_000, ..VnetHeader::default() }),
+        said(VnetHeader { hdr_len: 9_000, gso_size: 1_000, csum_offset: 16, ..super_frame }),
+    ];
+    for bytes in odd.iter().map(Vec::as_slice).chain([&FRAME[..]]) {
+        assert_eq!(send(here.as_raw_fd(), bytes, MsgFlags::empty()), Ok(bytes.len()));
+    }
+    let mut heard = [0; 2_000];
+    assert_eq!(recv(there.as_raw_fd(), &mut heard, MsgFlags::empty()), Ok(FRAME.len()));
+    assert_eq!(heard[..FRAME.len()], FRAME);
+    let rx = engine.inspect(|dataplane, _| dataplane.counters(PortId(1)).unwrap().rx.clone()).unwrap();
+    let drops = [(DropReason::Runt, 2), (DropReason::Oversized, 2), (DropReason::BadOffload, 3)];
+    assert_eq!((rx.packets, rx.flooded, rx.drops.iter().collect::<Vec<_>>()), (8, 1, drops.to_vec()));
 }
 
 #[test]
