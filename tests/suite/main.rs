@@ -56,7 +56,8 @@ fn main() -> ExitCode {
 /// The names of the tests that need a real kernel.
 fn caged() -> impl Iterator<Item = String> {
     let scenarios = on_linux().map(|scenario| format!("linux::{}", scenario.name));
-    scenarios.chain(black_box::caged().map(|test| format!("black_box::{}", test.name)))
+    let with_epoll = scenarios::with_epoll().map(|scenario| format!("epoll::{}", scenario.name));
+    scenarios.chain(with_epoll).chain(black_box::caged().map(|test| format!("black_box::{}", test.name)))
 }
 
 fn on_linux() -> impl Iterator<Item = &'static scenarios::Scenario> {
@@ -66,6 +67,13 @@ fn on_linux() -> impl Iterator<Item = &'static scenarios::Scenario> {
 fn run_caged(name: &str) -> bool {
     if let Some(scenario) = on_linux().find(|scenario| name.strip_prefix("linux::") == Some(scenario.name)) {
         let mut lab = Linux::new();
+        (scenario.play)(&mut lab);
+        lab.finish();
+        return true;
+    }
+    if let Some(scenario) = scenarios::with_epoll().find(|scenario| name.strip_prefix("epoll::") == Some(scenario.name))
+    {
+        let mut lab = Linux::with_epoll();
         (scenario.play)(&mut lab);
         lab.finish();
         return true;

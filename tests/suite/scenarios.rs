@@ -52,6 +52,11 @@ pub fn on_linux_only() -> impl Iterator<Item = &'static Scenario> {
     data_plane::WITH_OFFLOAD.iter()
 }
 
+/// Those about frames, which a real kernel plays once more with the engine that the daemon does not choose there.
+pub fn with_epoll() -> impl Iterator<Item = &'static Scenario> {
+    [data_plane::ALL, data_plane::WITH_OFFLOAD, fairness::ALL, ports::ALL].into_iter().flatten()
+}
+
 /// Those for both worlds.
 pub fn in_both_worlds() -> impl Iterator<Item = &'static Scenario> {
     [

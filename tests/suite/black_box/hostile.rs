@@ -12,10 +12,21 @@ use crate::lab::linux::Linux;
 use crate::lab::linux::inside::Inside;
 use crate::lab::{Lab, Order, Place, counters, ip_of, mac_of, run, run_all};
 
-tests![a_lie_about_a_frame_is_counted_and_reaches_nobody, others_talk_while_one_floods_as_fast_as_it_can];
+tests![
+    a_lie_about_a_frame_is_counted_and_reaches_nobody,
+    a_lie_about_a_frame_is_counted_and_reaches_nobody_with_epoll,
+    others_talk_while_one_floods_as_fast_as_it_can,
+];
 
 fn a_lie_about_a_frame_is_counted_and_reaches_nobody() {
-    let mut lab = Linux::new();
+    lies_reach_nobody(Linux::new());
+}
+
+fn a_lie_about_a_frame_is_counted_and_reaches_nobody_with_epoll() {
+    lies_reach_nobody(Linux::with_epoll());
+}
+
+fn lies_reach_nobody(mut lab: Linux) {
     lab.up();
     run_all(&mut lab, &["liar", "neighbour"]);
     run(&mut lab, Order::new("plain").offload(false));

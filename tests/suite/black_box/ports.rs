@@ -1,9 +1,15 @@
 //! `port add` and `port del` as a user meets them: what is refused, what shows the port, and how the interface is given back.
 
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use netns::event::Event;
 use serde_json::Value;
+use switch::buffer::{Buffer, Pool};
+use switch::link::tap::Tap;
+use switch::link::{Link as _, Transmit};
+use switch::vlan::Retag;
+use switch::vnet::VnetHeader;
 
 use super::{fails, looks_like, pontoon, prints, tests};
 use crate::frames::{EXPERIMENTAL, ethernet};
@@ -11,7 +17,7 @@ use crate::lab::linux::capture::Capture;
 use crate::lab::linux::inside::Inside;
 use crate::lab::linux::monitor::Monitor;
 use crate::lab::linux::{Linux, processes, text, waited_for};
-use crate::lab::{Lab, Order, Place, address, ports, run, run_all, sorted, station};
+use crate::lab::{Lab, Order, Place, address, mac_of, ports, run, run_all, sorted, station};
 
 tests![
     what_can_not_be_a_port_is_told_with_a_hint,
@@ -21,6 +27,8 @@ tests![
     a_port_of_the_host_is_known_by_the_name_of_its_interface,
     a_port_of_the_host_keeps_the_daemon_and_an_orderly_end_leaves_it_to_the_next,
     an_interface_with_a_name_that_no_port_can_have_is_given_back,
+    a_tap_of_somebody_else_is_a_port_whatever_happens_to_it,
+    a_tap_of_somebody_else_is_a_port_whatever_happens_to_it_with_epoll,
 ];
 
 /// Makes a veth pair on the host, both ends switched on and without IPv6, of which the first one is to be a port.
@@ -222,6 +230,71 @@ fn an_interface_that_moves_to_another_namespace_is_no_port_any_more() {
     assert_eq!(silenced(0), "veth1");
     drop(monitor);
     lab.finish();
+}
+
+/// A virtual machine's, say.
+fn a_tap_of_somebody_else_is_a_port_whatever_happens_to_it() {
+    a_tap_is_a_port(Linux::new());
+}
+
+fn a_tap_of_somebody_else_is_a_port_whatever_happens_to_it_with_epoll() {
+    a_tap_is_a_port(Linux::with_epoll());
+}
+
+fn a_tap_is_a_port(mut lab: Linux) {
+    lab.up();
+    run_all(&mut lab, &["web"]);
+    let add = |lab: &mut Linux| {
+        let tap = Tap::create("vm0").expect("a TAP");
+        ip(&["link", "set", "dev", "vm0", "addrgenmode", "none"]);
+        ip(&["link", "set", "dev", "vm0", "up"]);
+        prints(lab, &["port", "add", "pontoon0", "vm0"]);
+        talks_to_web(lab, tap)
+    };
+    let mut tap = add(&mut lab);
+    for _ in 0..3 {
+        ip(&["link", "set", "dev", "vm0", "down"]);
+        ip(&["link", "set", "dev", "vm0", "up"]);
+        tap = talks_to_web(&mut lab, tap);
+    }
+    for words in [&["down"][..], &["name", "vm1"], &["up"]] {
+        let name = if words == ["up"] { "vm1" } else { "vm0" };
+        ip(&[&["link", "set", "dev", name], words].concat());
+    }
+    lab.eventually("it is called so", &mut |lab| sorted(ports(lab)) == ["vm1", "web.eth0"]);
+    tap = talks_to_web(&mut lab, tap);
+    drop(tap);
+    lab.eventually("it has gone", &mut |lab| ports(lab) == ["web.eth0"]);
+    lab.eventually("nothing is silenced", &mut |_| silenced(0).is_empty());
+
+    let tap = add(&mut lab);
+    let web = lab.pid_of("web").to_string();
+    ip(&["link", "set", "dev", "vm0", "netns", &web]);
+    lab.eventually("it is elsewhere", &mut |lab| ports(lab) == ["web.eth0"]);
+    lab.eventually("nothing is silenced", &mut |_| silenced(0).is_empty());
+    drop(tap);
+    prints(&lab, &["stats", "--check"]);
+    lab.finish();
+}
+
+/// Whoever has the TAP and the container hear each other.
+fn talks_to_web(lab: &mut Linux, mut tap: Tap) -> Tap {
+    let everybody = station("ff:ff:ff:ff:ff:ff");
+    let hello = ethernet(everybody, station("02:00:00:00:00:77"), EXPERIMENTAL, b"hello");
+    let ear = lab.sniff(Place::In("web"), "eth0");
+    let sent = tap.transmit(&Arc::new(Buffer::holding(&hello, VnetHeader::default())), Retag::Keep);
+    assert_eq!(sent, Transmit::Sent);
+    lab.heard_until(ear, &hello);
+    let web = mac_of(lab, "web");
+    let answer = ethernet(everybody, web, EXPERIMENTAL, b"hello yourself");
+    lab.inject(Place::In("web"), "eth0", &answer);
+    let heard = waited_for(|| {
+        let mut frames = Vec::new();
+        tap.receive(&mut Pool::new(64), &mut frames, 64);
+        frames.iter().any(|frame| frame.frame() == answer).then_some(())
+    });
+    assert!(heard.is_some(), "the other side hears");
+    tap
 }
 
 fn a_port_of_the_host_is_known_by_the_name_of_its_interface() {

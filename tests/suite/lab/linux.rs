@@ -51,6 +51,8 @@ const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 /// A world of namespaces and processes.
 pub struct Linux {
     dir: PathBuf,
+    /// How its daemon is to read and write frames: `None`, as it chooses.
+    io: Option<&'static str>,
     /// The processes of commands, as last seen.
     pids: BTreeMap<String, i32>,
     /// Somebody who waits for a container in the foreground, each.
@@ -70,12 +72,18 @@ impl Linux {
         Linux::called("one")
     }
 
+    /// The same, with a daemon that reads and writes frames by epoll.
+    pub fn with_epoll() -> Self {
+        Linux { io: Some("epoll"), ..Linux::new() }
+    }
+
     /// A second instance beside the first has another name, and with it other directories.
     pub fn called(name: &str) -> Self {
         let dir = Path::new(DIR).join(name);
         std::fs::create_dir(&dir).unwrap_or_else(|why| panic!("make {}: {why}", dir.display()));
         Linux {
             dir,
+            io: None,
             pids: BTreeMap::new(),
             clients: Vec::new(),
             listeners: Vec::new(),
@@ -287,7 +295,14 @@ impl Lab for Linux {
     }
 
     fn up(&mut self) {
-        self.says(&["up", "--detach"]);
+        // (One that runs already is not told again.)
+        match self.io {
+            Some(io) if self.attempt(&["up", "--detach", "--io", io]).is_ok() => {
+                let status: serde_json::Value = self.json(&["status"]);
+                assert_eq!(status["io"], io);
+            }
+            _ => drop(self.says(&["up", "--detach"])),
+        }
     }
 
     fn up_killed_after(&mut self, steps: u32) {
