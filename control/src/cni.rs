@@ -112,7 +112,33 @@ pub struct CniAttached {
     pub nameserver: Option<Ipv4Addr>,
 }
 
+impl CniNetwork {
+    /// One of which nothing but the name is known.
+    #[must_use]
+    pub fn new(name: Name) -> Self {
+        CniNetwork { name, subnet: None, gateway: None, mtu: None, internal: false }
+    }
+}
+
 impl CniAdd {
+    /// The plainest request: any address of the network, and the default route.
+    #[must_use]
+    pub fn new(network: CniNetwork, container: &str, ifname: IfName, netns: impl Into<PathBuf>) -> Self {
+        CniAdd {
+            network,
+            container: container.to_owned(),
+            ifname,
+            netns: netns.into(),
+            name: None,
+            ip: None,
+            mac: None,
+            pool: None,
+            aliases: Vec::new(),
+            publish: Vec::new(),
+            routes: None,
+        }
+    }
+
     /// What the interface is known by.
     #[must_use]
     pub fn key(&self) -> String {

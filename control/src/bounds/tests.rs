@@ -57,20 +57,8 @@ fn name(text: &str) -> Name {
 }
 
 fn cni_with(change: impl FnOnce(&mut CniAdd)) -> Request {
-    let network = CniNetwork { name: name("web"), subnet: None, gateway: None, mtu: None, internal: false };
-    let mut add = CniAdd {
-        network,
-        container: "c1".into(),
-        ifname: "eth0".parse().expect("a name"),
-        netns: "/run/netns/c1".into(),
-        name: None,
-        ip: None,
-        mac: None,
-        pool: None,
-        aliases: Vec::new(),
-        publish: Vec::new(),
-        routes: None,
-    };
+    let ifname = "eth0".parse().expect("a name");
+    let mut add = CniAdd::new(CniNetwork::new(name("web")), "c1", ifname, "/run/netns/c1");
     change(&mut add);
     Request::Cni(CniOrder::Add(Box::new(add)))
 }

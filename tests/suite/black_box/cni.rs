@@ -95,7 +95,19 @@ impl Runtime {
 
     /// Asks our plugin.
     pub fn ask(&self, command: &str, container: &str) -> Answer {
-        execute(self.plugin("pontoon-cni", command, container), self.conf.to_string().as_bytes())
+        self.execute(self.plugin("pontoon-cni", command, container))
+    }
+
+    /// Asks it about another interface than `eth0`.
+    pub fn ask_about(&self, ifname: &str, command: &str, container: &str) -> Answer {
+        let mut plugin = self.plugin("pontoon-cni", command, container);
+        plugin.env("CNI_IFNAME", ifname);
+        self.execute(plugin)
+    }
+
+    /// Executes a plugin with the configuration.
+    pub fn execute(&self, plugin: Command) -> Answer {
+        execute(plugin, self.conf.to_string().as_bytes())
     }
 
     pub fn add(&self, container: &str) -> Answer {

@@ -13,7 +13,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
 use super::super::tests;
-use super::{Runtime, address_in, end_of_sandbox, execute, sandbox, sandbox_path};
+use super::{Runtime, address_in, end_of_sandbox, sandbox, sandbox_path};
 use crate::lab::linux::inside::Inside;
 use crate::lab::linux::{Linux, processes, waited_for};
 use crate::lab::{Lab, address, names};
@@ -96,25 +96,11 @@ fn what_nobody_was_told_of_goes() {
     lab.up();
     let runtime = Runtime::new(&lab);
     let one = sandbox("one");
-    let add = CniAdd {
-        network: CniNetwork {
-            name: "web".parse().expect("a name"),
-            subnet: Some(crate::lab::prefix("10.88.0.0/24")),
-            gateway: None,
-            mtu: None,
-            internal: false,
-        },
-        container: "one".into(),
-        ifname: "eth0".parse().expect("a name"),
-        netns: sandbox_path("one").into(),
-        name: None,
-        ip: None,
-        mac: None,
-        pool: None,
-        aliases: Vec::new(),
-        publish: Vec::new(),
-        routes: None,
+    let network = CniNetwork {
+        subnet: Some(crate::lab::prefix("10.88.0.0/24")),
+        ..CniNetwork::new("web".parse().expect("a name"))
     };
+    let add = CniAdd::new(network, "one", "eth0".parse().expect("a name"), sandbox_path("one"));
     let socket = UnixStream::connect(lab.runtime_dir().join("pontoon.sock")).expect("connect");
     let mut channel = Channel::new(socket);
     channel.send(&Request::Cni(CniOrder::Add(Box::new(add))), &[]).expect("sent");
@@ -261,7 +247,7 @@ fn whatever_happens_in_any_order_no_address_is_two_containers() {
     }
     let mut again = runtime.plugin("pontoon-cni", "GC", "");
     again.env("CNI_PATH", "/nowhere");
-    execute(again, runtime.with("cni.dev/valid-attachments", json!([])).conf.to_string().as_bytes()).ok();
+    runtime.with("cni.dev/valid-attachments", json!([])).execute(again).ok();
     assert_eq!(names(&mut lab, true), Vec::<String>::new());
     lab.finish();
 }

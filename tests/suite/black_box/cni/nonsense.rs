@@ -139,11 +139,11 @@ fn a_sandbox_that_is_none_is_refused() {
     for (path, message) in cases {
         let mut plugin = runtime.plugin("pontoon-cni", "ADD", "one");
         plugin.env("CNI_NETNS", path);
-        assert_eq!(execute(plugin, runtime.conf.to_string().as_bytes()).failed(8), message);
+        assert_eq!(runtime.execute(plugin).failed(8), message);
     }
     let mut plugin = runtime.plugin("pontoon-cni", "ADD", "one");
     plugin.env_remove("CNI_NETNS").env("CNI_IFNAME", "a/b");
-    let told = execute(plugin, runtime.conf.to_string().as_bytes()).failed(4);
+    let told = runtime.execute(plugin).failed(4);
     assert_eq!(told, "missing in the environment: CNI_NETNS");
     assert_eq!(processes::others(), Vec::<String>::new());
     lab.finish();
