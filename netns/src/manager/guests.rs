@@ -9,8 +9,7 @@
 //! * A reservation does not outlive the machine's life: engines make their endpoints anew.
 
 use super::end::{RETRY, all_of};
-use super::run::{check_aliases, is_hostname, spec_of};
-use super::salvage::note_of;
+use super::run::{check_aliases, is_hostname};
 use super::{Manager, Now};
 use crate::backend::Backend;
 use crate::error::Error;
@@ -316,19 +315,9 @@ impl<B: Backend> Manager<B> {
 
     /// The steps of an interface, each saved before it is taken.
     fn make_guest(&mut self, id: &Id) -> Result<(), Error> {
-        self.save(id)?;
-        let created = {
-            let record = self.records.get(id).ok_or_else(|| Error::NoSuchContainer(id.short().to_owned()))?;
-            let note = note_of(record, self.networks.values().map(|net| &net.network));
-            let networks = &self.networks;
-            let of = |network: &Id| networks.get(network).map(|net| &net.network);
-            self.backend.create(&spec_of(record, of, &note))?
-        };
-        for (ifname, link) in created.links {
-            self.plug(id, &ifname, link)?;
-        }
+        let pid = self.make_interfaces(id)?;
         self.publish(id)?;
-        self.enter(id, Phase::Running { pid: created.pid })
+        self.enter(id, Phase::Running { pid })
     }
 
     /// Passes these on to a guest if none or others were; the record has it before it is done.

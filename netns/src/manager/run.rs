@@ -286,21 +286,26 @@ impl<B: Backend> Manager<B> {
 
     /// The steps before the command, each saved before it is taken.
     fn make(&mut self, id: &Id, now: Now) -> Result<(), Error> {
-        self.save(id)?;
-        let created = {
-            let record = self.records.get(id).ok_or_else(|| Error::NoSuchContainer(id.short().to_owned()))?;
-            let note = note_of(record, self.networks.values().map(|net| &net.network));
-            let networks = &self.networks;
-            let of = |network: &Id| networks.get(network).map(|net| &net.network);
-            self.backend.create(&spec_of(record, of, &note))?
-        };
-        for (ifname, link) in created.links {
-            self.plug(id, &ifname, link)?;
-        }
+        let pid = self.make_interfaces(id)?;
         self.write_files(id)?;
         self.publish(id)?;
         self.serve_names_later(now);
-        self.enter(id, Phase::Starting { pid: created.pid })
+        self.enter(id, Phase::Starting { pid })
+    }
+
+    /// The steps that containers and guests have in common: shim, namespaces and interfaces, whose ports are on the switch then. Returns the
+    /// process id of the shim.
+    pub(super) fn make_interfaces(&mut self, id: &Id) -> Result<u32, Error> {
+        self.save(id)?;
+        let record = self.records.get(id).ok_or_else(|| Error::NoSuchContainer(id.short().to_owned()))?;
+        let note = note_of(record, self.networks.values().map(|net| &net.network));
+        let networks = &self.networks;
+        let of = |network: &Id| networks.get(network).map(|net| &net.network);
+        let created = self.backend.create(&spec_of(record, of, &note))?;
+        for (ifname, link) in created.links {
+            self.plug(id, &ifname, link)?;
+        }
+        Ok(created.pid)
     }
 
     /// Saves that `phase` is next, and enters it.
