@@ -157,8 +157,8 @@ pub struct GuestView {
 /// A name for a container that the engine calls `named`, or whose endpoint it calls `key`, as near as a name may be. `taken`
 /// knows the names that others have: then the network's is put behind it, and then a number.
 pub(crate) fn name_for(named: Option<&str>, key: &str, network: &Name, taken: impl Fn(&str) -> bool) -> Name {
-    let named = named.map(|named| as_name(named.trim_start_matches('/'), MAX_NAME)).filter(|name| !name.is_empty());
-    let wanted = named.unwrap_or_else(|| as_name(key.split('/').next().unwrap_or_default(), Id::SHORT));
+    let wanted =
+        named.and_then(name_of).unwrap_or_else(|| as_name(key.split('/').next().unwrap_or_default(), Id::SHORT));
     let wanted = if wanted.is_empty() { "guest".to_owned() } else { wanted };
     let with = |more: &str| {
         let more: String = more.chars().take(MAX_NAME / 2).collect();
@@ -168,6 +168,11 @@ pub(crate) fn name_for(named: Option<&str>, key: &str, network: &Name, taken: im
     let candidates = [wanted.clone(), with(&format!(".{network}"))].into_iter().chain(numbered);
     let parsed = candidates.filter(|name| !taken(name)).find_map(|name| name.parse().ok());
     parsed.expect("of all numbers one is free")
+}
+
+/// The name of a container that the engine calls `named`, if nobody else has it; none if nothing of that may stand in a name.
+pub(crate) fn name_of(named: &str) -> Option<String> {
+    Some(as_name(named.trim_start_matches('/'), MAX_NAME)).filter(|name| !name.is_empty())
 }
 
 /// What of a text may stand in a name, as long as that may be.

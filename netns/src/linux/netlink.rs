@@ -10,7 +10,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
@@ -77,11 +78,16 @@ impl Netlink {
 
     /// Sends everything that has no other way to `gateway`.
     pub(super) fn add_default_route(&mut self, index: u32, gateway: Ipv4Addr) -> io::Result<()> {
-        self.add_route(index, Ipv4Net::default(), Some(gateway))
+        self.route(index, Ipv4Net::default(), Some(gateway), NLM_F_EXCL)
     }
 
-    /// Sends what is for `to` out of an interface, by this router if there is one.
+    /// Sends what is for `to` out of an interface, by this router if there is one. A route that is there already, to the same by
+    /// another interface, goes before; this one is used when that is gone.
     pub(super) fn add_route(&mut self, index: u32, to: Ipv4Net, via: Option<Ipv4Addr>) -> io::Result<()> {
+        self.route(index, to, via, NLM_F_APPEND)
+    }
+
+    fn route(&mut self, index: u32, to: Ipv4Net, via: Option<Ipv4Addr>, flag: u16) -> io::Result<()> {
         let mut message = RouteMessage::default();
         message.header.address_family = AddressFamily::Inet;
         message.header.destination_prefix_length = to.prefix_len();
@@ -94,7 +100,7 @@ impl Netlink {
         }
         message.attributes.extend(via.map(|router| RouteAttribute::Gateway(RouteAddress::Inet(router))));
         message.attributes.push(RouteAttribute::Oif(index));
-        self.order(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL)
+        self.order(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | flag)
     }
 
     /// Deletes the default routes of the main table, all of them.

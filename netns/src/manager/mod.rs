@@ -27,6 +27,7 @@ mod publish;
 mod recover;
 mod run;
 mod salvage;
+mod sandboxes;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::publish::{DOMAIN, ELSEWHERE};
 use super::recover::DEFAULT;
+use super::sandboxes::Sandboxes;
 use super::{Manager, Now, save_as};
 use crate::backend::{Backend, BackendError};
 use crate::files::names_reachable_server;
@@ -138,6 +139,7 @@ impl<B: Backend> Manager<B> {
 
 fn table_of(network: &Network, records: &BTreeMap<Id, Record>) -> NameTable {
     let mut table = NameTable::new(network.name.as_str(), network.subnet, network.internal);
+    let sandboxes = Sandboxes::of(records);
     let living = records.values().filter(|record| record.is_open());
     let members = living.filter_map(|record| Some((record, record.endpoint(&network.id)?)));
     for (record, endpoint) in members.filter(|(_, endpoint)| endpoint.phase == EndpointPhase::Joined) {
@@ -150,11 +152,12 @@ fn table_of(network: &Network, records: &BTreeMap<Id, Record>) -> NameTable {
         }
         let names = [record.name.as_str(), record.id.short()];
         let further = endpoint.aliases.iter().map(String::as_str).chain(record.hostname.as_deref());
-        for name in names.into_iter().chain(further) {
+        let shared = sandboxes.shared_name(record);
+        for name in names.into_iter().chain(further).chain(shared.as_deref()) {
             table.add(name, address);
         }
         table.hosts.insert(address, record.name.to_string());
-        let others = record.endpoints.iter().filter(|other| is_beside(other, network));
+        let others = sandboxes.endpoints(record).filter(|other| is_beside(other, network));
         let others: Vec<String> = others.map(|other| other.network.to_string()).collect();
         if !others.is_empty() {
             table.beside.insert(address, others);

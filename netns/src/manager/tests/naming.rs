@@ -4,7 +4,9 @@ use std::net::Ipv4Addr;
 
 use super::paper::Failure;
 use super::*;
+use crate::guest::{GuestRequest, Place};
 use crate::names::NameTable;
+use crate::network::Owner;
 
 fn table(lab: &Lab, id: &Id) -> NameTable {
     lab.host().tables[&id.to_string()].1.clone()
@@ -46,6 +48,30 @@ fn a_table_says_on_which_other_networks_its_containers_are() {
     let beside = |id: &Id| table(&lab, id).beside.into_iter().collect::<Vec<_>>();
     assert_eq!(beside(&red), [(web["red"].ip.addr(), vec![blue.to_string()])]);
     assert_eq!(beside(&blue), [(web["blue"].ip.addr(), vec![red.to_string()])]);
+}
+
+#[test]
+fn guests_in_one_sandbox_are_one_container_to_whoever_looks_for_names() {
+    let mut lab = Lab::new();
+    let [red, blue] = ["red", "blue"].map(|name| lab.create_network(network(name)));
+    let mut open = |network: &str, key: &str, sandbox: &str| {
+        let sandbox = Some(format!("/run/netns/{sandbox}"));
+        let request =
+            GuestRequest { sandbox, named: Some("web".into()), ..GuestRequest::new(Owner::Cni, key, network) };
+        lab.manager.reserve(request, lab.now).expect("reserved");
+        let place = Place::Host { ifname: format!("p{}", &key[..1]) };
+        lab.manager.open_guest(Owner::Cni, key, place, lab.now).expect("open").lease.ip.addr()
+    };
+    let (first, second) = (open("red", "1/eth0", "one"), open("blue", "1/eth1", "one"));
+    let other = open("red", "2/eth0", "two");
+    let beside = |lab: &Lab, id: &Id| table(lab, id).beside.into_iter().collect::<Vec<_>>();
+    assert_eq!(beside(&lab, &red), [(first, vec![blue.to_string()])], "{other} is on one network");
+    assert_eq!(beside(&lab, &blue), [(second, vec![red.to_string()])]);
+    let known = |lab: &Lab, id: &Id| table(lab, id).names.get("web").cloned().unwrap_or_default();
+    assert_eq!((known(&lab, &red), known(&lab, &blue)), (vec![first], vec![second]), "{other} is another's");
+    lab.manager.release(Owner::Cni, "1/eth0", lab.now).expect("released");
+    assert_eq!(beside(&lab, &blue), []);
+    assert_eq!(known(&lab, &blue), [second], "it is called so on every network that it is on");
 }
 
 #[test]

@@ -28,6 +28,7 @@ tests![
     addresses_are_from_the_range_until_it_is_used_up,
     routes_are_those_of_the_configuration,
     an_internal_network_has_no_way_out,
+    a_container_on_two_networks_knows_the_names_of_both_and_leaves_by_the_first,
     a_network_is_removed_by_hand_and_made_again_by_the_next_add,
     containers_of_ours_and_of_a_runtime_s_are_on_one_network,
     plugins_before_and_behind_it_in_a_chain_work,
@@ -137,7 +138,7 @@ fn what_is_there_is_not_made_again() {
     let other = sandbox("other");
     let mut again = runtime.plugin("pontoon-cni", "ADD", "one");
     again.env("CNI_NETNS", sandbox_path("other"));
-    execute(again, runtime.conf.to_string().as_bytes()).ok();
+    runtime.execute(again).ok();
     assert!(other.ping(GATEWAY, 56));
     assert!(one.interfaces().iter().all(|interface| interface.name == "lo"));
     assert_eq!(names(&mut lab, true).len(), 1);
@@ -170,7 +171,7 @@ fn del_needs_neither_sandbox_nor_interface_nor_daemon() {
                 end_of_sandbox(container);
             }
         }
-        execute(del, runtime.conf.to_string().as_bytes()).ok();
+        runtime.execute(del).ok();
         runtime.del(container).ok();
         lab.up();
         assert_eq!(names(&mut lab, true), Vec::<String>::new());
@@ -275,11 +276,7 @@ fn names_are_known_on_the_network() {
     let made = named.with("runtimeConfig", json!({ "aliases": { "web": ["store"] } })).add("one").ok();
     runtime.add("two").ok();
     for name in ["shop", "store"] {
-        let answer = two.ask(GATEWAY, 53, &question(name, Rtype::A)).expect("an answer");
-        let answer = Message::from_octets(answer).expect("a message");
-        let records = answer.answer().expect("a section").limit_to::<A>();
-        let found: Vec<Ipv4Addr> = records.map(|record| record.expect("a record").data().addr()).collect();
-        assert_eq!(found, [address_in(&made)], "{name}");
+        assert_eq!(addresses_of(&two, GATEWAY, name), [address_in(&made)], "{name}");
     }
     lab.finish();
 }
@@ -360,6 +357,47 @@ fn routes_are_those_of_the_configuration() {
     let told = runtime.check("one", &made).failed(101);
     assert_eq!(told, "check eth0 in /run/netns/one: there is no route to 192.0.2.0/24 by 10.88.0.1");
     lab.finish();
+}
+
+fn a_container_on_two_networks_knows_the_names_of_both_and_leaves_by_the_first() {
+    let mut lab = Linux::new();
+    lab.up();
+    let runtime = Runtime::new(&lab);
+    let back = runtime.with("name", json!("back")).with("subnet", json!("10.89.0.0/24"));
+    let (front_gateway, back_gateway) = (GATEWAY, address("10.89.0.1"));
+    let [both, front, other] = ["both", "front", "other"].map(sandbox);
+    let at_front = address_in(&runtime.add("front").ok());
+    let at_back = address_in(&back.add("other").ok());
+    runtime.add("both").ok();
+    let made = back.ask_about("eth1", "ADD", "both").ok();
+    back.with("prevResult", made.clone()).ask_about("eth1", "CHECK", "both").ok();
+    assert!(both.ping(at_front, 56) && both.ping(at_back, 56) && other.ping(address_in(&made), 56));
+    assert!(!front.ping(at_back, 56), "the networks are apart as before");
+    // Whoever of the two is asked: a resolver takes the first one's word for it.
+    for gateway in [front_gateway, back_gateway] {
+        assert_eq!(addresses_of(&both, gateway, "front"), [at_front], "asked at {gateway}");
+        assert_eq!(addresses_of(&both, gateway, "other"), [at_back], "asked at {gateway}");
+    }
+    assert_eq!(addresses_of(&other, back_gateway, "front"), Vec::<Ipv4Addr>::new());
+    assert_eq!(both.default_route(), Some(front_gateway));
+    runtime.del("both").ok();
+    assert_eq!(both.default_route(), Some(back_gateway));
+    assert_eq!(addresses_of(&both, back_gateway, "other"), [at_back]);
+    assert_eq!(addresses_of(&both, back_gateway, "front"), Vec::<Ipv4Addr>::new());
+    runtime.add("both").ok();
+    assert_eq!(both.default_route(), Some(back_gateway), "what is there stays");
+    runtime.del("both").ok();
+    back.ask_about("eth1", "DEL", "both").ok();
+    assert_eq!(names(&mut lab, true), ["front", "other"]);
+    lab.finish();
+}
+
+/// What a server answers to a question for a name's addresses.
+fn addresses_of(asker: &Inside, server: Ipv4Addr, name: &str) -> Vec<Ipv4Addr> {
+    let answer = asker.ask(server, 53, &question(name, Rtype::A)).expect("an answer");
+    let answer = Message::from_octets(answer).expect("a message");
+    let records = answer.answer().expect("a section").limit_to::<A>();
+    records.map(|record| record.expect("a record").data().addr()).collect()
 }
 
 fn an_internal_network_has_no_way_out() {
