@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags};
 use serde::de::DeserializeOwned;
 
-use crate::daemon::Options;
+use crate::daemon::{Options, Outcome};
 use crate::failure::{Failure, cause_of, io};
 use crate::log;
 use crate::output::say;
@@ -124,6 +124,33 @@ impl Client {
         let (client, started) = Client::start(dirs, options, None)?;
         let (client, ()) = client.insist(dirs, options, &Request::Stay, &[])?;
         Ok((client, started))
+    }
+
+    /// Has `run` be the daemon, in this process; where there is one, asks that to stay, and is its client then. One that is just ending is waited for.
+    ///
+    /// # Errors
+    /// What `run` says, or that the other neither answers nor ends.
+    pub fn run_or_have_stay(
+        dirs: &Dirs,
+        mut run: impl FnMut() -> Result<Outcome, Failure>,
+    ) -> Result<Option<Self>, Failure> {
+        let deadline = Instant::now() + START_LIMIT;
+        let mut pause = SOON;
+        while run()? == Outcome::AnotherIsThere {
+            if let Some(mut client) = Client::find(dirs, &Request::Enter, None)? {
+                match client.exchange(&Request::Stay, &[]) {
+                    Ok(Answer::Ended) | Err(WireError::Closed) => {}
+                    Ok(answer) => return done::<()>(answer).map(|()| Some(client)),
+                    Err(why) => return Err(Failure::new(format_args!("ask the daemon: {why}"))),
+                }
+            }
+            if Instant::now() > deadline {
+                return Err(silent(dirs, "neither answers nor ends").into());
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(SELDOM);
+        }
+        Ok(None)
     }
 
     /// Connects to the daemon, or starts one as `options` say. Tells whether it was started.

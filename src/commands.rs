@@ -12,7 +12,7 @@ use crate::cli::{
     NetworkOption, NetworkRmArgs, PortAddArgs, PortCommand, PortDelArgs, ShowArgs, SimCommand, UpArgs,
 };
 use crate::client::{Client, is_left_to_root};
-use crate::daemon::{self, Docker, Options, Outcome};
+use crate::daemon::{self, Docker, Options};
 use crate::failure::{Failure, cause_of, io};
 use switch::engine::Io;
 
@@ -241,23 +241,25 @@ fn up(dirs: &Dirs, args: &UpArgs) -> Result<(), Failure> {
         flight_recorder: *flight_recorder,
         docker,
     };
-    if !args.detach {
-        let listens = |warnings: &[String]| {
-            for warning in warnings {
-                say(format_args!("pontoon: warning: {warning}"));
-            }
-            // For a service manager that waits for it; without one this does nothing.
-            let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-            say(format_args!(
-                "pontoon: listening at {}; Ctrl-C ends the daemon, `pontoon down` the containers too",
-                dirs.socket().display()
-            ));
-        };
-        if daemon::run(&options, listens)? == Outcome::Ended {
-            return Ok(());
+    let listens = |warnings: &[String]| {
+        for warning in warnings {
+            say(format_args!("pontoon: warning: {warning}"));
         }
-    }
-    let (client, started) = Client::stay(dirs, &options)?;
+        // For a service manager that waits for it; without one this does nothing.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        say(format_args!(
+            "pontoon: listening at {}; Ctrl-C ends the daemon, `pontoon down` the containers too",
+            dirs.socket().display()
+        ));
+    };
+    let (client, started) = if args.detach {
+        Client::stay(dirs, &options)?
+    } else {
+        match Client::run_or_have_stay(dirs, || daemon::run(&options, listens))? {
+            Some(client) => (client, false),
+            None => return Ok(()),
+        }
+    };
     if !started {
         let pid = client.process_id()?;
         // The address of a network that containers are on can not be another.

@@ -10,6 +10,7 @@ tests![
     networks_are_there_without_a_daemon,
     up_adopts_a_daemon_started_by_the_way,
     up_in_the_foreground_says_that_it_listens,
+    up_in_the_foreground_waits_for_a_daemon_that_is_ending_and_is_the_next,
     down_leaves_nothing,
     down_ends_what_a_killed_daemon_left_and_puts_the_host_back,
     a_daemon_that_is_asked_to_end_leaves_its_containers,
@@ -99,6 +100,29 @@ fn up_in_the_foreground_says_that_it_listens() {
     assert!(line.starts_with("pontoon: listening at "), "{line}");
     assert_eq!(lab.daemon_pid(), Some(daemon.id().cast_signed()));
     run_all(&mut lab, &["web"]);
+    lab.down();
+    assert!(daemon.wait().expect("wait").success());
+    lab.assert_nothing_is_left();
+}
+
+fn up_in_the_foreground_waits_for_a_daemon_that_is_ending_and_is_the_next() {
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::fs::DirBuilderExt;
+    let mut lab = Linux::new();
+    assert!(!lab.state_dir().exists());
+    // One that is ending has no socket any more, and its lock yet.
+    std::fs::DirBuilder::new().mode(0o700).create(lab.runtime_dir()).expect("make a directory");
+    let lock = std::fs::File::create(lab.runtime_dir().join("lock")).expect("make the lock");
+    lock.lock().expect("take the lock");
+    let mut daemon = lab.command(&["up"]).spawn().expect("run pontoon");
+    // It makes its directories just before it tries to have the lock.
+    assert!(waited_for(|| lab.state_dir().exists().then_some(())).is_some());
+    assert!(daemon.try_wait().expect("look at it").is_none());
+    drop(lock);
+    let mut line = String::new();
+    BufReader::new(daemon.stderr.take().expect("a pipe")).read_line(&mut line).expect("read");
+    assert!(line.starts_with("pontoon: listening at "), "{line}");
+    assert_eq!(lab.daemon_pid(), Some(daemon.id().cast_signed()));
     lab.down();
     assert!(daemon.wait().expect("wait").success());
     lab.assert_nothing_is_left();
