@@ -168,13 +168,15 @@ fn reap_until(host: Pid) -> ExitCode {
     }
 }
 
-/// Enters the scratch host: `/run` and `/var` are empty, and `/etc` is a copy, since dockerd writes a key there.
+/// Enters the scratch host: `/run`, `/var` and `/dev/shm` are empty, and `/etc` is a copy, since dockerd writes a key there.
 fn enter() -> std::io::Result<()> {
     netns::linux::scratch::enter()?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     let fresh = |kind: &str, place: &str| mount(Some(kind), place, Some(kind), flags, None::<&str>);
     fresh("proc", "/proc")?;
     fresh("tmpfs", "/run")?;
+    // Podman numbers its containers in there.
+    fresh("tmpfs", "/dev/shm")?;
     // Not without devices: the images' root file systems are in there.
     mount(Some("tmpfs"), "/var", Some("tmpfs"), MsFlags::empty(), None::<&str>)?;
     for dir in ["/var/lib", "/var/tmp", "/var/log", "/var/cache", "/run/lock"] {

@@ -8,6 +8,8 @@ mod networks;
 mod outages;
 mod pages;
 mod podman;
+mod podman_crashes;
+mod podman_networks;
 mod published;
 mod restarts;
 mod seen;
@@ -40,6 +42,8 @@ pub fn all() -> impl Iterator<Item = Case> {
         ("seen", seen::ALL),
         ("pages", pages::ALL),
         ("podman", podman::ALL),
+        ("podman_networks", podman_networks::ALL),
+        ("podman_crashes", podman_crashes::ALL),
         ("crashes", crashes::ALL),
         ("restarts", restarts::ALL),
     ];

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use crate::host::{DIR, IMAGE, waited_for};
 use crate::pontoon::COMMAND;
@@ -83,6 +83,24 @@ impl Podman {
         let said = self.try_to(arguments);
         assert!(!said.is_well(), "podman {}: {}", arguments.join(" "), said.stdout);
         said.stderr.trim_end().to_owned()
+    }
+
+    /// Makes a network of ours, of the shape of the one that we ship.
+    pub fn makes_network(&self, name: &str, subnet: &str) {
+        let network = CONFLIST.replace("\"pontoon\"", &format!("\"{name}\"")).replace("10.89.128.0/20", subnet);
+        std::fs::write(format!("{NETWORKS}/{name}.conflist"), network).expect("write a network");
+    }
+
+    /// A client that is not waited for.
+    pub fn begins(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("run podman")
+    }
+
+    /// Starts a container that waits until it is removed.
+    pub fn starts(&self, name: &str, options: &[&str]) {
+        let run = ["run", "--detach", "--name", name];
+        self.does(&[&run[..], options, &[IMAGE, "sleep", "1000000"]].concat());
     }
 
     /// Starts a container that tells its name to whoever asks on port 80, by HTTP.

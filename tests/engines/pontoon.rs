@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,6 +17,8 @@ use crate::said::Said;
 /// The command under test.
 pub const COMMAND: &str = env!("CARGO_BIN_EXE_pontoon");
 const SOCKET: &str = "/run/docker/plugins/pontoon.sock";
+/// All that it listens at.
+const SOCKETS: [&str; 2] = [SOCKET, "/run/pontoon/pontoon.sock"];
 const CRASH: &str = "PONTOON_CRASH_AFTER_STEPS";
 
 /// What a process has of a machine.
@@ -60,7 +63,7 @@ impl Pontoon {
         let mut ended = None;
         let is_up = waited_for(|| {
             ended = daemon.try_wait().ok().flatten();
-            (ended.is_some() || std::os::unix::net::UnixStream::connect(SOCKET).is_ok()).then_some(())
+            (ended.is_some() || SOCKETS.iter().all(|socket| UnixStream::connect(socket).is_ok())).then_some(())
         });
         self.daemon = Some(daemon);
         match (is_up, ended) {
@@ -101,6 +104,19 @@ impl Pontoon {
         self.up(&[]).unwrap_or_else(|why| panic!("start the daemon again: {why}"));
     }
 
+    /// Starts it again, where a plugin of CNI may have started another one meanwhile, which would be in the way.
+    pub fn start_again_alone(&mut self) {
+        let status = self.try_to(&["status"]).stdout;
+        let pid = status.lines().find_map(|line| line.strip_prefix("pid:")?.trim().parse().ok());
+        if let Some(pid) = pid {
+            // It may just be ending by itself.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+            let is_gone = || (!Path::new(&format!("/proc/{pid}")).exists()).then_some(());
+            assert!(waited_for(is_gone).is_some(), "the other daemon ends");
+        }
+        self.start_again();
+    }
+
     /// Starts it again, to end as a crash does at a step of what it will be asked.
     pub fn start_to_crash(&mut self, steps: usize) {
         assert!(self.daemon.is_none());
@@ -137,7 +153,7 @@ impl Pontoon {
     /// Says to the plugin what dockerd could say; the answer.
     pub fn hears(&self, method: &str, body: &serde_json::Value) -> String {
         let body = body.to_string();
-        let mut stream = std::os::unix::net::UnixStream::connect(SOCKET).expect("connect to the plugin");
+        let mut stream = UnixStream::connect(SOCKET).expect("connect to the plugin");
         let head = format!("POST /NetworkDriver.{method} HTTP/1.1\r\nHost: \r\nConnection: close\r\n");
         write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).expect("say it");
         let mut answer = String::new();

@@ -60,9 +60,10 @@ fn unmount_all() {
     }
 }
 
-/// `/run` is empty; what stands for the disks stays.
+/// `/run` and `/dev/shm` are empty; what stands for the disks stays.
 fn forget_run() {
-    for entry in std::fs::read_dir("/run").expect("list /run").flatten() {
+    let entries = ["/run", "/dev/shm"].map(|dir| std::fs::read_dir(dir).expect("list a directory").flatten());
+    for entry in entries.into_iter().flatten() {
         let path = entry.path();
         if path == Path::new(DIR) {
             continue;
