@@ -223,6 +223,9 @@ pub trait Backend {
     /// If no keeper is to be had: the interface stays for now, and this may be tried again.
     fn replace_keeper(&mut self, spec: &Spec<'_>) -> Result<Option<u32>, BackendError>;
 
+    /// What the interface of a guest is called where it is now, if it is there.
+    fn guest_interface(&self, id: &Id) -> Option<String>;
+
     /// Replaces [`Spec::note`] of a container.
     ///
     /// # Errors

@@ -29,6 +29,9 @@ pub struct Guest {
     pub sandbox: Option<String>,
     /// Where its interface is, from the moment in which it is about to be made until it is gone.
     pub place: Option<Place>,
+    /// What the engine calls the interface that it has taken from the host, once that is seen.
+    #[serde(default)]
+    pub ifname: Option<String>,
     /// Whether nothing of it is to stay once its interface is gone. Found later: finish.
     pub is_leaving: bool,
 }
@@ -63,7 +66,7 @@ pub struct Route {
 }
 
 impl Place {
-    /// What the interface is taken to be called inside. Docker calls the first one of a container so, and does not say.
+    /// What the interface is taken to be called inside until that is seen. Docker calls the first one of a container so, and does not say.
     #[must_use]
     pub fn ifname(&self) -> &str {
         match self {
@@ -148,10 +151,20 @@ pub struct GuestView {
     pub internal: bool,
     /// Where its interface is; none if it has none.
     pub place: Option<Place>,
+    /// [`Guest::ifname`].
+    pub ifname: Option<String>,
     /// The name of its port on the switch, if it has one.
     pub port: Option<String>,
     /// Its published ports.
     pub published: Vec<PortMapping>,
+}
+
+impl GuestView {
+    /// Whether it is known what its interface is called, if it has one.
+    #[must_use]
+    pub fn is_found(&self) -> bool {
+        !matches!(self.place, Some(Place::Host { .. })) || self.ifname.is_some()
+    }
 }
 
 /// A name for a container that the engine calls `named`, or whose endpoint it calls `key`, as near as a name may be. `taken`

@@ -173,10 +173,15 @@ impl Record {
         (0..=MAX_ENDPOINTS).map(|number| format!("eth{number}")).find(is_free).unwrap_or_default()
     }
 
+    /// What people call one of its interfaces: the only one of a guest as its engine does, if that is known.
+    pub(crate) fn shown<'a>(&'a self, ifname: &'a str) -> &'a str {
+        self.guest.as_ref().and_then(|guest| guest.ifname.as_deref()).unwrap_or(ifname)
+    }
+
     /// The name of the port of one of its interfaces on the switch.
     #[must_use]
     pub fn port_name(&self, ifname: &str) -> String {
-        format!("{}.{ifname}", self.name)
+        format!("{}.{}", self.name, self.shown(ifname))
     }
 }
 

@@ -209,6 +209,10 @@ impl Backend for SimBackend {
         self.change(&Change::Other, |machine| machine.replace_keeper(spec.id))
     }
 
+    fn guest_interface(&self, id: &Id) -> Option<String> {
+        self.machine().ok()?.name_of_guest(id)
+    }
+
     fn note(&mut self, id: &Id, note: &str) -> Result<(), BackendError> {
         self.change(&Change::Other, |machine| machine.note(id, note))
     }

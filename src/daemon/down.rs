@@ -116,6 +116,7 @@ mod tests {
             lease,
             internal: false,
             place: is_open.then(|| Place::Host { ifname: "pt-0".into() }),
+            ifname: None,
             port: None,
             published: Vec::new(),
         }

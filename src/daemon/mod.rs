@@ -30,7 +30,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use control::{CniOrder, Request};
@@ -157,6 +157,8 @@ struct Daemon {
     metrics: Option<SocketAddr>,
     /// Where it serves Docker, if it does.
     docker: Option<PathBuf>,
+    /// Who asks Docker for names.
+    namer: OnceLock<Weak<docker::Namer>>,
 }
 
 impl Daemon {
@@ -221,6 +223,7 @@ impl Daemon {
             started_at: unix_seconds(),
             metrics,
             docker: options.docker.as_ref().map(|docker| docker.socket.clone()),
+            namer: OnceLock::new(),
         };
         Ok((Arc::new(daemon), warnings))
     }
@@ -310,6 +313,13 @@ impl Daemon {
             if let Err(why) = std::thread::Builder::new().name("pontoon-client".into()).spawn(serve) {
                 tracing::warn!("serve a client: {why}");
             }
+        }
+    }
+
+    /// Waits a moment for names that Docker has and we do not yet, before something is looked up by one or shown. Not with the state in hand.
+    fn catch_up_with_names(&self) {
+        if let Some(namer) = self.namer.get().and_then(Weak::upgrade) {
+            namer.catch_up();
         }
     }
 

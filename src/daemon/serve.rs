@@ -42,6 +42,9 @@ pub(super) fn serve(daemon: &Daemon, connected: &Connected, mut channel: Channel
                 return;
             }
         };
+        if deals_in_names(&request) {
+            daemon.catch_up_with_names();
+        }
         // A daemon that is ending says so and closes the door: the client tries again, and finds the next one.
         let Some((busy, state)) = daemon.begin(&request) else {
             let _ = channel.send(&Answer::Ended, &[]);
@@ -93,6 +96,21 @@ pub(super) fn serve(daemon: &Daemon, connected: &Connected, mut channel: Channel
             return;
         }
     }
+}
+
+/// Whether containers or networks are looked up for a request by their names, or shown with them.
+fn deals_in_names(request: &Request) -> bool {
+    !matches!(
+        request,
+        Request::Hello
+            | Request::Enter
+            | Request::Stay
+            | Request::Status
+            | Request::Down
+            | Request::Monitor
+            | Request::PruneNetworks
+            | Request::Cni(_)
+    )
 }
 
 fn carry_out(daemon: &Daemon, mut state: MutexGuard<'_, State>, request: Request) -> Result<Answer, Failure> {

@@ -170,15 +170,17 @@ impl<B: Backend> Manager<B> {
     }
 
     /// Calls a guest as its engine calls the container, now that this is known; if another container is called so, something
-    /// after it. Its port on the switch is renamed, too.
+    /// after it. Its port on the switch is renamed, too, and called as the interface is.
     ///
     /// # Errors
     /// If there is no such guest, or it can not be saved.
     pub fn name_guest(&mut self, engine: Owner, key: &str, named: &str, now: Now) -> Result<GuestView, Error> {
         self.reap(now);
         let id = self.known_guest(engine, key)?;
+        let ifname = self.name_inside(&id);
         let record = self.record(&id)?;
-        if record.guest.as_ref().is_some_and(|guest| guest.named.as_deref() == Some(named)) {
+        let is_known = |guest: &Guest| guest.named.as_deref() == Some(named) && guest.ifname == ifname;
+        if record.guest.as_ref().is_some_and(is_known) {
             return self.guest_view(&id);
         }
         let endpoint = record.endpoints.first().map(|endpoint| endpoint.network.clone());
@@ -187,6 +189,7 @@ impl<B: Backend> Manager<B> {
         let record = self.record(&id)?;
         if let Some(guest) = &mut record.guest {
             guest.named = Some(named.to_owned());
+            guest.ifname = ifname;
         }
         record.name = name;
         let renamed = self.save_and_note(&id);
@@ -198,6 +201,14 @@ impl<B: Backend> Manager<B> {
         self.serve_names_later(now);
         renamed?;
         self.guest_view(&id)
+    }
+
+    /// What the engine calls the interface that it has taken from the host. One that is back there is about to go.
+    fn name_inside(&self, id: &Id) -> Option<String> {
+        let guest = self.records.get(id)?.guest.as_ref()?;
+        let Some(Place::Host { ifname }) = &guest.place else { return None };
+        let now = self.backend.guest_interface(id).filter(|now| now != ifname);
+        now.or_else(|| guest.ifname.clone())
     }
 
     /// The guests of an engine, in the order in which they came.
@@ -279,7 +290,7 @@ impl<B: Backend> Manager<B> {
             return errors;
         }
         if let Some(guest) = self.records.get_mut(id).and_then(|record| record.guest.as_mut()) {
-            guest.place = None;
+            (guest.place, guest.ifname) = (None, None);
         }
         errors.extend(self.enter(id, Phase::Reserved).err());
         self.serve_names_later(now);
@@ -387,6 +398,7 @@ impl<B: Backend> Manager<B> {
             named: request.named,
             sandbox: request.sandbox,
             place: None,
+            ifname: None,
             is_leaving: false,
         };
         Ok(Record {
@@ -445,6 +457,7 @@ impl<B: Backend> Manager<B> {
             lease: endpoint.lease.clone(),
             internal: network.internal,
             place: guest.place.clone(),
+            ifname: guest.ifname.clone(),
             port: port.map(|_| record.port_name(&endpoint.ifname)),
             published: record.published.clone(),
         })

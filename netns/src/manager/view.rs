@@ -184,7 +184,7 @@ impl<B: Backend> Manager<B> {
             let endpoint = record.endpoint(&network.id)?;
             let view = MemberView {
                 name: record.name.to_string(),
-                ifname: Some(endpoint.ifname.clone()),
+                ifname: Some(record.shown(&endpoint.ifname).to_owned()),
                 ip: Some(endpoint.lease.ip),
                 mac: Some(endpoint.lease.mac),
             };
@@ -318,7 +318,7 @@ impl<B: Backend> Manager<B> {
                 mac: lease.mac,
                 gateway: lease.gateway,
                 mtu: lease.mtu,
-                ifname: endpoint.ifname.clone(),
+                ifname: record.shown(&endpoint.ifname).to_owned(),
                 aliases: endpoint.aliases.clone(),
                 port: has_port.then(|| record.port_name(&endpoint.ifname)),
             };

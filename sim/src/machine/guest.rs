@@ -79,6 +79,12 @@ impl Machine {
         Some(pid)
     }
 
+    /// What the interface of a guest is called where it is.
+    pub(crate) fn name_of_guest(&self, id: &Id) -> Option<String> {
+        let (_, name) = self.interface_on(self.containers.get(id)?.keeps?)?;
+        Some(name)
+    }
+
     /// Guests whose interfaces have no keeper.
     pub(super) fn unkept(&self) -> Vec<Id> {
         let is_unkept = |container: &Container| {

@@ -21,7 +21,7 @@ use docker::{Method as Called, Refused, call};
 use hyper::{Method, StatusCode};
 use serde::Serialize;
 
-use self::names::Namer;
+pub(super) use self::names::Namer;
 use self::socket::Place;
 use super::Daemon;
 use super::http::{self, Answer, Door, Served, Site};
@@ -73,7 +73,10 @@ impl Face {
     pub(super) fn serve(self, daemon: &Arc<Daemon>) -> Result<Plugin, Failure> {
         let namer = Namer::start(daemon, self.options.api).map_err(io("start to ask Docker for names"))?;
         tracing::info!("serving Docker at {}", self.options.socket.display());
-        let site = site(daemon, &Arc::new(namer));
+        let namer = Arc::new(namer);
+        // Ends with the plugin, whoever still asks.
+        let _ = daemon.namer.set(Arc::downgrade(&namer));
+        let site = site(daemon, &namer);
         let served = Served::new(Door::Unix(self.listener), site, TOGETHER).map_err(io("serve Docker"))?;
         Ok(Plugin { _place: self.place, _served: served })
     }

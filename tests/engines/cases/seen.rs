@@ -16,7 +16,8 @@ fn our_commands_know_containers_and_networks_by_the_engines_names(host: &mut Hos
     let id = docker.create(&["--subnet=10.71.0.0/16"], "ours");
     docker.starts("web", &["--network=ours", "-p", "8080:80"]);
     docker.starts("db", &["--network=ours"]);
-    // Docker is asked for the names a moment later.
+    // Docker is asked for the names at once where somebody asks for one.
+    assert!(pontoon.does(&["network", "inspect", "ours"]).contains(&id));
     let are_known = || {
         let known = pontoon.does(&["ps"]);
         let has = |name: &str| known.lines().any(|line| line.split_whitespace().nth(1) == Some(name));
@@ -53,6 +54,13 @@ fn our_commands_know_containers_and_networks_by_the_engines_names(host: &mut Hos
     assert!(stops.is_some(), "a frame is captured");
     let said = String::from_utf8_lossy(&capture.wait_with_output().expect("wait").stdout).into_owned();
     assert!(said.contains("web.eth0") && said.contains("ICMP"), "{said}");
+
+    // On a further network it is another interface, and called as it is in there.
+    docker.create(&["--subnet=10.72.0.0/16"], "more");
+    docker.does(&["network", "connect", "more", "web"]);
+    let is_second = || pontoon.does(&["show"]).contains("web.more.eth1").then_some(());
+    assert!(waited_for(is_second).is_some(), "{}", pontoon.does(&["show"]));
+    assert!(docker.inside("web", "ls /sys/class/net").contains("eth1"));
 
     // They are the engine's to manage.
     for words in [&["rm", "-f", "web"][..], &["stop", "web"], &["network", "rm", "ours"]] {

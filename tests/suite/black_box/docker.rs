@@ -8,7 +8,7 @@ use netns::manager::ContainerView;
 use serde_json::{Value, json};
 
 use self::dockerd::{Answer, Api, Plugin, Sandbox, about, endpoint_id, network, port, program, with};
-use super::{fails, prints, tests};
+use super::{fails, pontoon, prints, tests};
 use crate::lab::linux::inside::Inside;
 use crate::lab::linux::{Linux, waited_for};
 use crate::lab::{Lab, Order, Place, run};
@@ -22,6 +22,7 @@ tests![
     an_address_that_dockerd_gives_to_another_is_taken_from_the_first,
     a_daemon_killed_between_calls_forgets_nothing,
     networks_and_containers_are_called_as_docker_calls_them,
+    whoever_asks_at_once_is_told_dockers_names,
     what_docker_has_forgotten_goes,
     what_is_dockers_is_left_to_docker,
     the_plugins_socket_is_roots_and_goes_with_the_daemon,
@@ -262,6 +263,43 @@ fn a_daemon_killed_between_calls_forgets_nothing() {
     drop((plugin, sandbox));
     anew(&mut lab);
     assert_eq!(lab.networks().len(), 3);
+    lab.finish();
+}
+
+fn whoever_asks_at_once_is_told_dockers_names() {
+    let mut lab = Linux::new();
+    let plugin = Plugin::up(&lab);
+    let api = Api::serve(&lab.dir().join("docker.sock"), "shop");
+    plugin.call("CreateNetwork", &network());
+    assert!(prints(&lab, &["network", "inspect", "shop"]).contains("\"shop\""));
+    plugin.create_endpoint(1, &format!("{FIRST}/24"));
+    let joined = plugin.join(1);
+    let source = joined["InterfaceName"]["SrcName"].as_str().expect("a name");
+    let sandbox = Sandbox::new();
+    // The second of its container.
+    sandbox.take(source, "eth1", &format!("{FIRST}/24"), Some(GATEWAY));
+    api.has("web", &[1]);
+    assert!(prints(&lab, &["stats", "web"]).contains("web.eth1"));
+    assert_eq!(containers(&lab)[0].name, "web");
+    let explained = prints(&lab, &["explain", "web", "--to", "broadcast"]);
+    assert!(explained.starts_with("60 bytes into web.eth1 of bridge "), "{explained}");
+    // An engine that does not say it holds nobody up for long.
+    plugin.create_endpoint(2, &format!("{SECOND}/24"));
+    let unknown = pontoon(&lab, &["inspect", "db"]);
+    assert!(unknown.status == 1 && unknown.stderr.contains("no such container: db"), "{unknown:?}");
+    // The next daemon has the names.
+    lab.kill_daemon();
+    drop(api);
+    let plugin = Plugin::up(&lab);
+    let ports: Vec<String> = lab.bridges().into_iter().flat_map(|bridge| bridge.interfaces).collect();
+    assert_eq!(ports, ["web.eth1"]);
+    plugin.call("DeleteEndpoint", &about(2));
+    plugin.call("Leave", &about(1));
+    sandbox.give_back("eth1", source);
+    plugin.call("DeleteEndpoint", &about(1));
+    plugin.call("DeleteNetwork", &json!({"NetworkID": dockerd::NET}));
+    assert_eq!(lab.networks().len(), 3);
+    drop((plugin, sandbox));
     lab.finish();
 }
 

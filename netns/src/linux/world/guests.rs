@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
 use switch::link::port::PortLink;
+use switch::link::tap::Whereabouts;
 
 use super::verbs::unexpected;
 use super::{Linux, interface_plan};
@@ -64,6 +65,12 @@ impl Linux {
         let pid = handle.pid;
         self.keep(handle)?;
         Ok(Some(pid))
+    }
+
+    /// [`crate::backend::Backend::guest_interface`].
+    pub(super) fn guest_name(&self, id: &Id) -> Option<String> {
+        let (_, tap) = self.handles.values().find(|handle| handle.id == *id)?.guest.as_ref()?;
+        Some(Whereabouts::of(tap).ok()?.name)
     }
 
     /// Deletes the interface that a killed keeper has left, if there is one.

@@ -323,6 +323,10 @@ impl Backend for Linux {
         self.start_another_keeper(spec)
     }
 
+    fn guest_interface(&self, id: &Id) -> Option<String> {
+        self.guest_name(id)
+    }
+
     fn note(&mut self, id: &Id, note: &str) -> Result<(), BackendError> {
         let path = self.paths.note(id);
         Ok(write_note(&path, id, note).map_err(Step::SaveRecord.on(path.display()))?)

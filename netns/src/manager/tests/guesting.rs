@@ -522,3 +522,28 @@ fn a_guest_whose_interface_ends_while_it_waits_for_a_keeper_waits_no_more() {
     assert_eq!(lab.guest(KEY).map(|view| (view.place, view.port)), Some((None, None)));
     assert_eq!(lab.manager.poll_timeout(), None);
 }
+
+#[test]
+fn a_port_is_called_as_the_engine_calls_the_interface_that_it_has_taken() {
+    let mut lab = lab();
+    lab.reserve(asking(KEY));
+    let id = lab.open_guest(KEY).id;
+    told(&mut lab);
+    let name = |lab: &mut Lab, called: &str| {
+        lab.host().made(&id).called = Some(called.to_owned());
+        let view = lab.manager.name_guest(Owner::Docker, KEY, "/web", lab.now).expect("named");
+        (view.is_found(), view.port.expect("a port"), told(lab))
+    };
+    // It is where it was made, and is taken to be the first of its container.
+    assert_eq!(name(&mut lab, "pt0123"), (false, "web.eth0".into(), vec!["rename web.eth0".into()]));
+    assert_eq!(name(&mut lab, "eth1"), (true, "web.eth1".into(), vec!["rename web.eth1".into()]));
+    // On its way back to the host it is called as it was.
+    assert_eq!(name(&mut lab, "pt0123"), (true, "web.eth1".into(), Vec::new()));
+    let shown = lab.manager.inspect("web").expect("it is there");
+    assert_eq!(shown.networks["dock"].ifname, "eth1");
+    // The next daemon knows, and finds the interface by the name in its record.
+    lab.restart();
+    assert_eq!(told(&mut lab).last().map(String::as_str), Some("plug web.eth1"));
+    lab.manager.close_guest(Owner::Docker, KEY, lab.now).expect("closed");
+    assert_eq!(lab.open_guest(KEY).port.as_deref(), Some("web.eth0"));
+}

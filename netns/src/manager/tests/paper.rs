@@ -92,6 +92,8 @@ pub(super) struct Made {
     /// Its interfaces and their bridges, as the daemon that took it over had them.
     pub(super) adopted: Vec<(String, String)>,
     pub(super) is_silent: bool,
+    /// What a guest's interface is called where it is.
+    pub(super) called: Option<String>,
     /// Its keeper was killed, and the interface is still there.
     pub(super) is_unkept: bool,
     /// Where its interface is, of a guest.
@@ -402,6 +404,10 @@ impl Backend for Paper {
         let mut host = self.0.borrow_mut();
         host.does("replace_keeper")?;
         Ok(host.containers.get(spec.id).filter(|made| made.is_unkept).map(|_| 300))
+    }
+
+    fn guest_interface(&self, id: &Id) -> Option<String> {
+        self.0.borrow().containers.get(id)?.called.clone()
     }
 
     fn note(&mut self, id: &Id, note: &str) -> Result<(), BackendError> {
