@@ -4,46 +4,47 @@
 //! It lives in a cage (see [`crate::cage`]): whatever it leaves behind goes with that.
 
 pub mod capture;
+mod command;
 pub mod inside;
 pub mod monitor;
+mod orders;
 pub mod outside;
+mod pids;
 pub mod processes;
+mod records;
+mod remains;
 mod sandboxes;
+mod waiting;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::Child;
 
 use ipnet::{IpNet, Ipv4Net};
 use netns::event::Event;
 use netns::interface::InterfaceInfo;
 use netns::manager::{ContainerView, NetworkDetails, NetworkView};
-use netns::network::EndpointKind;
-use netns::record::Record;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use sim::AddressState;
 use switch::dataplane::BridgeStatistics;
 use switch::explain::Explanation;
 use switch::mac::MacAddr;
 
 use self::capture::Capture;
+use self::command::{refusal_of, warnings_in};
+pub use self::command::{status_of, text};
 use self::inside::{Ear, Inside};
 use self::monitor::Monitor;
 use self::outside::Outside;
+pub use self::waiting::{PATIENCE, waited_for};
 use super::{
-    Bridge, Census, Connection, Lab, Listener, NetError, NetworkOrder, Order, Place, Program, Refusal, Sniffer,
-    Station, Transferred, sorted,
+    Bridge, Census, Connection, Lab, Listener, NetError, NetworkOrder, Order, Place, Refusal, Sniffer, Station,
+    Transferred,
 };
 use crate::cage::DIR;
 
-/// How long something may take that is waited for.
-pub const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks at something that no event tells of.
-const A_MOMENT: Duration = Duration::from_millis(5);
 /// How much a bulk transfer is, in bytes.
 const BULK: u64 = 300_000_000;
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
@@ -108,151 +109,12 @@ impl Linux {
         &self.dir
     }
 
-    /// `pontoon` with these arguments, to be started.
-    pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pontoon"));
-        command.arg("--runtime-dir").arg(self.runtime_dir()).arg("--state-dir").arg(self.state_dir()).args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    /// Runs `pontoon` with these arguments.
-    pub fn pontoon(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap_or_else(|why| panic!("run pontoon: {why}"))
-    }
-
-    /// What `pontoon` prints on standard output when all goes well.
-    pub fn says(&self, arguments: &[&str]) -> String {
-        match self.attempt(arguments) {
-            Ok(said) => said,
-            Err(refusal) => panic!("pontoon {}: {refusal:?}{}", arguments.join(" "), self.daemon_log()),
-        }
-    }
-
-    /// What it prints with `--json`, read.
-    pub fn json<T: DeserializeOwned>(&self, arguments: &[&str]) -> T {
-        let said = self.says(&[arguments, &["--json"]].concat());
-        serde_json::from_str(&said).unwrap_or_else(|why| panic!("pontoon {}: {why}: {said}", arguments.join(" ")))
-    }
-
-    fn attempt(&self, arguments: &[&str]) -> Result<String, Refusal> {
-        let output = self.pontoon(arguments);
-        if output.status.success() {
-            return Ok(text(&output.stdout));
-        }
-        Err(refusal_of(&output))
-    }
-
-    fn daemon_log(&self) -> String {
-        let log = std::fs::read_to_string(self.runtime_dir().join("daemon.log")).unwrap_or_default();
-        format!("\nthe daemon's log:\n{log}")
-    }
-
-    /// The daemon's process, if one answers.
-    pub fn daemon_pid(&self) -> Option<i32> {
-        #[derive(Deserialize)]
-        struct Status {
-            pid: i32,
-        }
-        let said = self.attempt(&["status", "--json"]).ok()?;
-        serde_json::from_str(&said).ok().map(|status: Status| status.pid)
-    }
-
-    fn arguments_of(&self, order: &Order) -> Vec<String> {
-        let mut arguments = vec!["run".to_owned(), "--network".to_owned(), order.network.clone()];
-        let mut option = |name: &str, value: Option<String>| {
-            arguments.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
-        };
-        option("--name", order.name.clone());
-        option("--ip", order.ip.map(|ip| ip.to_string()));
-        option("--mac-address", order.mac.map(|mac| mac.to_string()));
-        option("--mtu", order.mtu.map(|mtu| mtu.to_string()));
-        order.aliases.iter().for_each(|alias| option("--network-alias", Some(alias.clone())));
-        order.publish.iter().for_each(|port| option("-p", Some(port.clone())));
-        order.dns.iter().for_each(|dns| option("--dns", Some(dns.to_string())));
-        // With an equals sign: a host name may look like an option.
-        arguments.extend(order.hostname.iter().map(|hostname| format!("--hostname={hostname}")));
-        let flags = [(!order.offload, "--no-offload"), (order.detach, "-d"), (order.rm, "--rm")];
-        arguments.extend(flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| (*flag).to_owned()));
-        arguments.push("--".to_owned());
-        arguments.extend(self.command_of(order.program));
-        arguments
-    }
-
-    fn command_of(&self, program: Program) -> Vec<String> {
-        let shell = |script: &str| vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()];
-        match program {
-            Program::Sleep => vec!["sleep".to_owned(), "infinity".to_owned()],
-            Program::Exit(status) => shell(&format!("exit {status}")),
-            // The pipe tells when signals are ignored from now on.
-            Program::IgnoreTerm => {
-                shell(&format!("trap '' TERM; : >{}; exec sleep infinity", self.ready_pipe().display()))
-            }
-            Program::KillSelf(signal) => shell(&format!("kill -{signal} $$")),
-            Program::Print(line) => shell(&format!("echo '{line}'")),
-            Program::NotFound => vec!["/no/such/command".to_owned()],
-            Program::NotExecutable => vec!["/etc/passwd".to_owned()],
-        }
-    }
-
-    fn ready_pipe(&self) -> PathBuf {
-        self.dir.join("ready")
-    }
-
-    /// Somebody waits for a container in the background until it runs, or until it is refused.
-    fn run_in_foreground(&mut self, order: &Order) -> Result<String, Refusal> {
-        let name = order.name.clone().expect("a foreground container of a test has a name");
-        let arguments = self.arguments_of(order);
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let mut client = self.command(&arguments).spawn().unwrap_or_else(|why| panic!("run pontoon: {why}"));
-        let found = waited_for(|| {
-            if client.try_wait().expect("wait for the client").is_some() {
-                return Some(None);
-            }
-            let view =
-                self.inspect(&name).ok().filter(|view| view.state == "running" && view.command == words(order, self));
-            view.map(|view| Some(view.id))
-        });
-        match found {
-            Some(Some(id)) => {
-                self.clients.push(client);
-                Ok(id)
-            }
-            Some(None) => Err(refusal_of(&client.wait_with_output().expect("read what the client says"))),
-            None => panic!("container {name} neither runs nor is refused"),
-        }
-    }
-
     fn inside(&mut self, place: Place<'_>) -> Inside {
         match place {
             Place::Host => Inside::here(),
             Place::In(name) => Inside::of(self.pid_of(name)),
             Place::Outside => self.outside.as_ref().expect("there is a host outside").inside(),
             Place::Sandbox(name) => Inside::at(sandboxes::path(name)),
-        }
-    }
-
-    /// The process that stands for a container.
-    pub fn shim_of(&mut self, container: &str) -> i32 {
-        let shim = processes::grandparent_of(self.pid_of(container));
-        shim.expect("a command is under an init, and that under a shim")
-    }
-
-    /// The process of a container's command, also while there is no daemon to ask.
-    pub fn pid_of(&mut self, container: &str) -> i32 {
-        if !self.pids.contains_key(container) {
-            self.note_pid(container);
-        }
-        let known = self.pids.get(container).copied();
-        known.unwrap_or_else(|| panic!("no process is known of container {container}"))
-    }
-
-    fn note_pid(&mut self, container: &str) {
-        // One that has ended already has none.
-        if let Ok(view) = self.inspect(container)
-            && view.pid != 0
-        {
-            self.pids.insert(view.name, view.pid.cast_signed());
         }
     }
 }
@@ -317,24 +179,11 @@ impl Lab for Linux {
     }
 
     fn spoil_records(&mut self, beginning: &str) {
-        let directory = self.state_dir().join("records");
-        let mut spoilt = 0;
-        for entry in std::fs::read_dir(&directory).expect("read the records") {
-            let path = entry.expect("read the records").path();
-            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(beginning)) {
-                std::fs::write(&path, super::SPOILT).expect("spoil a record");
-                spoilt += 1;
-            }
-        }
-        assert_ne!(spoilt, 0, "no record begins with {beginning}");
+        records::spoil(&self.state_dir(), beginning);
     }
 
     fn saved_state(&mut self, container: &str) -> Option<String> {
-        let records = std::fs::read_dir(self.state_dir().join("records")).expect("read the records");
-        records.flatten().find_map(|entry| {
-            let record = std::fs::read_to_string(entry.path()).ok()?;
-            super::state_in(&record, container)
-        })
+        records::saved_state(&self.state_dir(), container)
     }
 
     fn record(&mut self, meanwhile: &mut dyn FnMut(&mut dyn Lab)) -> Vec<u8> {
@@ -391,26 +240,7 @@ impl Lab for Linux {
     }
 
     fn run(&mut self, order: Order) -> Result<String, Refusal> {
-        if let Some(name) = &order.name {
-            // Of an earlier container of this name, or of none that runs.
-            self.pids.remove(name);
-        }
-        let waits = order.program == Program::IgnoreTerm;
-        if waits && !self.ready_pipe().exists() {
-            nix::unistd::mkfifo(&self.ready_pipe(), nix::sys::stat::Mode::S_IRWXU).expect("make a pipe");
-        }
-        let id = if order.detach {
-            let arguments = self.arguments_of(&order);
-            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            self.attempt(&arguments)?.trim_end().to_owned()
-        } else {
-            self.run_in_foreground(&order)?
-        };
-        self.note_pid(&id);
-        if waits {
-            std::fs::read(self.ready_pipe()).expect("wait for the command");
-        }
-        Ok(id)
+        self.start(&order)
     }
 
     fn run_warned(&mut self, order: Order) -> Vec<String> {
@@ -445,24 +275,12 @@ impl Lab for Linux {
     }
 
     fn kill_keeper(&mut self, sandbox: &str) {
-        // It may be the second, and there may be no daemon to ask.
-        let records = std::fs::read_dir(self.state_dir().join("records")).expect("read the records");
-        let keeper = records.flatten().find_map(|entry| {
-            let record: Record = serde_json::from_str(&std::fs::read_to_string(entry.path()).ok()?).ok()?;
-            record.pid().filter(|_| record.name.as_str() == sandbox)
-        });
-        processes::kill_and_wait(keeper.expect("it has a keeper").cast_signed());
+        processes::kill_and_wait(records::keeper_of(&self.state_dir(), sandbox));
     }
 
     fn kill_publisher(&mut self, container: &str) {
         let id = self.inspect(container).expect("it is there").id;
-        let find = || {
-            let is_it = |pid: &i32| {
-                let words = processes::words_of(*pid);
-                words.contains("__publish") && words.contains(&id[..12])
-            };
-            processes::all().into_iter().find(is_it)
-        };
+        let find = || processes::publisher_of(&id);
         let publisher = find().expect("there is a publisher");
         processes::kill_and_wait(publisher);
         assert!(waited_for(|| find().filter(|pid| *pid != publisher)).is_some(), "there is another");
@@ -485,17 +303,7 @@ impl Lab for Linux {
     }
 
     fn create_network(&mut self, order: NetworkOrder) -> Result<String, Refusal> {
-        let mut arguments = vec!["network".to_owned(), "create".to_owned()];
-        let mut option = |name: &str, value: Option<String>| {
-            arguments.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
-        };
-        option("--subnet", order.subnet.map(|subnet| subnet.to_string()));
-        option("--gateway", order.gateway.map(|gateway| gateway.to_string()));
-        option("--ip-range", order.ip_range.map(|range| range.to_string()));
-        option("--mtu", order.mtu.map(|mtu| mtu.to_string()));
-        option("-o", (order.endpoint != EndpointKind::Tap).then(|| format!("endpoint={}", order.endpoint)));
-        arguments.extend(order.internal.then(|| "--internal".to_owned()));
-        arguments.push(order.name);
+        let arguments = orders::network(order);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         Ok(self.attempt(&arguments)?.trim_end().to_owned())
     }
@@ -604,18 +412,7 @@ impl Lab for Linux {
     }
 
     fn census(&mut self) -> Census {
-        // A shim tells of the end first, and lets the kernel take its interface and namespace away then.
-        let is_settled = waited_for(|| processes::shims_without_a_command().is_empty().then_some(()));
-        assert!(is_settled.is_some(), "these do not end: {:?}", processes::shims_without_a_command());
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("read the mounts");
-        let lease = |view: ContainerView| Some((view.name, view.networks.get("bridge")?.ip.addr()));
-        Census {
-            namespaces: processes::network_namespaces().len(),
-            mounts: mounts.lines().count(),
-            interfaces: sorted(self.interfaces(Place::Host).into_iter().map(|own| own.name).collect()),
-            ports: sorted(self.bridges().into_iter().flat_map(|bridge| bridge.interfaces).collect()),
-            leases: self.ps(true).into_iter().filter_map(lease).collect(),
-        }
+        self.counted()
     }
 
     fn interfaces(&mut self, place: Place<'_>) -> Vec<InterfaceInfo> {
@@ -799,61 +596,4 @@ impl Lab for Linux {
         self.down();
         self.assert_nothing_is_left();
     }
-}
-
-impl Linux {
-    /// After `down`: no process, no interface of ours and no socket is left, only records.
-    pub fn assert_nothing_is_left(&mut self) {
-        let left = waited_for(|| processes::others().is_empty().then_some(()));
-        assert!(left.is_some(), "processes are left: {:?}", processes::others());
-        let interfaces: BTreeSet<String> = self.interfaces(Place::Host).into_iter().map(|own| own.name).collect();
-        assert!(interfaces.iter().all(|name| !name.starts_with("pontoon")), "interfaces are left: {interfaces:?}");
-        let sockets = processes::sockets_below(&self.runtime_dir());
-        assert!(sockets.is_empty(), "sockets are left: {sockets:?}");
-    }
-}
-
-/// Looks again and again until there is something to see; `None` if there is not at the deadline.
-#[expect(clippy::disallowed_methods, reason = "no event tells of what is looked for; a deadline bounds the wait")]
-pub fn waited_for<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let begun = std::time::Instant::now();
-    loop {
-        if let Some(seen) = look() {
-            return Some(seen);
-        }
-        if begun.elapsed() > PATIENCE {
-            return None;
-        }
-        std::thread::sleep(A_MOMENT);
-    }
-}
-
-/// What `inspect` shows as the command of a container that was ordered so.
-fn words(order: &Order, lab: &Linux) -> Vec<String> {
-    lab.command_of(order.program)
-}
-
-/// What was said on standard error by who succeeded: warnings, and nothing else.
-fn warnings_in(output: &Output) -> Vec<String> {
-    let stderr = text(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
-    stderr.lines().map(|line| line.strip_prefix("pontoon: warning: ").expect("a warning").to_owned()).collect()
-}
-
-/// The exit status as a shell tells it.
-pub fn status_of(output: &Output) -> i32 {
-    use std::os::unix::process::ExitStatusExt;
-    let by_signal = output.status.signal().map(|signal| 128 + signal);
-    output.status.code().or(by_signal).expect("it has ended")
-}
-
-/// The last `pontoon: …` on standard error, and the exit status.
-fn refusal_of(output: &Output) -> Refusal {
-    let said = text(&output.stderr);
-    let message = said.lines().rev().find_map(|line| line.strip_prefix("pontoon: ")).unwrap_or(&said);
-    Refusal { status: status_of(output), message: message.to_owned() }
-}
-
-pub fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }

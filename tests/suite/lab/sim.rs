@@ -1,31 +1,34 @@
 //! [`Sim`]: the lab in the simulator. Time is virtual: to wait costs nothing, and two runs are the same.
 
+mod sandboxes;
+mod traffic;
+mod words;
+
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
-use netns::error::Error;
 use netns::event::Event;
-use netns::guest::{self, GuestRequest, Route};
 use netns::interface::InterfaceInfo;
-use netns::manager::{ConnectRequest, ContainerView, NetworkDetails, NetworkRequest, NetworkView, RunRequest};
+use netns::manager::{ConnectRequest, ContainerView, NetworkDetails, NetworkRequest, NetworkView};
 use netns::network::Owner;
-use netns::publish::PortMapping;
 use netns::subnet::SubnetRequest;
-use sha2::{Digest, Sha256};
-use sim::net::{TcpListener, TcpStream, UdpSocket};
-use sim::{AddressState, SocketError, SocketId, World};
+use sim::net::TcpStream;
+use sim::{AddressState, SocketId, World};
 use switch::dataplane::BridgeStatistics;
 use switch::explain::Explanation;
 use switch::fdb::EntryKind;
 use switch::mac::MacAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use self::sandboxes::key_of;
+use self::traffic::{serve_connections, serve_datagrams};
+use self::words::{net_error, program_of, refusal, refusal_of_run, request_of, there};
 use super::{
-    Bridge, Census, Connection, HOST, Lab, Listener, NetError, NetworkOrder, OUTSIDE, Order, PODS, Place, Program,
-    Refusal, Sniffer, Station, Transferred, address, sorted,
+    Bridge, Census, Connection, HOST, Lab, Listener, NetError, NetworkOrder, OUTSIDE, Order, Place, Refusal, Sniffer,
+    Station, Transferred, address, sorted,
 };
 
 /// How long something may take that is waited for.
@@ -36,8 +39,6 @@ const A_MOMENT: Duration = Duration::from_millis(5);
 const BULK: u64 = 3_000_000;
 /// What the host outside is called here.
 const OUTSIDE_NAME: &str = "outside";
-/// The exit status of what signal N ended is this and N.
-const SIGNALLED: i32 = 128;
 
 /// A simulated world.
 pub struct Sim {
@@ -62,51 +63,10 @@ impl Sim {
             happened: Vec::new(),
         }
     }
-}
 
-impl Sim {
     /// Lets everything arrive that is on its way.
     pub fn settle(&mut self) {
         self.world.advance(Duration::from_secs(1));
-    }
-
-    fn transfer_to(&mut self, from: Place<'_>, to: Place<'_>, at: IpAddr, length: u64) -> Transferred {
-        let length = usize::try_from(length).expect("a transfer fits into memory");
-        let sent = crate::frames::pattern(length);
-        let port = 5001;
-        let listener = self.world.listen(&there(to), any_of(at), port).expect("listen");
-        let received = self.world.transfer(&there(from), at, port, &sent).expect("the transfer comes to its end");
-        self.world.close(listener);
-        Transferred { sent: digest(&sent), received: digest(&received), length: received.len() as u64 }
-    }
-
-    fn udp_to(&mut self, from: Place<'_>, to: Place<'_>, at: IpAddr, payload: &[u8]) -> Vec<u8> {
-        let port = 5001;
-        let receiver = self.world.udp_bind(&there(to), any_of(at), port).expect("bind");
-        let sender = self.world.udp_bind(&there(from), any_of(at), 0).expect("bind");
-        self.world.udp_send(sender, SocketAddr::new(at, port), payload).expect("send");
-        let (_, arrived) = self.world.udp_recv(receiver, PATIENCE).expect("the datagram arrives");
-        self.world.close(sender);
-        self.world.close(receiver);
-        arrived
-    }
-
-    /// What the daemon does when `pontoon-cni` asks for an interface.
-    fn attach_guest(&mut self, key: &str, sandbox: &str, publish: &[&str]) -> Result<Ipv4Addr, Error> {
-        let (name, subnet) = PODS;
-        if self.world.bridge_networks()?.iter().all(|network| network.name.as_str() != name) {
-            let subnet = SubnetRequest { subnet: Some(subnet.parse().expect("a subnet")), ..SubnetRequest::default() };
-            let name = name.parse().expect("a name");
-            self.world.create_network(NetworkRequest { owner: Owner::Cni, subnet, ..NetworkRequest::new(name) })?;
-        }
-        let published = publish.iter().flat_map(|port| PortMapping::parse(port).expect("a port")).collect();
-        let request = GuestRequest { published, ..GuestRequest::new(Owner::Cni, key, name) };
-        let lease = self.world.reserve(request)?.lease;
-        let default = Route { to: Ipv4Net::default(), via: Some(lease.gateway) };
-        let netns = format!("/run/netns/{sandbox}");
-        let place = guest::Place::Inside { netns, ifname: "eth0".into(), routes: vec![default] };
-        self.world.open_guest(Owner::Cni, key, place)?;
-        Ok(lease.ip.addr())
     }
 
     /// What has come in so far.
@@ -616,100 +576,4 @@ impl Lab for Sim {
         let interfaces = self.interfaces(Place::Host);
         assert!(interfaces.iter().all(|own| !own.name.starts_with("pontoon")), "interfaces are left: {interfaces:?}");
     }
-}
-
-/// All addresses of the same family.
-fn any_of(ip: IpAddr) -> IpAddr {
-    if ip.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() }
-}
-
-/// Answers each connection, when it has said all.
-async fn serve_connections(port: u16) -> io::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
-    loop {
-        let (mut stream, peer) = listener.accept().await?;
-        sim::task::spawn(async move {
-            let mut told = String::new();
-            stream.read_to_string(&mut told).await?;
-            stream.write_all(format!("{told} from {}", peer.ip()).as_bytes()).await?;
-            stream.shutdown().await
-        });
-    }
-}
-
-async fn serve_datagrams(port: u16) -> io::Result<()> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let (length, peer) = socket.recv_from(&mut buffer).await?;
-        let told = [&buffer[..length], format!(" from {}", peer.ip()).as_bytes()].concat();
-        socket.send_to(&told, peer).await?;
-    }
-}
-
-/// What CNI's ADD calls an attachment by `eth0`.
-fn key_of(sandbox: &str) -> String {
-    format!("{sandbox}/eth0")
-}
-
-fn there(place: Place<'_>) -> sim::Place {
-    match place {
-        Place::Host => sim::Place::Host,
-        Place::In(name) => sim::Place::container(name),
-        Place::Outside => sim::Place::outside(OUTSIDE_NAME),
-        Place::Sandbox(name) => sim::Place::sandbox(name),
-    }
-}
-
-fn program_of(program: Program) -> sim::Program {
-    match program {
-        Program::Sleep => sim::Program::Sleep,
-        Program::Exit(status) => sim::Program::Exit(i32::from(status)),
-        Program::IgnoreTerm => sim::Program::IgnoreTerm,
-        Program::KillSelf(signal) => sim::Program::Exit(SIGNALLED + signal),
-        Program::Print(line) => sim::Program::Print(format!("{line}\n"), 0),
-        Program::NotFound => sim::Program::NotFound("/no/such/command".to_owned()),
-        Program::NotExecutable => sim::Program::NotExecutable("/etc/passwd".to_owned()),
-    }
-}
-
-fn request_of(order: &Order) -> RunRequest {
-    RunRequest {
-        name: order.name.as_ref().map(|name| name.parse().expect("a name")),
-        mode: order.network.parse().expect("a mode"),
-        ip: order.ip,
-        mac: order.mac,
-        mtu: order.mtu,
-        hostname: order.hostname.clone(),
-        aliases: order.aliases.clone(),
-        publish: order.publish.iter().flat_map(|port| PortMapping::parse(port).expect("a port")).collect(),
-        dns: order.dns.clone(),
-        offload: order.offload,
-        detached: order.detach,
-        auto_remove: order.rm,
-        command: vec![format!("{:?}", order.program)],
-    }
-}
-
-fn refusal(error: &Error) -> Refusal {
-    Refusal { status: 1, message: error.to_string() }
-}
-
-fn refusal_of_run(error: &Error) -> Refusal {
-    Refusal { status: error.run_status(), message: error.to_string() }
-}
-
-fn net_error(error: SocketError) -> NetError {
-    match error {
-        SocketError::AddressInUse => NetError::AddressInUse,
-        SocketError::Refused => NetError::Refused,
-        SocketError::TimedOut => NetError::TimedOut,
-        SocketError::Reset | SocketError::BrokenPipe => NetError::Reset,
-        SocketError::HostUnreachable | SocketError::NetworkUnreachable => NetError::Unreachable,
-        other => panic!("{other}"),
-    }
-}
-
-fn digest(bytes: &[u8]) -> String {
-    format!("{:x}", Sha256::digest(bytes))
 }

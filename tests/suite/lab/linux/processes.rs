@@ -152,3 +152,12 @@ fn switches(pid: i32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse().ok())
 }
+
+/// The process that passes on the published ports of the container with this id.
+pub fn publisher_of(id: &str) -> Option<i32> {
+    let is_it = |pid: &i32| {
+        let words = words_of(*pid);
+        words.contains("__publish") && words.contains(&id[..12])
+    };
+    all().into_iter().find(is_it)
+}
