@@ -80,6 +80,14 @@ impl Client {
         Ok(Client::find(dirs, &Request::Hello, None)?)
     }
 
+    /// Connects to the daemon if one listens. It may take so long over each answer.
+    ///
+    /// # Errors
+    /// If that can not be known, or it does not answer.
+    pub fn look_within(dirs: &Dirs, patience: Duration) -> Result<Option<Self>, Missed> {
+        Client::find(dirs, &Request::Hello, Some(patience))
+    }
+
     /// Connects to the daemon, or starts one that ends by itself after its last container, and says so.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use netns::linux::firewall::{Foreign, ForeignDrop};
 use netns::linux::privilege::Feature;
 
 use super::facts::{Facts, Forwarding, Kernel, Nft, Tap, Tun};
-use super::{Finding, Status, engine, passage};
+use super::{Finding, Status, cni, engine, passage};
 
 /// The kernel that everything was written for: earlier ones lack calls that there is no way around.
 const OLDEST_KERNEL: (u32, u32) = (5, 13);
@@ -28,6 +28,7 @@ pub fn decide(facts: &Facts) -> Vec<Finding> {
     findings.extend(kernel(&facts.kernel));
     findings.extend(engine::decide(&facts.engine));
     findings.extend(passage::decide(&facts.passage));
+    findings.extend(cni::decide(&facts.cni));
     findings
 }
 
@@ -274,8 +275,14 @@ mod tests {
             forwarding: Forwarding { is_on: Ok(false), for_us: false, is_writable: true },
             resolv_conf: Ok("nameserver 192.0.2.1\n".into()),
             kernel: Kernel { release: Ok("6.18.44".into()), pidfd: Ok(()), io_uring: Ok(()) },
-            engine: engine::Engine { dockerd: None, plugin: engine::Plugin::Absent, others: Vec::new() },
+            engine: engine::Engine {
+                socket: "/run/docker/plugins/pontoon.sock".into(),
+                dockerd: None,
+                plugin: engine::Plugin::Absent,
+                others: Vec::new(),
+            },
             passage: passage::Passage::NotNeeded,
+            cni: cni::Cni::default(),
         }
     }
 

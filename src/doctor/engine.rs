@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use super::Finding;
 use super::checks::{ok, warn};
+use crate::client::Client;
+use crate::paths::Dirs;
 
-/// Where dockerd looks for a driver called `pontoon`, and finds ours.
+/// Where dockerd looks for a driver called `pontoon`, and finds ours, unless the daemon serves it elsewhere.
 const SOCKET: &str = "/run/docker/plugins/pontoon.sock";
 /// Where else it looks, in this order.
 const ELSEWHERE: [&str; 5] = [
@@ -27,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What was seen of Docker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Engine {
+    /// Where it is served, or would be.
+    pub socket: String,
     /// The process of dockerd, if it runs.
     pub dockerd: Option<Process>,
     pub plugin: Plugin,
@@ -57,14 +61,21 @@ pub enum Plugin {
 }
 
 /// Looks.
-pub fn look() -> Engine {
+pub fn look(dirs: &Dirs) -> Engine {
+    let socket = served_at(dirs).unwrap_or_else(|| SOCKET.to_owned());
     let dockerd = fs::read_to_string(PID).ok().and_then(|text| text.trim().parse().ok()).and_then(process);
     let others = ELSEWHERE.iter().filter(|place| Path::new(place).exists()).map(ToString::to_string).collect();
-    Engine { dockerd, plugin: plugin(), others }
+    Engine { dockerd, plugin: plugin(&socket), others, socket }
 }
 
-fn plugin() -> Plugin {
-    let mut stream = match UnixStream::connect(SOCKET) {
+/// The socket that the daemon says, if one runs and serves Docker.
+fn served_at(dirs: &Dirs) -> Option<String> {
+    let mut client = Client::look_within(dirs, PATIENCE).ok()??;
+    client.ask::<control::Status>(&control::Request::Status).ok()?.docker
+}
+
+fn plugin(socket: &str) -> Plugin {
+    let mut stream = match UnixStream::connect(socket) {
         Ok(stream) => stream,
         Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Plugin::Absent,
         Err(why) if why.kind() == std::io::ErrorKind::PermissionDenied => return Plugin::Denied,
@@ -98,21 +109,21 @@ fn process(pid: u32) -> Option<Process> {
 /// A finding where there is anything of Docker's.
 pub fn decide(engine: &Engine) -> Vec<Finding> {
     let check = "Docker";
-    let Engine { dockerd, plugin, others } = engine;
+    let Engine { socket, dockerd, plugin, others } = engine;
     let mut findings = match (plugin, dockerd) {
         (Plugin::Absent, None) => Vec::new(),
         (Plugin::Absent, Some(Process { pid, .. })) => {
             let finding = format!("dockerd runs (pid {pid}); `pontoon up --docker` would be a network driver for it");
             vec![ok(check, finding)]
         }
-        (Plugin::Denied, _) => vec![warn(check, format!("{SOCKET} may not be asked"), "ask again as root")],
+        (Plugin::Denied, _) => vec![warn(check, format!("{socket} may not be asked"), "ask again as root")],
         (Plugin::Silent(why), _) => {
             let hint = "dockerd waits 15 seconds for it at each call: `pontoon up --docker`, or delete the socket";
-            vec![warn(check, format!("{SOCKET} is there, and nobody answers: {why}"), hint)]
+            vec![warn(check, format!("{socket} is there, and nobody answers: {why}"), hint)]
         }
         (Plugin::Other(said), _) => {
             let hint = "whoever serves it has our driver's name: --docker=PATH chooses another";
-            vec![warn(check, format!("{SOCKET} is no network driver: it says '{said}'"), hint)]
+            vec![warn(check, format!("{socket} is no network driver: it says '{said}'"), hint)]
         }
         (Plugin::Serves(server), dockerd) => vec![served(server.as_ref(), dockerd.as_ref())],
     };
@@ -148,7 +159,7 @@ mod tests {
     fn found(plugin: Plugin, dockerd: Option<u64>, others: &[&str]) -> Vec<(Status, String)> {
         let dockerd = dockerd.map(|started| Process { pid: 7, started });
         let others = others.iter().map(ToString::to_string).collect();
-        let findings = decide(&Engine { dockerd, plugin, others });
+        let findings = decide(&Engine { socket: SOCKET.into(), dockerd, plugin, others });
         assert!(findings.iter().all(|each| each.hint.is_some() == (each.status != Status::Ok)), "{findings:?}");
         findings.into_iter().map(|each| (each.status, each.finding)).collect()
     }

@@ -3,6 +3,7 @@
 use netns::linux::firewall::Foreign;
 use netns::linux::privilege::Feature;
 
+use super::cni::Cni;
 use super::engine::Engine;
 use super::passage::Passage;
 
@@ -28,6 +29,8 @@ pub struct Facts {
     pub engine: Engine,
     /// And what its rules do to networks of ours.
     pub passage: Passage,
+    /// CNI beside us.
+    pub cni: Cni,
 }
 
 /// `/dev/net/tun`.

@@ -2,9 +2,11 @@
 //!
 //! * [`facts`] says what is looked at; [`probe`] looks, as whoever asks and without changing anything: what must be tried is
 //!   tried in a scratch namespace of a thread or a child of its own, and nobody is waited for without a limit;
-//! * [`checks`] decides, from facts alone; [`engine`] does both for what there is of Docker, and [`passage`] for its rules.
+//! * [`checks`] decides, from facts alone; [`engine`] does both for what there is of Docker, [`passage`] for its
+//!   rules, and [`cni`] for what there is of CNI.
 
 mod checks;
+mod cni;
 mod engine;
 mod facts;
 mod passage;

@@ -22,7 +22,7 @@ use switch::link::port::PortLink;
 
 use super::facts::{Facts, Forwarding, Kernel, Nft, Tap, Tun};
 use super::passage::Passage;
-use super::{engine, passage};
+use super::{cni, engine, passage};
 use crate::failure::cause_of;
 use crate::paths::Dirs;
 
@@ -88,8 +88,9 @@ pub fn look(dirs: &Dirs) -> Facts {
                 .map_err(|why| cause_of(&why.into())),
             io_uring: switch::engine::try_uring().map_err(|why| cause_of(&why)),
         },
-        engine: engine::look(),
+        engine: engine::look(dirs),
         passage: passage(dirs),
+        cni: cni::look(dirs),
     }
 }
 
@@ -197,7 +198,7 @@ fn find(name: &str) -> Option<PathBuf> {
 }
 
 /// Runs a child to its end, which is near: one that takes too long is killed. `input` fits in a pipe, as does what it says.
-fn run(command: &mut Command, input: &str) -> Result<Output, String> {
+pub(super) fn run(command: &mut Command, input: &str) -> Result<Output, String> {
     let failed = |why: io::Error| cause_of(&why);
     let mut child = command
         .stdin(Stdio::piped())

@@ -27,11 +27,12 @@ use cni::version::{Version, answer};
 use cni::{Call, Code, Failure, Refused};
 use serde_json::Value;
 
+pub(crate) use self::add::network_of;
 use crate::failure::cause_of;
 use crate::log;
 
 /// What this program is called as a plugin.
-const NAME: &str = "pontoon-cni";
+pub(crate) const NAME: &str = "pontoon-cni";
 
 /// Serves as a plugin, if the program was executed as one.
 #[must_use]

@@ -53,6 +53,7 @@ pub fn caged() -> impl Iterator<Item = &'static Caged> {
         captures::ALL,
         cni::attachments::ALL,
         cni::delegates::ALL,
+        cni::doctor::ALL,
         cni::faults::ALL,
         cni::nonsense::ALL,
         daemons::ALL,

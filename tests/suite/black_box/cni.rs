@@ -2,6 +2,7 @@
 
 pub mod attachments;
 pub mod delegates;
+pub mod doctor;
 pub mod faults;
 pub mod nonsense;
 
