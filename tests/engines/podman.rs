@@ -1,6 +1,7 @@
 //! [`Podman`]: Debian's Podman, with CNI.
 
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -83,6 +84,17 @@ impl Podman {
         let said = self.try_to(arguments);
         assert!(!said.is_well(), "podman {}: {}", arguments.join(" "), said.stdout);
         said.stderr.trim_end().to_owned()
+    }
+
+    /// Writes a script that calls it as [`Podman::command`] does.
+    pub fn write_script(&self, path: &Path) {
+        let script = format!(
+            "#!/bin/sh\nexport CONTAINERS_CONF={DIR}/containers.conf CONTAINERS_STORAGE_CONF={DIR}/storage.conf\n\
+             verb=$1; shift\n[ $verb != run ] || set -- --cgroup-parent {} \"$@\"\nexec {PODMAN} $verb \"$@\"\n",
+            self.cgroup
+        );
+        std::fs::write(path, script).expect("write a script");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("make it executable");
     }
 
     /// Makes a network of ours, of the shape of the one that we ship.

@@ -5,13 +5,14 @@ use std::process::{Child, Command, Stdio};
 
 use super::cases;
 use crate::docker::DOCKER;
-use crate::host::{BUSYBOX, DIR, Host, fetched, waited_for};
+use crate::host::{BUSYBOX, DIR, Host, IMAGE, fetched, waited_for};
 use crate::pontoon::COMMAND;
 use crate::said::Said;
 
-cases![the_page_for_docker_can_be_followed];
+cases![the_page_for_docker_can_be_followed, the_page_for_podman_can_be_followed];
 
 const PAGE: &str = include_str!("../../../docs/docker.md");
+const PODMANS_PAGE: &str = include_str!("../../../docs/podman.md");
 
 /// The commands of a section: its lines that are set in.
 fn commands<'a>(page: &'a str, section: &str) -> Vec<&'a str> {
@@ -76,4 +77,25 @@ fn the_page_for_docker_can_be_followed(host: &mut Host) {
     }
     assert_eq!(host.docker.inspects("web", "{{.Driver}}"), "bridge");
     host.docker.does(&["image", "rm", "nginx"]);
+}
+
+fn the_page_for_podman_can_be_followed(host: &mut Host) {
+    const IMAGES: [&str; 2] = ["docker.io/library/nginx", "docker.io/library/busybox"];
+    host.podman.write_script(&programs().join("podman"));
+    IMAGES.iter().for_each(|name| drop(host.podman.does(&["tag", IMAGE, name])));
+    let lines = commands(PODMANS_PAGE, "Use");
+    assert_eq!(lines.len(), 4);
+    for line in lines {
+        let serving = line.replace("/nginx", "/nginx sh -c 'echo shop >/www/index.html; exec httpd -f -p 80 -h /www'");
+        let said = end(line, begin(&serving));
+        if line.starts_with("podman run -d") {
+            assert!(waited_for(|| fetched("127.0.0.1:8080").filter(|said| said == "shop")).is_some());
+        } else if line.contains("wget") {
+            assert_eq!(said, "shop", "{line}");
+        } else {
+            assert!(said.contains("web"), "{line}: {said}");
+        }
+    }
+    host.podman.does(&["rm", "--force", "--time=0", "web"]);
+    IMAGES.iter().for_each(|name| drop(host.podman.does(&["untag", IMAGE, name])));
 }
