@@ -5,7 +5,10 @@
 //! * A head has at most [`HEAD`] bytes and a body [`BODY`]; whoever takes longer than [`PATIENCE`] for either, or to say
 //!   anything at all, or to read what was answered, is shown the door.
 //! * A conversation over the control socket has its client's thread; those at a [`Door`] of their own share one, and are bounded in number.
+//! * Where too many converse whoever has been silent for longest makes way ([`places`]).
 //! * What is no HTTP is 400, what is not there 404 with what is, another method 405.
+
+mod places;
 
 use std::io;
 use std::net::TcpListener;
@@ -25,8 +28,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio_io_timeout::TimeoutStream;
+
+use self::places::{Pace, Places};
 
 /// The longest head of a request, in bytes.
 const HEAD: usize = 16 << 10;
@@ -171,7 +176,7 @@ pub(super) fn is_spoken_on(stream: &UnixStream) -> bool {
 pub(super) fn serve(stream: UnixStream, site: Site) -> io::Result<()> {
     stream.set_nonblocking(true)?;
     runtime()?.block_on(async {
-        converse(tokio::net::UnixStream::from_std(stream)?, Arc::new(site)).await;
+        converse(tokio::net::UnixStream::from_std(stream)?, Arc::new(site), Arc::default()).await;
         Ok(())
     })
 }
@@ -180,13 +185,13 @@ fn runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_io().enable_time().max_blocking_threads(APART).build()
 }
 
-async fn converse(stream: impl AsyncRead + AsyncWrite, site: Arc<Site>) {
+async fn converse(stream: impl AsyncRead + AsyncWrite, site: Arc<Site>, pace: Arc<Pace>) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_read_timeout(Some(PATIENCE));
     stream.set_write_timeout(Some(PATIENCE));
     let answer = service_fn(move |request: Request<Incoming>| {
-        let site = Arc::clone(&site);
-        async move { carry_out(site, request).await }
+        let (site, pace) = (Arc::clone(&site), Arc::clone(&pace));
+        async move { carry_out(site, request, &pace).await }
     });
     let mut server = http1::Builder::new();
     server.max_buf_size(HEAD).timer(TokioTimer::new()).header_read_timeout(PATIENCE);
@@ -195,7 +200,7 @@ async fn converse(stream: impl AsyncRead + AsyncWrite, site: Arc<Site>) {
     }
 }
 
-async fn carry_out(site: Arc<Site>, request: Request<Incoming>) -> Result<Answer, NoAnswer> {
+async fn carry_out(site: Arc<Site>, request: Request<Incoming>, pace: &Pace) -> Result<Answer, NoAnswer> {
     let (parts, body) = request.into_parts();
     let refuse = site.refuse;
     let too_long = || Ok(refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("At most {BODY} bytes may be said.\n")));
@@ -209,12 +214,14 @@ async fn carry_out(site: Arc<Site>, request: Request<Incoming>) -> Result<Answer
         Ok(Err(_)) => return Ok(refuse(StatusCode::BAD_REQUEST, "The request can not be understood.\n".to_owned())),
         Err(_) => return Ok(refuse(StatusCode::REQUEST_TIMEOUT, "The request did not come to an end.\n".to_owned())),
     };
+    pace.is_answering(true);
     let answer = if site.is_slow {
         // One that panicked was told to the log.
         tokio::task::spawn_blocking(move || site.answer(&parts, body)).await.unwrap_or(None)
     } else {
         site.answer(&parts, body)
     };
+    pace.is_answering(false);
     answer.ok_or(NoAnswer)
 }
 
@@ -262,10 +269,10 @@ impl Open {
 }
 
 impl Caller {
-    async fn converse(self, site: Arc<Site>) {
+    async fn converse(self, site: Arc<Site>, pace: Arc<Pace>) {
         match self {
-            Caller::Tcp(stream) => converse(stream, site).await,
-            Caller::Unix(stream) => converse(stream, site).await,
+            Caller::Tcp(stream) => converse(stream, site, pace).await,
+            Caller::Unix(stream) => converse(stream, site, pace).await,
         }
     }
 }
@@ -279,7 +286,8 @@ pub(super) struct Served {
 }
 
 impl Served {
-    /// Serves a door in a thread of its own, `together` conversations at once; further ones wait.
+    /// Serves a door in a thread of its own, `together` conversations at once. For a further one that which
+    /// has been silent for longest ends; if none has, it waits.
     ///
     /// # Errors
     /// If there is no thread to be had.
@@ -306,23 +314,25 @@ impl Drop for Served {
 }
 
 async fn let_in(door: Open, site: Arc<Site>, together: usize, mut ended: oneshot::Receiver<()>) {
-    let places = Arc::new(Semaphore::new(together));
+    let mut places = Places::new(together);
     loop {
         let come = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, door.accept().await)
+            let caller = door.accept().await?;
+            Ok((caller, places.find().await))
         };
-        let (place, accepted) = tokio::select! {
+        let come: io::Result<_> = tokio::select! {
             _ = &mut ended => return,
             come = come => come,
         };
-        match accepted {
-            Ok(caller) => {
-                let site = Arc::clone(&site);
-                tokio::spawn(async move {
-                    caller.converse(site).await;
+        match come {
+            Ok((caller, place)) => {
+                let (site, pace) = (Arc::clone(&site), Arc::<Pace>::default());
+                let conversation = caller.converse(site, Arc::clone(&pace));
+                let task = tokio::spawn(async move {
+                    conversation.await;
                     drop(place);
                 });
+                places.are_taken_by(pace, task.abort_handle());
             }
             Err(why) => {
                 // Most likely there are no descriptors left.

@@ -17,7 +17,7 @@ tests![
     a_body_that_is_no_call_is_an_error_in_the_protocols_form,
     a_body_of_100_megabytes_is_not_read,
     half_a_call_holds_nobody_up_and_has_its_limit,
-    conversations_that_are_too_many_wait_their_turn,
+    whoever_has_been_silent_for_longest_makes_way_for_another,
     calls_at_once_are_each_answered,
 ];
 
@@ -199,16 +199,21 @@ fn half_a_call_holds_nobody_up_and_has_its_limit() {
     finish(lab, &plugin);
 }
 
-fn conversations_that_are_too_many_wait_their_turn() {
+fn whoever_has_been_silent_for_longest_makes_way_for_another() {
     let (lab, plugin) = up();
-    let idle: Vec<UnixStream> = (0..256).map(|_| plugin.connect()).collect();
-    let mut next = plugin.connect();
-    next.write_all(b"POST /Plugin.Activate HTTP/1.1\r\nHost: \r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        .expect("ask");
+    let alive = b"POST /Plugin.Activate HTTP/1.1\r\nHost: \r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let mut idle: Vec<UnixStream> = (0..256).map(|_| plugin.connect()).collect();
+    // Half a call is none.
+    idle[1].write_all(&alive[..20]).expect("say half of it");
     // The control socket has its own places.
     prints(&lab, &["ps"]);
+    plugin.is_alive();
+    let mut heard = Vec::new();
+    idle[0].read_to_end(&mut heard).expect("the door is closed");
+    assert!(heard.is_empty());
+    idle[2].write_all(alive).expect("ask");
+    assert_eq!(Answer::hear(&idle[2]).status, 200);
     drop(idle);
-    assert_eq!(Answer::hear(next).status, 200);
     finish(lab, &plugin);
 }
 
