@@ -1,12 +1,17 @@
 //! [`Records`]: text by key, one file each, old or new after a crash but never half.
 //!
-//! A file is written beside its place and renamed into it. It is not synced to the disk: what a record speaks of does not
+//! A file is written beside its place and changes places with the old one, which is written over the next time. So to save
+//! something anew makes no file and deletes none: on ext4 whoever makes one looks in vain at each that was deleted in the last
+//! five seconds, and to replace one starts its writing to the disk. Nothing is synced: what a record speaks of does not
 //! outlive a loss of power, and after one that comes at the wrong moment a record is corrupt, which its reader can bear.
 
-use std::fs::{self, DirBuilder};
-use std::io::{self, ErrorKind};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 /// A directory of records.
 #[derive(Debug)]
@@ -17,6 +22,8 @@ pub(super) struct Records {
 }
 
 const EXTENSION: &str = "json";
+/// Where a text is written before it is saved. Nobody reads it.
+const BESIDE: &str = "beside.new";
 
 impl Records {
     pub(super) fn open(directory: PathBuf) -> io::Result<Self> {
@@ -31,8 +38,8 @@ impl Records {
     pub(super) fn save(&mut self, key: &str, text: &str) -> io::Result<()> {
         let path = self.path(key)?;
         self.step();
-        let beside = path.with_extension("new");
-        fs::write(&beside, text).and_then(|()| fs::rename(&beside, &path)).inspect_err(|_| {
+        let beside = self.directory.join(BESIDE);
+        write_over(&beside, text).and_then(|()| exchange(&beside, &path)).inspect_err(|_| {
             // Half a text on a full disk: nobody reads it, and it would stay.
             let _ = fs::remove_file(&beside);
         })?;
@@ -91,6 +98,21 @@ impl Records {
     }
 }
 
+/// Makes a text what is in a file, without emptying it first: ext4 takes that, too, for a reason to write to the disk.
+fn write_over(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::options().write(true).create(true).truncate(false).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.set_len(text.len() as u64)
+}
+
+/// Puts a file in the place of another, which is beside it then, where the file system can do that.
+fn exchange(beside: &Path, path: &Path) -> io::Result<()> {
+    match renameat_with(CWD, beside, CWD, path, RenameFlags::EXCHANGE) {
+        Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS) => fs::rename(beside, path),
+        exchanged => Ok(exchanged?),
+    }
+}
+
 /// Makes a directory, and those it is in, for its owner alone.
 pub(super) fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
@@ -139,6 +161,33 @@ mod tests {
         records.forget("a").expect("deleted");
         records.forget("a").expect("deleted twice");
         assert_eq!(records.load().expect("read"), [pair("b", "3")]);
+    }
+
+    #[test]
+    fn a_shorter_text_in_the_place_of_a_longer_one_is_all_there_is() {
+        let directory = Directory::new("shorter");
+        let mut records = Records::open(directory.0.clone()).expect("opened");
+        for (key, text) in [("a", "long and longer"), ("a", "short"), ("b", "of another"), ("a", ""), ("b", "7")] {
+            records.save(key, text).expect("saved");
+            assert!(records.load().expect("read").contains(&(key.to_owned(), text.to_owned())));
+        }
+    }
+
+    #[test]
+    fn to_save_anew_deletes_no_file_and_makes_none() {
+        let inodes = |directory: &Path| {
+            let entries = fs::read_dir(directory).expect("read").map(|entry| entry.expect("an entry"));
+            let mut inodes: Vec<u64> = entries.map(|entry| std::os::unix::fs::DirEntryExt::ino(&entry)).collect();
+            inodes.sort_unstable();
+            inodes
+        };
+        let directory = Directory::new("inodes");
+        let mut records = Records::open(directory.0.clone()).expect("opened");
+        records.save("a", "1").expect("saved");
+        records.save("a", "2").expect("saved");
+        let before = inodes(&directory.0);
+        records.save("a", "3").expect("saved");
+        assert_eq!(inodes(&directory.0), before);
     }
 
     #[test]

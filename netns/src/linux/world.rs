@@ -181,8 +181,9 @@ impl Linux {
         self.records.crash_after(steps);
     }
 
+    /// The youngest is looked at first: it is the one that is being started.
     fn handle(&mut self, id: &Id) -> Option<&mut Handle> {
-        self.handles.values_mut().find(|handle| handle.id == *id && handle.ended.is_none())
+        self.handles.values_mut().rev().find(|handle| handle.id == *id && handle.ended.is_none())
     }
 
     /// Keeps a handle, and watches it from now on.
