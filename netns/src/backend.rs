@@ -403,6 +403,9 @@ pub struct Interface<'a> {
     pub is_default: bool,
     /// Whether it takes super-frames.
     pub offload: bool,
+    /// Whether it is to tell everybody on its network whose address this is now, when it is made: somebody may remember another
+    /// station. An interface that another engine configures tells nobody.
+    pub announces: bool,
     /// The bridge it belongs to, whose gateway interface the container keeps alive while there is no daemon.
     pub bridge: &'a str,
 }

@@ -34,4 +34,5 @@ pub mod network;
 pub mod pools;
 pub mod publish;
 pub mod record;
+pub mod strangers;
 pub mod subnet;

@@ -11,6 +11,7 @@ use switch::mac::MacAddr;
 
 use crate::lease::{DEFAULT_MTU, Lease, mac_of};
 use crate::name::{Id, Name};
+use crate::strangers::Strangers;
 
 /// One bridge network. Saved, so that its id and its subnet outlive the daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +49,9 @@ pub struct Network {
     /// Whose it is: who may remove it.
     #[serde(default)]
     pub owner: Owner,
+    /// Where a new holder of an address has to announce itself: everywhere, if an earlier daemon has not said.
+    #[serde(default = "Strangers::anywhere")]
+    pub strangers: Strangers,
 }
 
 /// Whose a network is. One that another engine has made through its plugin goes when that engine says so, and not before.
@@ -173,6 +177,7 @@ impl Network {
             is_leaving: false,
             asks_gateway: false,
             owner: Owner::User,
+            strangers: Strangers::default(),
         }
     }
 

@@ -5,6 +5,7 @@
 //! a line of [`KNOWN`], or better a scenario.
 
 mod agreement;
+mod announcing;
 mod counting;
 mod plan;
 mod replaying;
@@ -29,6 +30,7 @@ use crate::lab::sim::Sim;
 use crate::lab::{Lab, Place, run_all};
 
 use self::agreement::{Decides, decides_as_the_model_does};
+use self::announcing::nobody_is_taken_for_who_has_gone;
 use self::counting::every_frame_is_counted_once;
 use self::plan::{Event, Plan, bytes_of, destination, follow, source};
 use self::replaying::{
@@ -44,7 +46,7 @@ const AGEING: Duration = Duration::from_secs(300);
 type Run = fn() -> Result<(), Failed>;
 
 /// The trials of this file.
-pub const ALL: [(&str, Run); 10] = [
+pub const ALL: [(&str, Run); 11] = [
     ("decides_as_the_model_does", || decides_as_the_model_does(Plan::any(false))),
     ("decides_as_the_model_does_with_vlans", || decides_as_the_model_does(Plan::any(true))),
     ("catches_a_switch_that_breaks_one_rule", catches_every_broken_switch),
@@ -54,6 +56,7 @@ pub const ALL: [(&str, Run); 10] = [
     ("the_order_of_the_hash_decides_nothing", the_order_of_the_hash_decides_nothing),
     ("what_was_recorded_is_replayed_without_a_difference", what_was_recorded_is_replayed_without_a_difference),
     ("a_switch_that_has_changed_is_seen_by_a_replay", a_switch_that_has_changed_is_seen_by_a_replay),
+    ("nobody_is_taken_for_who_has_gone", nobody_is_taken_for_who_has_gone),
     ("no_frame_is_invented_altered_or_doubled", no_frame_is_invented_altered_or_doubled),
 ];
 

@@ -1,5 +1,6 @@
 //! What a user observes, each observation once, for both worlds.
 
+pub mod announcing;
 mod bridge;
 mod counters;
 mod crashes;
@@ -60,6 +61,7 @@ pub fn with_epoll() -> impl Iterator<Item = &'static Scenario> {
 /// Those for both worlds.
 pub fn in_both_worlds() -> impl Iterator<Item = &'static Scenario> {
     [
+        announcing::ALL,
         names::ALL,
         networks::ALL,
         user_networks::ALL,

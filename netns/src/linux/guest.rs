@@ -74,7 +74,9 @@ fn make_inside(id: &str, plan: &InterfacePlan, netns: &str, name: &str, routes: 
     })?;
     inside.run(|| {
         disable_ipv6(name)?;
-        notify_of_addresses(name)?;
+        if plan.announces {
+            notify_of_addresses(name)?;
+        }
         let mut netlink = Netlink::open().map_err(Step::Configure.on(name))?;
         let index = configure(&mut netlink, name, plan.mac, plan.mtu, plan.ip, None)?;
         for Route { to, via } in routes {

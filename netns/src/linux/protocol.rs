@@ -114,6 +114,8 @@ pub(super) struct InterfacePlan {
     /// Where the default route goes, if it goes by this interface.
     pub(super) default_route: Option<Ipv4Addr>,
     pub(super) offload: bool,
+    /// Whether everybody on its network is told whose address this is now.
+    pub(super) announces: bool,
     /// The bridge that it belongs to.
     pub(super) bridge: String,
 }

@@ -62,7 +62,9 @@ pub(super) fn make_interface(plan: &InterfacePlan) -> Result<Interface, Failure>
             None
         }
     };
-    notify_of_addresses(&plan.name)?;
+    if plan.announces {
+        notify_of_addresses(&plan.name)?;
+    }
     let mut netlink = Netlink::open().map_err(Step::Configure.on(&plan.name))?;
     let index = configure(&mut netlink, &plan.name, plan.mac, plan.mtu, plan.ip, plan.default_route)?;
     Ok(Interface { tap, index: Some(index), bridge: plan.bridge.clone() })
@@ -78,7 +80,7 @@ pub(super) fn route(to: Option<(&str, Ipv4Addr)>) -> Result<(), Failure> {
 }
 
 /// Has everybody on the network told whose address this is now (a gratuitous ARP request, RFC 5227), since it may have been
-/// another's a moment ago: the kernel does when an interface that has an address is switched on.
+/// another station's a moment ago: the kernel does when an interface that has an address is switched on.
 pub(super) fn notify_of_addresses(name: &str) -> Result<(), Failure> {
     fs::write(format!("/proc/sys/net/ipv4/conf/{name}/arp_notify"), "1").map_err(Step::Configure.on(name))
 }

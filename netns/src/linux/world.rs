@@ -336,6 +336,7 @@ fn interface_plan(interface: &Interface<'_>) -> InterfacePlan {
         mtu: lease.mtu,
         default_route: interface.is_default.then_some(lease.gateway),
         offload: interface.offload,
+        announces: interface.announces,
         bridge: interface.bridge.to_owned(),
     }
 }

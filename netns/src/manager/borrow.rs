@@ -181,6 +181,7 @@ impl<B: Backend> Manager<B> {
         let Some(held) = self.borrowed.get(identity) else { return Ok(()) };
         let (network, name, mtu) = (held.record.network.clone(), held.record.name.clone(), held.mtu);
         let bridge = self.bridge_of(&network)?;
+        self.meet_anybody(&network)?;
         let config = PortConfig { name, mtu, ..PortConfig::default() };
         self.controls.push_back(Control::Plug { bridge, port, config, link });
         self.count_port(&network, Some(&interface_owner(identity)), port);

@@ -122,14 +122,15 @@ impl<B: Backend> Manager<B> {
 
     /// The steps of an endpoint that is joining.
     fn join(&mut self, id: &Id, ifname: &str, now: Now) -> Result<(), Error> {
+        self.meet(id)?;
         self.save_and_note(id)?;
         let (before, target) = (self.default_route(id), self.published_address(id));
         let link = {
             let record = self.records.get(id).ok_or_else(|| Error::NoSuchContainer(id.short().to_owned()))?;
             let endpoint = record.endpoints.iter().find(|endpoint| endpoint.ifname == ifname);
             let endpoint = endpoint.ok_or_else(|| Error::NoSuchInterface(record.port_name(ifname)))?;
-            let bridge = self.networks.get(&endpoint.network).map_or("", |net| net.network.bridge.as_str());
-            self.backend.attach(id, &interface_of(endpoint, bridge, false, record.offload))?
+            let network = self.networks.get(&endpoint.network).map(|net| &net.network);
+            self.backend.attach(id, &interface_of(endpoint, network, false, record.offload))?
         };
         self.plug(id, ifname, link)?;
         if let Some(endpoint) = self.record(id)?.endpoints.iter_mut().find(|endpoint| endpoint.ifname == ifname) {

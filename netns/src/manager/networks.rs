@@ -10,6 +10,7 @@ use switch::port::PortConfig;
 use switch::verdict::PortId;
 
 use super::end::all_of;
+use super::recover::DEFAULT;
 use super::{Manager, Now, save_as, switch_config};
 use crate::backend::{Backend, BackendError, Gateway, Which};
 use crate::error::Error;
@@ -20,7 +21,8 @@ use crate::mode::NetworkMode;
 use crate::name::{Id, Name};
 use crate::network::{EndpointKind, Network, Owner};
 use crate::pools::overlap;
-use crate::record::Record;
+use crate::record::{Endpoint, Record};
+use crate::strangers::Strangers;
 use crate::subnet::{Subnet, SubnetError, SubnetRequest, Taken};
 
 /// How many networks there may be, the three that are always there aside.
@@ -142,6 +144,33 @@ impl<B: Backend> Manager<B> {
             }
         }
         Err(refused(&network.name, SubnetError::NoneFree))
+    }
+
+    /// Notes on a container's networks, before it is there, that its addresses will be remembered with MACs of its own.
+    pub(super) fn meet(&mut self, id: &Id) -> Result<(), Error> {
+        let endpoints = self.records.get(id).map(|record| record.endpoints.clone()).unwrap_or_default();
+        for Endpoint { network, lease, .. } in &endpoints {
+            self.note_strangers(network, |strangers| strangers.meet(lease))?;
+        }
+        Ok(())
+    }
+
+    /// Notes on a network, before an interface of the host is a port of it, that anybody may be there.
+    pub(super) fn meet_anybody(&mut self, network: &Id) -> Result<(), Error> {
+        self.note_strangers(network, Strangers::meet_anybody)
+    }
+
+    /// What is noted is on disk before it is true.
+    fn note_strangers(&mut self, network: &Id, note: impl FnOnce(&mut Strangers) -> bool) -> Result<(), Error> {
+        let Some(net) = self.networks.get_mut(network) else { return Ok(()) };
+        let mut strangers = net.network.strangers.clone();
+        if note(&mut strangers) {
+            let noted = Network { strangers, ..net.network.clone() };
+            let key = if *network == self.default { DEFAULT.to_owned() } else { network_key(network) };
+            save_as(&mut self.backend, &key, &noted)?;
+            net.network = noted;
+        }
+        Ok(())
     }
 
     /// A network's bridge goes from the switch, and from what is known.

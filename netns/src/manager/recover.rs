@@ -22,6 +22,7 @@ use crate::name::{Id, Name};
 use crate::network::Network;
 use crate::pools::overlap;
 use crate::record::{EndpointPhase, Phase, Record};
+use crate::strangers::Strangers;
 use crate::subnet::{Subnet, SubnetError, SubnetRequest, Taken};
 
 /// How long after a container did not answer it is asked again. To ask takes a moment in which nothing else is done.
@@ -77,6 +78,10 @@ fn take_over<B: Backend>(
     let adopted = adopt_all(&mut backend, &records, &networks, &boot);
     // Before the firewall is written anew: the host is not to hear by them in between.
     let retaken = retake_all(&mut backend, borrowed, &boot);
+    // Where nobody is left who could remember anybody, nobody surprises. (Who is behind an interface of the host is met again.)
+    for network in networks.iter_mut().filter(|network| !is_in_use(&network.id, &records, &adopted)) {
+        network.strangers = Strangers::default();
+    }
     let default = networks.iter().position(Network::is_default);
     let known = default.map(|at| networks.remove(at));
     let (network, gateway) = open_default(&mut backend, &mut chance, known, &records, &adopted, settings)?;
@@ -337,8 +342,9 @@ fn open_default<B: Backend>(
     for _ in 0..BRIDGE_NAMES.len() {
         let Subnet { subnet, gateway, .. } = choose_default(backend, known.as_ref(), in_use, settings)?;
         let asks_gateway = known.as_ref().is_some_and(|network| network.asks_gateway);
-        let network =
-            Network { subnet, gateway, asks_gateway, ..Network::new(id.clone(), Name::from_static("bridge")) };
+        let strangers = known.as_ref().map(|network| network.strangers.clone()).unwrap_or_default();
+        let named = Network::new(id.clone(), Name::from_static("bridge"));
+        let network = Network { subnet, gateway, asks_gateway, strangers, ..named };
         match open_under_a_free_name(backend, network, known.as_ref(), in_use) {
             Ok(Some(opened)) => return Ok(opened),
             // Another instance has just taken the subnet: the next one is chosen.

@@ -296,6 +296,7 @@ impl<B: Backend> Manager<B> {
     /// The steps that containers and guests have in common: shim, namespaces and interfaces, whose ports are on the switch then. Returns the
     /// process id of the shim.
     pub(super) fn make_interfaces(&mut self, id: &Id) -> Result<u32, Error> {
+        self.meet(id)?;
         self.save(id)?;
         let record = self.records.get(id).ok_or_else(|| Error::NoSuchContainer(id.short().to_owned()))?;
         let note = note_of(record, self.networks.values().map(|net| &net.network));
@@ -326,9 +327,8 @@ pub(super) fn spec_of<'a>(record: &'a Record, network: impl Fn(&Id) -> Option<&'
     };
     let default = default_endpoint(record, &network).filter(|_| place.is_none()).map(|endpoint| &endpoint.ifname);
     let interfaces = record.endpoints.iter().map(|endpoint| {
-        let bridge = network(&endpoint.network).map_or("", |network| network.bridge.as_str());
         let is_default = default == Some(&endpoint.ifname);
-        interface_of(endpoint, bridge, is_default, record.offload)
+        interface_of(endpoint, network(&endpoint.network), is_default, record.offload)
     });
     Spec {
         id: &record.id,
@@ -342,12 +342,14 @@ pub(super) fn spec_of<'a>(record: &'a Record, network: impl Fn(&Id) -> Option<&'
 
 pub(super) fn interface_of<'a>(
     endpoint: &'a Endpoint,
-    bridge: &'a str,
+    network: Option<&'a Network>,
     is_default: bool,
     offload: bool,
 ) -> Interface<'a> {
     let Endpoint { ifname, lease, kind, .. } = endpoint;
-    Interface { name: ifname, lease, kind: *kind, is_default, offload, bridge }
+    let bridge = network.map_or("", |network| network.bridge.as_str());
+    let announces = network.is_none_or(|network| network.strangers.surprises(lease));
+    Interface { name: ifname, lease, kind: *kind, is_default, offload, announces, bridge }
 }
 
 /// The interface that the default route goes by: the first on a network with a way out.

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::name::Id;
 use crate::network::Network;
 use crate::record::{Phase, Record};
+use crate::strangers::Strangers;
 
 /// The record of a container as it was when it last came to a network or left one, and the networks that it is on; the default one always.
 #[derive(Debug, Serialize, Deserialize)]
@@ -53,7 +54,8 @@ pub(super) fn salvage<B: Backend>(
             if lives && is_needed && !networks.iter().any(|known| known.id == network.id || known.name == network.name)
             {
                 warnings.push(format!("the record of network {} is written anew, as a container has it", network.name));
-                networks.push(network.clone());
+                // Who has come since the note was written is not known.
+                networks.push(Network { strangers: Strangers::anywhere(), ..network.clone() });
             }
         }
         match note {

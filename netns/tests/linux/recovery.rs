@@ -111,7 +111,9 @@ fn a_veth_pair_of_which_only_a_killed_daemon_knew_is_removed() {
     let ip = "172.30.0.2/16".parse().expect("an address");
     let lease = Lease { ip, mac: MacAddr([1; 6]), gateway: "172.30.0.1".parse().expect("an address"), mtu: 1500 };
     let kind = EndpointKind::Veth;
-    let interface = Interface { name: "eth0", lease: &lease, kind, is_default: false, offload: true, bridge: "none" };
+    let (is_default, announces) = (false, true);
+    let interface =
+        Interface { name: "eth0", lease: &lease, kind, is_default, offload: true, announces, bridge: "none" };
     world.manager().backend().attach(&id, &interface).expect_err("it can not be configured");
     assert_eq!(pairs(), 1);
     world.kill_daemon();

@@ -136,7 +136,9 @@ impl Machine {
         }
         let gateway = interface.is_default.then_some(interface.lease.gateway);
         let link = self.plug_in(namespace, interface.name, interface.lease, gateway, self.offload && interface.offload);
-        self.namespace(namespace).announce(interface.name);
+        if interface.announces {
+            self.namespace(namespace).announce(interface.name);
+        }
         Ok(link)
     }
 

@@ -126,6 +126,9 @@ impl Machine {
         self.namespace(namespace).put_in(made);
         if let Place::Inside { routes, .. } = place {
             self.configure(namespace, name, interface.lease.ip);
+            if interface.announces {
+                self.namespace(namespace).announce(name);
+            }
             for route in routes.iter().filter(|route| route.to.prefix_len() == 0) {
                 let router = route.via.unwrap_or(interface.lease.gateway);
                 self.namespace(namespace).add_default_route(router, name);
@@ -151,13 +154,12 @@ impl Machine {
         Ok((pid, vec![(interface.name.to_owned(), link)]))
     }
 
-    /// Switches an interface on, with its only address.
+    /// Switches an interface on, with its only address. Nobody is told, as other engines do not.
     pub(crate) fn configure(&mut self, namespace: NamespaceId, name: &str, address: Ipv4Net) {
         let namespace = self.namespace(namespace);
         if let Some(interface) = namespace.interface(name) {
             interface.addresses = vec![address];
             interface.set_up(true);
-            namespace.announce(name);
         }
     }
 

@@ -10,6 +10,7 @@ use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::{Block, PcapNgReader};
 use pontoon_sim::fault::{Cut, Jitter, Loss};
 use pontoon_sim::{Cable, Capture, Place, Scope, World};
+use switch::mac::MacAddr;
 
 use super::*;
 
@@ -36,7 +37,8 @@ fn a_ping_reads_like_a_story() {
 #[test]
 fn containers_and_ports_are_part_of_the_story() {
     let mut world = World::builder().seed(1).trace(true).up().expect("a world");
-    start(&mut world, "web", "bridge");
+    let mac = Some(MacAddr([2, 0, 0, 0, 0, 2]));
+    world.run(RunRequest { mac, ..request("web", "bridge") }, Program::Sleep).expect("a container");
     world.advance(Duration::from_secs(1));
     world.stop("web", Duration::from_secs(1)).expect("stopped");
     let of_the_world: Vec<String> = world.trace().into_iter().filter(|line| line.contains(" - ")).collect();
@@ -47,10 +49,10 @@ fn containers_and_ports_are_part_of_the_story() {
         "0.000000000 - 02:42:f9:7b:e5:17 is behind pontoon0 for good",
         "0.000000000 - web.eth0 is plugged in as port 1",
         "0.000000000 - container c1b89d02afc0 runs",
-        "0.000010000 - 02:42:ac:11:00:02 is behind web.eth0",
+        "0.000010000 - 02:00:00:00:00:02 is behind web.eth0",
         "1.000000000 - container c1b89d02afc0 ends with status 143",
         "1.000000000 - port 1 is gone",
-        "1.000000000 - 02:42:ac:11:00:02 is forgotten",
+        "1.000000000 - 02:00:00:00:00:02 is forgotten",
     ];
     assert_eq!(of_the_world, expected);
 }
@@ -59,7 +61,7 @@ fn containers_and_ports_are_part_of_the_story() {
 fn a_copy_that_does_not_fit_a_port_says_so_behind_its_name() {
     let mut world = World::builder().seed(1).trace(true).up().expect("a world");
     let (web, _) = (start(&mut world, "web", "bridge"), start(&mut world, "db", "bridge"));
-    world.advance(Duration::from_secs(1));
+    assert!(world.ping(&web, SECOND), "who it is, is known");
     let long = [&[0xff; 6][..], &[2, 0x42, 172, 17, 0, 2], &[0x88, 0xb5], &[0; 1501]].concat();
     world.cable(&web, "eth0").expect("a cable").inject(long).expect("injected");
     world.advance(Duration::from_millis(1));

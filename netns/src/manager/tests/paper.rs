@@ -108,6 +108,7 @@ pub(super) struct Plugged {
     pub(super) mtu: u32,
     pub(super) offload: bool,
     pub(super) is_default: bool,
+    pub(super) announces: bool,
     pub(super) kind: EndpointKind,
 }
 
@@ -174,8 +175,8 @@ fn told_to_fail(what: &'static str, Failure { object, hint }: &Failure) -> Backe
 }
 
 fn made(interface: &Interface<'_>) -> Plugged {
-    let Interface { lease, kind, is_default, offload, bridge, .. } = *interface;
-    Plugged { bridge: bridge.to_owned(), ip: lease.ip, mtu: lease.mtu, offload, is_default, kind }
+    let Interface { lease, kind, is_default, offload, announces, bridge, .. } = *interface;
+    Plugged { bridge: bridge.to_owned(), ip: lease.ip, mtu: lease.mtu, offload, is_default, announces, kind }
 }
 
 impl Backend for Paper {
