@@ -4,9 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -16,6 +15,7 @@ use super::failure::{Failure, Step};
 use super::guest;
 use super::paths::Paths;
 use super::protocol::{Reply, Request, SHIM};
+use super::spawn::Spawner;
 use super::wire::{Channel, WireError};
 use crate::name::Id;
 
@@ -52,15 +52,20 @@ pub(super) struct Handle {
 
 impl Handle {
     /// Starts a shim, which may open so many `files`, and its container with it.
-    pub(super) fn spawn(paths: &Paths, exe: &Path, id: &Id, log: &File, files: &Rlimit) -> Result<Handle, Failure> {
+    pub(super) fn spawn(
+        spawner: &mut Spawner,
+        paths: &Paths,
+        exe: &Path,
+        id: &Id,
+        log: &File,
+        files: &Rlimit,
+    ) -> Result<Handle, Failure> {
         let directory = paths.container(id);
-        let spawned = || -> io::Result<Handle> {
+        let mut spawned = || -> io::Result<Handle> {
             let (channel, theirs) = Channel::pair()?;
             channel.set_timeouts(Some(LONG_PATIENCE), Some(PATIENCE))?;
-            let mut command = Command::new(exe);
-            command.arg0("pontoon").arg(SHIM).arg(id.as_str()).arg(&directory);
-            let mut child =
-                command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(log.try_clone()?).spawn()?;
+            let arguments = [SHIM.as_ref(), id.as_str().as_ref(), directory.as_os_str()];
+            let mut child = spawner.spawn(exe, &arguments, &theirs.into(), log)?;
             let shim = Pid::from_child(&child);
             let begun = || -> io::Result<OwnedFd> {
                 rustix::process::prlimit(Some(shim), Resource::Nofile, *files)?;

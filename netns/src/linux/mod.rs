@@ -4,7 +4,8 @@
 //!
 //! * `world`: [`Linux`], the backend; `handle` is its hold on one container, `records` and `paths` are its disk, `survey` its
 //!   eyes;
-//! * `shim`: the process that makes a container and stands for it; `setup` is what it makes, `netlink` how;
+//! * `shim`: the process that makes a container and stands for it; `spawn` is who starts it, `setup` what it makes, `netlink` and
+//!   `sysctl` how;
 //! * `endpoint`: a veth pair instead of a TAP, the host's side of it; `ethtool`: what its other side may leave unfinished;
 //! * `guest`: an interface that goes to a sandbox of another engine, and stays ours;
 //! * `borrow`: an interface of the host that is a port for a while: what there is to know of it, and whether it changes;
@@ -47,8 +48,10 @@ pub mod session;
 mod setup;
 mod shim;
 mod signal;
+mod spawn;
 mod survey;
 mod sys;
+mod sysctl;
 pub mod text;
 pub mod wire;
 mod world;

@@ -1,6 +1,5 @@
 //! What a shim makes: network namespace, host name, `lo`, and interfaces. And what the daemon does for a gateway.
 
-use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
@@ -15,6 +14,7 @@ use super::failure::{Failure, Step};
 use super::netlink::{LOOPBACK, Netlink};
 use super::protocol::{InterfacePlan, NetworkNamespace, Plan};
 use super::survey::index_of;
+use super::sysctl;
 use crate::network::EndpointKind;
 
 /// An interface of a container: its index in the namespace, unless that may be another by now; the switch's end, if that is a
@@ -82,12 +82,12 @@ pub(super) fn route(to: Option<(&str, Ipv4Addr)>) -> Result<(), Failure> {
 /// Has everybody on the network told whose address this is now (a gratuitous ARP request, RFC 5227), since it may have been
 /// another station's a moment ago: the kernel does when an interface that has an address is switched on.
 pub(super) fn notify_of_addresses(name: &str) -> Result<(), Failure> {
-    fs::write(format!("/proc/sys/net/ipv4/conf/{name}/arp_notify"), "1").map_err(Step::Configure.on(name))
+    sysctl::write(&format!("net/ipv4/conf/{name}/arp_notify"), "1").map_err(Step::Configure.on(name))
 }
 
 /// Switches IPv6 off on the interface `name` of this network namespace, or on `all`. A kernel without IPv6 is content.
 pub(super) fn disable_ipv6(name: &str) -> Result<(), Failure> {
-    match fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1") {
+    match sysctl::write(&format!("net/ipv6/conf/{name}/disable_ipv6"), "1") {
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result.map_err(Step::DisableIpv6.on(name)),
     }

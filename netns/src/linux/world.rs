@@ -30,6 +30,7 @@ use super::process::Streams;
 use super::protocol::{InterfacePlan, NetworkNamespace, Plan, Reply, Request};
 use super::publish::Publisher;
 use super::records::{Records, make_directory};
+use super::spawn::Spawner;
 use crate::backend::{BackendError, Interface, Namespace, Spec};
 use crate::firewall::{Policy, Tables};
 use crate::name::Id;
@@ -45,6 +46,7 @@ const LINKS: u64 = u64::MAX - 1;
 pub struct Linux {
     paths: Paths,
     exe: PathBuf,
+    spawner: Spawner,
     records: Records,
     shim_log: File,
     /// Ready when a container may have ended.
@@ -97,6 +99,7 @@ impl Linux {
         for directory in [&paths.runtime, &paths.state, &paths.logs()] {
             make_directory(directory).map_err(Step::CreateDirectory.on(directory.display()))?;
         }
+        let spawner = Spawner::start().map_err(Step::SpawnShim.on("any container"))?;
         let records = Records::open(paths.records()).map_err(Step::CreateDirectory.on(paths.records().display()))?;
         let log = paths.shim_log();
         let shim_log = File::options().create(true).append(true).open(&log).map_err(Step::OpenLog.on(log.display()))?;
@@ -117,6 +120,7 @@ impl Linux {
         Ok(Linux {
             paths,
             exe,
+            spawner,
             records,
             shim_log,
             watch,

@@ -38,7 +38,8 @@ impl Linux {
         }
         let tap = tap.try_clone().map_err(Step::AdoptTap.on(interface.name))?;
         let (plan, fds) = self.plan(spec)?;
-        let mut handle = Handle::spawn(&self.paths, &self.exe, spec.id, &self.shim_log, &self.files)?;
+        let Linux { spawner, paths, exe, shim_log, files, .. } = self;
+        let mut handle = Handle::spawn(spawner, paths, exe, spec.id, shim_log, files)?;
         let gateway = self.gateways.get(interface.bridge).map(OwnedFd::try_clone);
         let gateway = gateway.transpose().map_err(Step::AdoptTap.on(interface.bridge))?;
         let kept = match handle.ask(&Request::Create(plan), &fds) {

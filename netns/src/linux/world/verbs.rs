@@ -123,7 +123,8 @@ impl Backend for Linux {
             let (theirs, own) = (self.paths.etc(target), self.paths.etc(spec.id));
             etc::share(&theirs, &own).map_err(Step::WriteFiles.on(own.display()))?;
         }
-        let mut handle = Handle::spawn(&self.paths, &self.exe, spec.id, &self.shim_log, &self.files)?;
+        let Linux { spawner, paths, exe, shim_log, files, .. } = self;
+        let mut handle = Handle::spawn(spawner, paths, exe, spec.id, shim_log, files)?;
         let pid = handle.pid;
         let answer = handle.ask(&Request::Create(plan), &fds);
         self.keep(handle)?;
