@@ -1,6 +1,6 @@
 //! [`Network`]: a bridge network, which is one switch, one subnet and the host's gateway interface in it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
@@ -193,16 +193,17 @@ impl Network {
         mtu: u32,
         leases: impl Iterator<Item = &'a Lease>,
     ) -> Result<Lease, LeaseError> {
-        let (addresses, mut macs): (BTreeSet<_>, BTreeSet<_>) =
-            leases.map(|lease| (lease.ip.addr(), lease.mac)).unzip();
-        macs.insert(self.mac);
+        let (mut addresses, mut macs): (Vec<_>, Vec<_>) = leases.map(|lease| (lease.ip.addr(), lease.mac)).unzip();
+        macs.push(self.mac);
+        addresses.sort_unstable();
+        macs.sort_unstable();
         if let Some(mac) = mac {
             self.check_mac(mac, &macs)?;
         }
         let free = |address: &Ipv4Addr| {
             *address != self.gateway
-                && !addresses.contains(address)
-                && (mac.is_some() || !macs.contains(&mac_of(*address)))
+                && addresses.binary_search(address).is_err()
+                && (mac.is_some() || macs.binary_search(&mac_of(*address)).is_err())
         };
         let address = match ip {
             Some(ip) => self.check_address(ip, &addresses)?,
@@ -245,7 +246,8 @@ impl Network {
         Lease { ip, mac: self.mac, gateway: self.gateway, mtu: self.mtu }
     }
 
-    fn check_address(&self, address: Ipv4Addr, in_use: &BTreeSet<Ipv4Addr>) -> Result<Ipv4Addr, LeaseError> {
+    /// `in_use` are in order.
+    fn check_address(&self, address: Ipv4Addr, in_use: &[Ipv4Addr]) -> Result<Ipv4Addr, LeaseError> {
         if !self.subnet.contains(&address) {
             Err(LeaseError::OutsideSubnet { address, subnet: self.subnet })
         } else if address == self.gateway {
@@ -254,19 +256,20 @@ impl Network {
             Err(LeaseError::NetworkAddress(address))
         } else if address == self.subnet.broadcast() {
             Err(LeaseError::BroadcastAddress(address))
-        } else if in_use.contains(&address) {
+        } else if in_use.binary_search(&address).is_ok() {
             Err(LeaseError::AddressInUse(address))
         } else {
             Ok(address)
         }
     }
 
-    fn check_mac(&self, mac: MacAddr, in_use: &BTreeSet<MacAddr>) -> Result<MacAddr, LeaseError> {
+    /// `in_use` are in order.
+    fn check_mac(&self, mac: MacAddr, in_use: &[MacAddr]) -> Result<MacAddr, LeaseError> {
         if mac.is_multicast() {
             Err(LeaseError::MulticastMac(mac))
         } else if mac == MacAddr::ZERO {
             Err(LeaseError::ZeroMac(mac))
-        } else if in_use.contains(&mac) {
+        } else if in_use.binary_search(&mac).is_ok() {
             Err(LeaseError::MacInUse(mac))
         } else {
             Ok(mac)

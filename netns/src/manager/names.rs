@@ -105,11 +105,11 @@ impl<B: Backend> Manager<B> {
 
     /// Whether somebody on the default network needs the gateway to pass questions on.
     fn default_passes_on(&mut self) -> bool {
-        let members = self.members(&self.default);
         // One that is on an internal network as well asks there, and has its way out here.
         let is_internal = |endpoint: &Endpoint| self.net(&endpoint.network).is_ok_and(|net| net.network.internal);
-        let is_asked_for_others = members.iter().any(|record| record.endpoints.iter().any(is_internal));
-        let has_members = !members.is_empty();
+        let asks_there = |record: &Record| record.endpoints.len() > 1 && record.endpoints.iter().any(is_internal);
+        let is_asked_for_others = self.on(&self.default).any(asks_there);
+        let has_members = self.on(&self.default).next().is_some();
         let is_only_way = match self.backend.host_resolv_conf() {
             Ok(text) => !names_reachable_server(&text),
             Err(why) => {

@@ -371,10 +371,14 @@ impl<B: Backend> Manager<B> {
 
     /// The containers that live on a network, by name.
     pub(super) fn members(&self, network: &Id) -> Vec<&Record> {
-        let on_it = |record: &&Record| record.is_live() && record.endpoint(network).is_some();
-        let mut members: Vec<&Record> = self.records.values().filter(on_it).collect();
+        let mut members: Vec<&Record> = self.on(network).collect();
         members.sort_by(|one, other| one.name.cmp(&other.name));
         members
+    }
+
+    /// The same in no order of interest, for what is asked at each start.
+    pub(super) fn on<'a>(&'a self, network: &Id) -> impl Iterator<Item = &'a Record> {
+        self.records.values().filter(|record| record.is_live() && record.endpoint(network).is_some())
     }
 
     /// Makes the host's interface in a network, and its switch.
