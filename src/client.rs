@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use control::{Answer, Request, Told, bounds};
+use control::{Answer, Request, Status, Told, bounds};
 use netns::linux::privilege::{self, Feature};
 use netns::linux::wire::{Channel, WireError};
 use rustix::event::{PollFd, PollFlags};
@@ -134,7 +134,8 @@ impl Client {
         Ok((client, started))
     }
 
-    /// Has `run` be the daemon, in this process; where there is one, asks that to stay, and is its client then. One that is just ending is waited for.
+    /// Has `run` be the daemon, in this process. One that was started by the way is asked to end, and `run` takes its containers over; one that is
+    /// just ending is waited for. One that stays is to stay, and this is its client then.
     ///
     /// # Errors
     /// What `run` says, or that the other neither answers nor ends.
@@ -146,9 +147,12 @@ impl Client {
         let mut pause = SOON;
         while run()? == Outcome::AnotherIsThere {
             if let Some(mut client) = Client::find(dirs, &Request::Enter, None)? {
-                match client.exchange(&Request::Stay, &[]) {
+                match client.exchange(&Request::Status, &[]) {
                     Ok(Answer::Ended) | Err(WireError::Closed) => {}
-                    Ok(answer) => return done::<()>(answer).map(|()| Some(client)),
+                    Ok(answer) => match done::<Status>(answer)?.ends_by_itself {
+                        true => client.end()?,
+                        false => return Ok(Some(client)),
+                    },
                     Err(why) => return Err(Failure::new(format_args!("ask the daemon: {why}"))),
                 }
             }
@@ -159,6 +163,14 @@ impl Client {
             pause = (pause * 2).min(SELDOM);
         }
         Ok(None)
+    }
+
+    /// Asks the daemon to end as a service manager does: its containers go on.
+    fn end(self) -> Result<(), Failure> {
+        match rustix::process::kill_process(self.process_id()?, rustix::process::Signal::TERM) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(why) => Err(Failure::new(format_args!("end the daemon that was started by the way: {why}"))),
+        }
     }
 
     /// Connects to the daemon, or starts one as `options` say. Tells whether it was started.

@@ -11,6 +11,7 @@ tests![
     up_adopts_a_daemon_started_by_the_way,
     up_in_the_foreground_says_that_it_listens,
     up_in_the_foreground_waits_for_a_daemon_that_is_ending_and_is_the_next,
+    up_in_the_foreground_takes_the_place_of_a_daemon_started_by_the_way,
     down_leaves_nothing,
     down_ends_what_a_killed_daemon_left_and_puts_the_host_back,
     a_daemon_that_is_asked_to_end_leaves_its_containers,
@@ -123,6 +124,25 @@ fn up_in_the_foreground_waits_for_a_daemon_that_is_ending_and_is_the_next() {
     BufReader::new(daemon.stderr.take().expect("a pipe")).read_line(&mut line).expect("read");
     assert!(line.starts_with("pontoon: listening at "), "{line}");
     assert_eq!(lab.daemon_pid(), Some(daemon.id().cast_signed()));
+    lab.down();
+    assert!(daemon.wait().expect("wait").success());
+    lab.assert_nothing_is_left();
+}
+
+fn up_in_the_foreground_takes_the_place_of_a_daemon_started_by_the_way() {
+    use std::io::{BufRead, BufReader};
+    let mut lab = Linux::new();
+    run_all(&mut lab, &["web"]);
+    let before = lab.daemon_pid().expect("a daemon runs");
+    let mut daemon = lab.command(&["up"]).spawn().expect("run pontoon");
+    let mut line = String::new();
+    BufReader::new(daemon.stderr.take().expect("a pipe")).read_line(&mut line).expect("read");
+    assert!(line.starts_with("pontoon: listening at "), "{line}");
+    let after = lab.daemon_pid();
+    assert!(after == Some(daemon.id().cast_signed()) && after != Some(before), "{after:?}");
+    assert!(lab.ping(Place::In("web"), address("172.17.0.1"), 56), "its containers go on");
+    lab.rm("web", true).expect("rm -f web");
+    assert!(prints(&lab, &["status"]).contains("stays until `pontoon down`"));
     lab.down();
     assert!(daemon.wait().expect("wait").success());
     lab.assert_nothing_is_left();
