@@ -292,6 +292,15 @@ pub trait Backend {
     /// If it can not be written; the old text is still there.
     fn save(&mut self, key: &str, text: &str) -> Result<(), BackendError>;
 
+    /// The same for what is there for good: it has outlived a loss of power once this has returned.
+    ///
+    /// # Errors
+    /// As [`Backend::save`].
+    fn save_for_good(&mut self, key: &str, text: &str) -> Result<(), BackendError> {
+        // (There is none to be lost, unless somebody says otherwise.)
+        self.save(key, text)
+    }
+
     /// Forgets `key`; does nothing if it is not there.
     ///
     /// # Errors

@@ -2,8 +2,9 @@
 //!
 //! A file is written beside its place and changes places with the old one, which is written over the next time. So to save
 //! something anew makes no file and deletes none: on ext4 whoever makes one looks in vain at each that was deleted in the last
-//! five seconds, and to replace one starts its writing to the disk. Nothing is synced: what a record speaks of does not
-//! outlive a loss of power, and after one that comes at the wrong moment a record is corrupt, which its reader can bear.
+//! five seconds, and to replace one starts its writing to the disk. As a rule nothing is synced: what a record of a container speaks of
+//! does not outlive a loss of power, and after one that comes at the wrong moment a record is corrupt, which its reader can bear.
+//! What is there for good, a network, is on the disk when it is saved.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Write};
@@ -36,10 +37,22 @@ impl Records {
     }
 
     pub(super) fn save(&mut self, key: &str, text: &str) -> io::Result<()> {
+        self.put(key, text, |_| Ok(()))
+    }
+
+    /// The same, and a loss of power does no harm to it from then on.
+    pub(super) fn save_for_good(&mut self, key: &str, text: &str) -> io::Result<()> {
+        self.put(key, text, File::sync_all)?;
+        // Or the old file might still be in this place on the disk, while the next text is written over it.
+        File::open(&self.directory)?.sync_all()
+    }
+
+    fn put(&mut self, key: &str, text: &str, written: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
         let path = self.path(key)?;
         self.step();
         let beside = self.directory.join(BESIDE);
-        write_over(&beside, text).and_then(|()| exchange(&beside, &path)).inspect_err(|_| {
+        let saved = write_over(&beside, text).and_then(|file| written(&file)).and_then(|()| exchange(&beside, &path));
+        saved.inspect_err(|_| {
             // Half a text on a full disk: nobody reads it, and it would stay.
             let _ = fs::remove_file(&beside);
         })?;
@@ -99,10 +112,11 @@ impl Records {
 }
 
 /// Makes a text what is in a file, without emptying it first: ext4 takes that, too, for a reason to write to the disk.
-fn write_over(path: &Path, text: &str) -> io::Result<()> {
+fn write_over(path: &Path, text: &str) -> io::Result<File> {
     let mut file = File::options().write(true).create(true).truncate(false).open(path)?;
     file.write_all(text.as_bytes())?;
-    file.set_len(text.len() as u64)
+    file.set_len(text.len() as u64)?;
+    Ok(file)
 }
 
 /// Puts a file in the place of another, which is beside it then, where the file system can do that.
@@ -154,7 +168,8 @@ mod tests {
         let directory = Directory::new("order");
         let mut records = Records::open(directory.0.clone()).expect("opened");
         records.save("b", "1").expect("saved");
-        records.save("a", "2").expect("saved");
+        records.save_for_good("a", "0").expect("saved");
+        records.save_for_good("a", "2").expect("saved");
         records.save("b", "3").expect("saved");
         let pair = |key: &str, text: &str| (key.to_owned(), text.to_owned());
         assert_eq!(records.load().expect("read"), [pair("a", "2"), pair("b", "3")]);

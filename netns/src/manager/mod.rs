@@ -266,12 +266,19 @@ fn container_key(id: &Id) -> String {
 
 /// Keeps something under a key, for [`recover::open`] to find.
 fn save_as<B: Backend>(backend: &mut B, key: &str, value: &impl serde::Serialize) -> Result<(), Error> {
-    let failed = |why: serde_json::Error| {
+    Ok(backend.save(key, &text_of(key, value)?)?)
+}
+
+/// The same, for what outlives a loss of power.
+fn save_for_good<B: Backend>(backend: &mut B, key: &str, value: &impl serde::Serialize) -> Result<(), Error> {
+    Ok(backend.save_for_good(key, &text_of(key, value)?)?)
+}
+
+fn text_of(key: &str, value: &impl serde::Serialize) -> Result<String, BackendError> {
+    serde_json::to_string_pretty(value).map_err(|why| {
         let (operation, object) = ("save the record", key.to_owned());
         BackendError::Failed { operation, object, cause: why.to_string(), hint: None }
-    };
-    let text = serde_json::to_string_pretty(value).map_err(failed)?;
-    Ok(backend.save(key, &text)?)
+    })
 }
 
 fn chance_from(seed: u64) -> ChaCha8Rng {

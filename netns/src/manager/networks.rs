@@ -11,7 +11,7 @@ use switch::verdict::PortId;
 
 use super::end::all_of;
 use super::recover::DEFAULT;
-use super::{Manager, Now, save_as, switch_config};
+use super::{Manager, Now, save_for_good, switch_config};
 use crate::backend::{Backend, BackendError, Gateway, Which};
 use crate::error::Error;
 use crate::event::Event;
@@ -167,7 +167,7 @@ impl<B: Backend> Manager<B> {
         if note(&mut strangers) {
             let noted = Network { strangers, ..net.network.clone() };
             let key = if *network == self.default { DEFAULT.to_owned() } else { network_key(network) };
-            save_as(&mut self.backend, &key, &noted)?;
+            save_for_good(&mut self.backend, &key, &noted)?;
             net.network = noted;
         }
         Ok(())
@@ -478,5 +478,5 @@ pub(super) fn network_key(id: &Id) -> String {
 }
 
 pub(super) fn save_network<B: Backend>(backend: &mut B, network: &Network) -> Result<(), Error> {
-    save_as(backend, &network_key(&network.id), network)
+    save_for_good(backend, &network_key(&network.id), network)
 }

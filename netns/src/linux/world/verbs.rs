@@ -436,6 +436,10 @@ impl Backend for Linux {
         Ok(self.records.save(key, text).map_err(Step::SaveRecord.on(key))?)
     }
 
+    fn save_for_good(&mut self, key: &str, text: &str) -> Result<(), BackendError> {
+        Ok(self.records.save_for_good(key, text).map_err(Step::SaveRecord.on(key))?)
+    }
+
     fn forget(&mut self, key: &str) -> Result<(), BackendError> {
         Ok(self.records.forget(key).map_err(Step::DeleteRecord.on(key))?)
     }
