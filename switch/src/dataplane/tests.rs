@@ -67,6 +67,24 @@ fn a_turn_ends_when_floods_have_become_many_copies() {
     assert_eq!(counters(&plane, 1).tx.packets, 128);
 }
 
+/// A bridge of the kernel ends at 1,023 ports.
+#[test]
+fn two_thousand_ports_reach_each_other() {
+    const PORTS: u16 = 2_001;
+    let mut plane = plane(PORTS);
+    let station = |port: u16| [2, 0, 0, 1, port.to_be_bytes()[0], port.to_be_bytes()[1]];
+    for port in 0..PORTS {
+        arrive(&mut plane, port, &[frame(ALL, station(port))]);
+        plane.service(PortId(port), NOW);
+    }
+    assert!((0..PORTS).all(|port| sent(&plane, port) == usize::from(PORTS) - 1), "everybody has heard all others");
+    for port in 0..PORTS {
+        arrive(&mut plane, port, &[frame(station((port + 1) % PORTS), station(port))]);
+        plane.service(PortId(port), NOW);
+    }
+    assert!((0..PORTS).all(|port| sent(&plane, port) == usize::from(PORTS)), "and its neighbour once more");
+}
+
 #[test]
 fn frames_that_wait_go_with_their_port() {
     let mut plane = plane_with(Settings { batch: 64, buffers: 64 }, 500);

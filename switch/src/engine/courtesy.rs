@@ -53,6 +53,12 @@ impl Courtesy {
         self.bytes += len;
     }
 
+    /// How many frames came in this round.
+    #[cfg(test)]
+    pub(super) const fn frames(&self) -> usize {
+        self.frames
+    }
+
     /// A round is over. Says whether to pause before the next; `preemptions` is how often the core has been taken away from this
     /// thread, and is asked for only where it matters.
     pub(super) fn round(&mut self, preemptions: impl FnOnce() -> u64) -> bool {

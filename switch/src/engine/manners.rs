@@ -25,6 +25,12 @@ impl Manners {
         self.courtesy.frame(len);
     }
 
+    /// How many frames came in this round.
+    #[cfg(test)]
+    pub(super) const fn frames(&self) -> usize {
+        self.courtesy.frames()
+    }
+
     /// A round is over: pauses, if that is asked for, once `before` is done.
     pub(super) fn round(&mut self, before: impl FnOnce()) {
         let pauses = self.courtesy.round(preemptions);

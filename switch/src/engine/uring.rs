@@ -417,7 +417,13 @@ impl<L: Link + AsFd> Reactor<L> for Uring {
         dataplane: &mut Dataplane<L>,
         watch: &mut impl Watch,
     ) -> Serviced {
-        let serviced = dataplane.service_watched(port, now, &mut Noting { watch, touched: &mut self.touched });
+        let mut noting = Noting { watch, touched: &mut self.touched };
+        // (What the kernel reads was counted when it came.)
+        let serviced = if self.ports.get(port.0).is_some_and(|it| it.is_queued) {
+            dataplane.service_watched(port, now, &mut noting)
+        } else {
+            dataplane.service_watched(port, now, &mut (&mut self.manners, &mut noting))
+        };
         self.collect(dataplane);
         self.had_turn(port, serviced, dataplane);
         serviced

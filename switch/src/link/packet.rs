@@ -291,7 +291,13 @@ impl PacketPort {
             Err(Errno::EINVAL) if frame.vnet().is_gso() || frame.vnet().needs_checksum() => {
                 self.write_finished(frame, retag)
             }
-            Err(errno) => outcome(Err(errno)),
+            Err(errno) => {
+                if errno == Errno::ENETDOWN {
+                    // The socket says so once, and may have said it to this frame only.
+                    self.watch.went_down();
+                }
+                outcome(Err(errno))
+            }
         }
     }
 

@@ -65,7 +65,7 @@ impl Queue {
     }
 
     /// A read failed, in a way that says not only that there is nothing yet. Says whether to read again; otherwise it
-    /// [is down](Queue::went_down).
+    /// is down: nothing will come in any more, and what has come is received before that is told.
     pub fn read_failed(&mut self, errno: Errno) -> bool {
         self.is_down |= self.reads.failed(errno) == Failed::Down;
         !self.is_down
@@ -78,11 +78,6 @@ impl Queue {
     /// How many frames have come in and were not received.
     pub(crate) fn arrivals(&self) -> usize {
         self.inbox.len()
-    }
-
-    /// Nothing will come in any more; what has come is received before that is told.
-    pub fn went_down(&mut self) {
-        self.is_down = true;
     }
 
     /// Takes out all that has come and was not received: the link goes.
@@ -220,7 +215,7 @@ mod tests {
         let mut queue = Queue::default();
         let (mut pool, mut into) = (Pool::new(1), Vec::new());
         (0..3).for_each(|byte| queue.arrived(frame(byte)));
-        queue.went_down();
+        assert!(!queue.read_failed(Errno::EBADFD));
         assert_eq!(queue.receive(&mut pool, &mut into, 2), Received::More);
         assert_eq!(queue.receive(&mut pool, &mut into, 2), Received::Down);
         assert_eq!(into.iter().map(|frame| frame.frame()[0]).collect::<Vec<_>>(), [0, 1, 2]);

@@ -3,7 +3,7 @@
 //! is large, and, in [`ring`], that which a packet
 //! socket shares with the kernel.
 //!
-//! The only module of the crate with unsafe code, with those below it. Each function here is safe for any fd: on one of another kind the kernel
+//! The only module of the crate with unsafe code, with those below it and io_uring's memory (`engine::uring::ring`). Each function here is safe for any fd: on one of another kind the kernel
 //! answers ENOTTY, EBADFD, ENOTSOCK or ENOPROTOOPT.
 #![allow(unsafe_code)]
 

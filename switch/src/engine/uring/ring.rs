@@ -266,6 +266,8 @@ impl Ring {
     /// Gives the kernel what was requested, and lets it go on with its work: until there is an answer, or for `patience`
     /// (`None`: for ever).
     pub(super) fn enter(&mut self, patience: Option<Duration>) {
+        // What came while requests were made, since there was no room for them, is an answer as well.
+        let patience = if self.answers.is_empty() { patience } else { Some(Duration::ZERO) };
         let is_idle = {
             let requests = self.ring.submission();
             requests.is_empty() && !requests.taskrun() && !requests.cq_overflow()

@@ -65,6 +65,60 @@ fn a_port_that_goes_takes_no_buffers_with_it() {
     }
 }
 
+/// By them a flooded loop knows that it is.
+#[test]
+fn frames_are_counted_for_courtesy_once_whoever_reads_them() {
+    for reads_itself in [false, true] {
+        let Some(mut uring) = uring() else { return };
+        let mut dataplane = Dataplane::new(Settings { batch: 4, buffers: BUFFERS });
+        let bridge = Control::AddBridge { bridge: BridgeId(1), name: "test".to_owned(), config: Config::default() };
+        dataplane.control(bridge, Instant::ZERO).unwrap();
+        let (mut link, far) = cable();
+        link.reads_itself = reads_itself;
+        let (port, config) = (PortId(1), PortConfig::default());
+        dataplane.control(Control::Plug { bridge: BridgeId(1), port, config, link }, Instant::ZERO).unwrap();
+        uring.watch(port, dataplane.link_mut(port).unwrap()).unwrap();
+        (0..3).for_each(|_| assert_eq!(send(far.as_raw_fd(), &FRAME, MsgFlags::empty()), Ok(FRAME.len())));
+        let mut ready = Vec::new();
+        uring.wait(Some(Duration::from_secs(5)), &mut ready, &mut dataplane, &mut ());
+        assert_eq!(ready, [port]);
+        uring.service(port, Instant::ZERO, &mut dataplane, &mut ());
+        assert_eq!(uring.manners.frames(), 3, "reads itself: {reads_itself}");
+    }
+}
+
+/// As when more is requested in a round than goes to the kernel in one call, and the first ports have frames already.
+#[test]
+fn what_came_while_requests_were_made_is_not_slept_over() {
+    let Some(mut uring) = uring() else { return };
+    let mut dataplane = Dataplane::new(Settings { batch: 4, buffers: BUFFERS });
+    let bridge = Control::AddBridge { bridge: BridgeId(1), name: "test".to_owned(), config: Config::default() };
+    dataplane.control(bridge, Instant::ZERO).unwrap();
+    let [far, much_later] = [PortId(1), PortId(2)].map(|port| {
+        let (link, far) = cable();
+        let plug = Control::Plug { bridge: BridgeId(1), port, config: PortConfig::default(), link };
+        dataplane.control(plug, Instant::ZERO).unwrap();
+        uring.watch(port, dataplane.link_mut(port).unwrap()).unwrap();
+        far
+    });
+    uring.wait(Some(Duration::ZERO), &mut Vec::new(), &mut dataplane, &mut ());
+    assert_eq!(send(far.as_raw_fd(), &FRAME, MsgFlags::empty()), Ok(FRAME.len()));
+    uring.ring.enter(Some(Duration::ZERO));
+    // Somebody wakes up whoever sleeps all the same.
+    let (done, is_done) = std::sync::mpsc::channel();
+    let alarm = std::thread::spawn(move || {
+        if is_done.recv_timeout(Duration::from_secs(10)).is_err() {
+            assert_eq!(send(much_later.as_raw_fd(), &FRAME, MsgFlags::empty()), Ok(FRAME.len()));
+        }
+        much_later
+    });
+    let mut ready = Vec::new();
+    uring.wait(None, &mut ready, &mut dataplane, &mut ());
+    done.send(()).unwrap();
+    drop(alarm.join());
+    assert_eq!(ready, [PortId(1)]);
+}
+
 #[test]
 fn what_the_kernel_still_reads_for_a_port_that_went_is_never_taken_for_that_of_a_later_port_with_its_number() {
     let Some(mut uring) = uring() else { return };
@@ -122,7 +176,7 @@ fn a_port_that_ends_because_nothing_can_be_written_to_it_is_told_of_in_silence()
     let (link, far) = cable();
     // The end of a pipe that is for reading: a write to it fails with EBADF, while a read waits.
     let (reader, _writer) = std::io::pipe().unwrap();
-    let one_way = Lent { fd: reader.into(), queue: Queue::default() };
+    let one_way = Lent { fd: reader.into(), queue: Queue::default(), reads_itself: false };
     let plugs = [(PortId(1), link), (PortId(2), one_way)].map(|(port, link)| Control::Plug {
         bridge: BridgeId(1),
         port,
@@ -181,7 +235,7 @@ fn a_port_that_can_not_be_read_is_down_after_a_few_times_which_are_counted() {
     dataplane.control(bridge, Instant::ZERO).unwrap();
     // As long as it is connected to nothing it can not be read (ENOTCONN).
     let fd = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).unwrap();
-    let (port, link) = (PortId(1), Lent { fd, queue: Queue::default() });
+    let (port, link) = (PortId(1), Lent { fd, queue: Queue::default(), reads_itself: false });
     let plug = Control::Plug { bridge: BridgeId(1), port, config: PortConfig::default(), link };
     dataplane.control(plug, Instant::ZERO).unwrap();
     uring.watch(port, dataplane.link_mut(port).unwrap()).unwrap();
@@ -212,20 +266,34 @@ fn uring() -> Option<Uring> {
     }
 }
 
-/// One end of a pair of sockets that keep the bounds of frames, and lends its queue.
+/// One end of a pair of sockets that keep the bounds of frames, and lends its queue, or reads by itself.
 struct Lent {
     fd: OwnedFd,
     queue: Queue,
+    reads_itself: bool,
 }
 
 fn cable() -> (Lent, OwnedFd) {
     let (fd, far) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
-    (Lent { fd, queue: Queue::default() }, far)
+    (Lent { fd, queue: Queue::default(), reads_itself: false }, far)
 }
 
 impl Link for Lent {
     fn receive(&mut self, pool: &mut Pool, into: &mut Vec<Arc<Buffer>>, limit: usize) -> Received {
-        self.queue.receive(pool, into, limit)
+        if !self.reads_itself {
+            return self.queue.receive(pool, into, limit);
+        }
+        for _ in 0..limit {
+            let Some(mut shared) = pool.take() else { return Received::More };
+            let buffer = Arc::get_mut(&mut shared).unwrap();
+            let Ok(len) = recv(self.fd.as_raw_fd(), buffer.room_with_header(), MsgFlags::MSG_DONTWAIT) else {
+                pool.give(shared);
+                return Received::WouldBlock;
+            };
+            buffer.set_len(len - VnetHeader::LEN);
+            into.push(shared);
+        }
+        Received::More
     }
 
     fn transmit(&mut self, frame: &Arc<Buffer>, retag: Retag) -> Transmit {
@@ -237,7 +305,7 @@ impl Link for Lent {
     }
 
     fn queue(&mut self) -> Option<&mut Queue> {
-        Some(&mut self.queue)
+        (!self.reads_itself).then_some(&mut self.queue)
     }
 }
 

@@ -48,6 +48,9 @@ impl Watch {
     /// The interface was set down: it is looked after from now on.
     #[cold]
     pub(super) fn went_down(&mut self) {
+        if self.may_be_down {
+            return;
+        }
         let looks = Expiration::IntervalDelayed(TimeSpec::from(FIRST_LOOK), TimeSpec::from(NEXT_LOOK));
         // Nothing that can fail: the timer is ours, and the times are right.
         let _ = self.timer.set(looks, TimerSetTimeFlags::empty());
