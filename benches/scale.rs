@@ -162,7 +162,7 @@ impl Pontoon {
     fn tell_costs(&self, containers: &[Container]) {
         let status: serde_json::Value = serde_json::from_slice(&self.command(&["status", "--json"])).expect("JSON");
         let daemon = u32::try_from(status["pid"].as_u64().expect("a pid")).expect("a pid");
-        // (The last ones still announce themselves by IPv6.)
+        // (What the last starts have set going comes to its end.)
         thread::sleep(IDLE);
         let before = processor_ticks(daemon);
         thread::sleep(IDLE);
