@@ -109,7 +109,6 @@ fn deals_in_names(request: &Request) -> bool {
             | Request::Down
             | Request::Monitor
             | Request::PruneNetworks
-            | Request::Cni(_)
     )
 }
 

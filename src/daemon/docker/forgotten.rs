@@ -44,7 +44,9 @@ pub(super) async fn watch(daemon: Weak<Daemon>, api: PathBuf, mut doubts: Receiv
             forgotten.extend(of_it.filter(|thing| tally.hear(thing, listed.has(thing), known.now)).cloned());
         }
         let Some(daemon) = daemon.upgrade() else { return };
-        let_go(&daemon, &forgotten);
+        for left in let_go(&daemon, &forgotten) {
+            tally.again(&left, known.now);
+        }
         drop(daemon);
         let wait = if has_answered { tally.wait(known.now) } else { tally.interval() };
         // However many doubts there are.
@@ -130,13 +132,15 @@ async fn ask(network: &Id, is_proven: bool, api: &Path) -> Option<Listed> {
     }
 }
 
-fn let_go(daemon: &Daemon, forgotten: &[Thing]) {
+/// Networks stay as long as something is on them: these are to be looked at again.
+fn let_go(daemon: &Daemon, forgotten: &[Thing]) -> Vec<Thing> {
+    let mut left = Vec::new();
     if forgotten.is_empty() {
-        return;
+        return left;
     }
     let mut state = daemon.state();
     if state.ending {
-        return;
+        return left;
     }
     let now = daemon.now();
     for thing in forgotten {
@@ -148,6 +152,7 @@ fn let_go(daemon: &Daemon, forgotten: &[Thing]) {
             Thing::Network(id) => {
                 // With it would go what is on it.
                 if state.manager.guests(Owner::Docker).iter().any(|guest| guest.network_id == *id) {
+                    left.push(thing.clone());
                     continue;
                 }
                 let gone = state.manager.remove_network_of(Owner::Docker, id.as_str(), now);
@@ -156,12 +161,18 @@ fn let_go(daemon: &Daemon, forgotten: &[Thing]) {
         };
         match gone {
             Ok(()) => tracing::warn!("Docker has forgotten {what}: it has been removed"),
-            Err(failed) => tracing::warn!("remove {what}, which Docker has forgotten: {failed}"),
+            Err(failed) => {
+                tracing::warn!("remove {what}, which Docker has forgotten: {failed}");
+                if matches!(thing, Thing::Network(_)) {
+                    left.push(thing.clone());
+                }
+            }
         }
     }
     let _ = state.pump();
     drop(state);
     daemon.poke();
+    left
 }
 
 /// Since when things are known, and missed.
@@ -219,6 +230,11 @@ impl Tally {
         standing.is_over
     }
 
+    /// What was to go, and could not yet, is as young as it was when it was met.
+    fn again(&mut self, thing: &Thing, now: Instant) {
+        self.standing.insert(thing.clone(), Standing { since: now, missed: None, is_over: false });
+    }
+
     /// When to ask again.
     fn wait(&self, now: Instant) -> Duration {
         let mut open = self.standing.values().filter(|standing| !standing.is_over);
@@ -252,9 +268,16 @@ mod tests {
         // Listed in between: it begins anew.
         assert!(!fresh.hear(&thing, false, at(30)) && !fresh.hear(&thing, true, at(35)));
         assert!(!fresh.hear(&thing, false, at(40)) && fresh.hear(&thing, false, at(45)));
+        // What could not go is missed once more, later.
+        fresh.again(&thing, at(45));
+        assert!(
+            !fresh.hear(&thing, false, at(74))
+                && !fresh.hear(&thing, false, at(75))
+                && fresh.hear(&thing, false, at(80))
+        );
         // Another of the same name is as young as it is.
-        fresh.meet(&[], at(50));
-        fresh.meet(std::slice::from_ref(&thing), at(60));
-        assert!(!fresh.hear(&thing, false, at(80)) && !fresh.hear(&thing, false, at(86)));
+        fresh.meet(&[], at(90));
+        fresh.meet(std::slice::from_ref(&thing), at(100));
+        assert!(!fresh.hear(&thing, false, at(120)) && !fresh.hear(&thing, false, at(126)));
     }
 }

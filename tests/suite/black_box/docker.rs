@@ -24,6 +24,7 @@ tests![
     networks_and_containers_are_called_as_docker_calls_them,
     whoever_asks_at_once_is_told_dockers_names,
     what_docker_has_forgotten_goes,
+    a_network_that_docker_removed_while_nobody_listened_goes_once_nothing_is_on_it,
     what_is_dockers_is_left_to_docker,
     the_plugins_socket_is_roots_and_goes_with_the_daemon,
 ];
@@ -384,6 +385,33 @@ fn what_docker_has_forgotten_goes() {
     let is_gone = |lab: &mut Linux| (lab.networks().len() == 3).then_some(());
     assert!(waited_for(|| is_gone(&mut lab)).is_some(), "{:?}", lab.networks());
     drop((one, other));
+    plugin.is_alive();
+    lab.finish();
+}
+
+fn a_network_that_docker_removed_while_nobody_listened_goes_once_nothing_is_on_it() {
+    let hasty = [("PONTOON_DOCKER_FORGETS_AFTER", "200")];
+    let mut lab = Linux::new();
+    let api = Api::serve(&lab.dir().join("docker.sock"), "shop");
+    let plugin = Plugin::up_with(&lab, &hasty);
+    plugin.call("CreateNetwork", &network());
+    let (one, _) = start(&plugin, 1, FIRST);
+    api.has("web", &[1]);
+    let names = |lab: &Linux| containers(lab).into_iter().map(|view| view.name.to_string()).collect::<Vec<_>>();
+    let are = |lab: &Linux, expected: &[&str]| {
+        assert!(waited_for(|| (names(lab) == expected).then_some(())).is_some(), "{:?}", names(lab));
+    };
+    are(&lab, &["web"]);
+    prints(&lab, &["run", "-d", "--name", "own", "--network", "shop", "--ip", "10.77.0.99", "sleep", "60"]);
+    lab.kill_daemon();
+    api.has_no_network();
+    let plugin = Plugin::up_with(&lab, &hasty);
+    are(&lab, &["own"]);
+    assert_eq!(lab.networks().len(), 4, "one of ours is on it");
+    prints(&lab, &["rm", "-f", "own"]);
+    let is_gone = |lab: &mut Linux| (lab.networks().len() == 3).then_some(());
+    assert!(waited_for(|| is_gone(&mut lab)).is_some(), "{:?}", lab.networks());
+    drop(one);
     plugin.is_alive();
     lab.finish();
 }

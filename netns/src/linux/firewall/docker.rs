@@ -9,6 +9,8 @@
 //!   are as isolated from ours as from one another.
 //! * It is written in one transaction, by the variant of iptables that dockerd finds as well, and only if it is not as it should be.
 
+use std::collections::BTreeSet;
+
 use super::not_run;
 use super::tool;
 use crate::backend::BackendError;
@@ -72,8 +74,10 @@ fn script(rules: &str, instance: &str, bridges: &[String]) -> Option<String> {
         return is_there.then(|| format!("*filter\n{calls}-F {chain}\n-X {chain}\nCOMMIT\n"));
     }
     let is_isolating = has(&format!("-N {ISOLATION}"));
+    // Whoever asks, and in whatever order: it is the same rules.
+    let bridges: BTreeSet<&String> = bridges.iter().collect();
     let wanted: Vec<String> = bridges
-        .iter()
+        .into_iter()
         .flat_map(|bridge| {
             let isolated = is_isolating.then(|| format!("-A {chain} -i {bridge} -j {ISOLATION}"));
             isolated.into_iter().chain([
@@ -115,6 +119,9 @@ mod tests {
         let rules = format!("{RULES}-N PONTOON-0\n-A FORWARD -j PONTOON-0\n{OURS}");
         assert_eq!(script(&rules, "0", &bridges(&["br-1"])), None);
         assert!(script(&rules, "0", &bridges(&["br-1", "br-2"])).is_some());
+        let both = format!("{rules}{}", OURS.replace("br-1", "br-2"));
+        assert_eq!(script(&both, "0", &bridges(&["br-1", "br-2"])), None);
+        assert_eq!(script(&both, "0", &bridges(&["br-2", "br-1"])), None, "in another order");
     }
 
     #[test]
