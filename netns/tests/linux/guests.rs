@@ -9,7 +9,9 @@ use std::os::unix::fs::symlink;
 use netns::error::Error;
 use netns::guest::{GuestRequest, GuestView, Place, Route};
 use netns::interface::InterfaceInfo;
+use netns::linux::Linux;
 use netns::linux::privilege::{Role, hold_only};
+use netns::manager::Manager;
 use netns::network::Owner;
 use netns::publish::PortMapping;
 
@@ -28,7 +30,7 @@ crate::trials![
     a_guest_whose_sandbox_has_gone_is_a_reservation,
     the_switch_tells_of_a_sandbox_that_has_gone,
     a_guest_whose_interface_was_deleted_is_a_reservation,
-    a_guest_whose_keeper_was_killed_is_a_reservation,
+    a_guest_whose_keeper_was_killed_has_another_and_its_interface,
     an_interface_is_deleted_wherever_it_is,
     what_an_earlier_life_of_the_guest_left_is_no_obstacle,
     what_is_anothers_stays,
@@ -141,9 +143,10 @@ fn a_daemon_needs_no_more_than_it_holds() {
     assert_eq!(names(&sandbox.interfaces()), ["lo", "eth0"]);
     let port = world.manager().port_of(&guest.id, "eth0").expect("it has a port");
     assert_eq!(world.manager().missed().get(&port), Some(&0));
-    // What a keeper can not do any more the daemon does.
-    kill_nine(world.shim(&guest.id));
-    wait_until_closed(&mut world);
+    // Nor to start another keeper.
+    kill_keeper(&mut world, &guest);
+    assert_eq!(names(&sandbox.interfaces()), ["lo", "eth0"]);
+    close(&mut world, &guest);
     assert_eq!(names(&sandbox.interfaces()), ["lo"]);
     open(&mut world, &guest, place());
     close(&mut world, &guest);
@@ -268,13 +271,18 @@ fn a_guest_whose_interface_was_deleted_is_a_reservation() {
     assert_eq!(sandbox.interfaces()[1].ipv4, [guest.lease.ip]);
 }
 
-fn a_guest_whose_keeper_was_killed_is_a_reservation() {
+fn a_guest_whose_keeper_was_killed_has_another_and_its_interface() {
     let mut world = World::new();
+    world.switch_frames();
     let sandbox = Sandbox::new();
     let guest = reserve(&mut world, "one");
     let guest = open(&mut world, &guest, sandbox.place("eth0", vec![]));
-    kill_nine(world.shim(&guest.id));
-    wait_until_closed(&mut world);
+    let before = sandbox.interfaces();
+    kill_keeper(&mut world, &guest);
+    assert_eq!(names(&sandbox.interfaces()), names(&before));
+    let server = sandbox.serve(7, "hello".to_owned());
+    assert_eq!(read_from(server), "hello");
+    close(&mut world, &guest);
     assert_eq!(names(&sandbox.interfaces()), ["lo"]);
 }
 
@@ -482,6 +490,14 @@ fn release(world: &mut World, guest: &GuestView) {
 fn stop(pid: u32) {
     let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a pid");
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("stopped");
+}
+
+/// Somebody kills the keeper of a guest. Returns when it has another.
+fn kill_keeper(world: &mut World, guest: &GuestView) {
+    let killed = world.shim(&guest.id);
+    kill_nine(killed);
+    let keeper = |manager: &mut Manager<Linux>| manager.inspect(guest.id.as_str()).expect("it is known").pid;
+    world.wait_for(|manager, _| (keeper(manager) != killed).then_some(()));
 }
 
 /// Until the guest `one` has no interface any more.
